@@ -1,0 +1,149 @@
+"""The decision (X3, RETENTION.md section 1): keep or remove one item, and why. One place, the same for dry run and real run (X7).
+
+The database applies the same rule to whole ranges through one cut-off per category (``CategoryCutoffs``); tests prove
+that a range decides as its single items do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tenant_retention.domain.durations import LAST_INSTANT, Period, cutoff, end_of_period
+
+
+class Verdict(StrEnum):
+    """What happens to one item in this run."""
+
+    KEEP = "Keep"
+    REMOVE = "Remove"
+
+
+class Ground(StrEnum):
+    """Why: the first rule of X3 that spoke."""
+
+    HELD = "Held"
+    CLOCK_NOT_STARTED = "ClockNotStarted"
+    NO_USABLE_TIME = "NoUsableTime"
+    YOUNGER_THAN_MINIMUM = "YoungerThanMinimum"
+    DEFERRED_TO_MINIMUM = "DeferredToMinimum"
+    NOT_YET_ELIGIBLE = "NotYetEligible"
+    KEEP_ENDED = "KeepEnded"
+    LAST_WINDOW = "LastWindow"
+    REQUESTED = "Requested"
+    TERMINATED = "Terminated"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One category's rule as enforced: periods counted from the clock, and how soon before a deadline the last run is.
+
+    ``margin``: one run interval plus the life of every copy (versions, backups); data must leave the live store this
+    long before its deadline. ``keep`` and ``maximum`` are None only for categories that end by termination or request.
+    """
+
+    minimum: Period | None
+    keep: Period | None
+    maximum: Period | None
+    early_deletion: bool
+    margin: timedelta
+    request_deadline: Period
+    termination_deadline: Period
+
+
+@dataclass(frozen=True)
+class Item:
+    """What the decision needs to know of one record or object; instants in UTC, None where there is none."""
+
+    clock: datetime | None
+    held: bool = False
+    requested_at: datetime | None = None
+    terminated_at: datetime | None = None
+    clock_usable: bool = True
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict for one item, its ground, and the two instants it follows from (None: never by what is known now)."""
+
+    verdict: Verdict
+    ground: Ground
+    eligible: datetime | None
+    deadline: datetime | None
+
+
+def decide(item: Item, rule: Rule, now: datetime) -> Decision:
+    """Decides one item at ``now`` (M8, M9, M10, T7, X3, X8). ``now``: the smaller of own and database clock, UTC."""
+    eligible, deadline = _eligible(item, rule), _deadline(item, rule)
+
+    def outcome(verdict: Verdict, ground: Ground) -> Decision:
+        return Decision(verdict, ground, eligible, deadline)
+
+    if item.held:
+        return outcome(Verdict.KEEP, Ground.HELD)
+    asked = _first(item.requested_at, item.terminated_at)
+    asked_now = asked is not None and asked <= now
+    if not item.clock_usable or item.clock is None:
+        if asked_now:
+            return outcome(Verdict.REMOVE, _asked_ground(item))
+        return outcome(Verdict.KEEP, Ground.CLOCK_NOT_STARTED if item.clock_usable else Ground.NO_USABLE_TIME)
+    if rule.minimum is not None and end_of_period(item.clock, rule.minimum) > now:
+        if asked_now and rule.early_deletion:
+            return outcome(Verdict.REMOVE, _asked_ground(item))
+        return outcome(Verdict.KEEP, Ground.DEFERRED_TO_MINIMUM if asked_now else Ground.YOUNGER_THAN_MINIMUM)
+    if asked_now:
+        return outcome(Verdict.REMOVE, _asked_ground(item))
+    if rule.keep is not None and end_of_period(item.clock, rule.keep) <= now:
+        return outcome(Verdict.REMOVE, Ground.KEEP_ENDED)
+    if deadline is not None and deadline <= now + rule.margin:
+        return outcome(Verdict.REMOVE, Ground.LAST_WINDOW)
+    return outcome(Verdict.KEEP, Ground.NOT_YET_ELIGIBLE)
+
+
+@dataclass(frozen=True)
+class CategoryCutoffs:
+    """What one run does to one category by age: remove exactly the births ``<= remove``; all instants in UTC.
+
+    ``minimum``: births ``> minimum`` are younger than min and refused by the database whoever asks (M8).
+    ``overdue``: births ``<= overdue`` are past their deadline: deletion debt if still there (X4).
+    None: nothing is removed by age (``remove``), there is no min (``minimum``) or no max (``overdue``).
+    """
+
+    remove: datetime | None
+    minimum: datetime | None
+    overdue: datetime | None
+
+
+def cutoffs(rule: Rule, now: datetime) -> CategoryCutoffs:
+    """The one cut-off per category and run that decides as ``decide`` does for items nobody asked about (X9, X7)."""
+    minimum = cutoff(now, rule.minimum) if rule.minimum else None
+    by_keep = cutoff(now, rule.keep) if rule.keep else None
+    by_max = cutoff(now + rule.margin, rule.maximum) if rule.maximum else None
+    known = [bound for bound in (by_keep, by_max) if bound is not None]
+    remove = max(known) if known else None
+    if remove is not None and minimum is not None:
+        remove = min(remove, minimum)
+    return CategoryCutoffs(remove, minimum, cutoff(now, rule.maximum) if rule.maximum else None)
+
+
+def _eligible(item: Item, rule: Rule) -> datetime | None:
+    keep_end = end_of_period(item.clock, rule.keep) if rule.keep and item.clock and item.clock_usable else None
+    return _first(keep_end, item.requested_at, item.terminated_at)
+
+
+def _deadline(item: Item, rule: Rule) -> datetime | None:
+    by_max = end_of_period(item.clock, rule.maximum) if rule.maximum and item.clock and item.clock_usable else None
+    by_request = end_of_period(item.requested_at, rule.request_deadline) if item.requested_at else None
+    by_termination = end_of_period(item.terminated_at, rule.termination_deadline) if item.terminated_at else None
+    return _first(by_max, by_request, by_termination)
+
+
+def _asked_ground(item: Item) -> Ground:
+    request = item.requested_at or LAST_INSTANT
+    return Ground.REQUESTED if request <= (item.terminated_at or LAST_INSTANT) else Ground.TERMINATED
+
+
+def _first(*instants: datetime | None) -> datetime | None:
+    known = [instant for instant in instants if instant is not None]
+    return min(known) if known else None

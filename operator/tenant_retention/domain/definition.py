@@ -1,0 +1,129 @@
+"""What a policy means for its stores, as one value: the rules, the tables and the objects (JSON for the plan document).
+
+Built by ``rules.define`` from profile and policy; written into every tenant database by the operator (which alone may),
+and read there by the enforcement functions; carried by the plan document so that a run refuses a digest it was not made for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Value(BaseModel):
+    """A frozen, comparable value of the domain with camelCase JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class CategoryState(StrEnum):
+    """Whether this version acts on a category; NotEnforced is shown and never called compliant."""
+
+    ENFORCED = "Enforced"
+    NOT_ENFORCED = "NotEnforced"
+
+
+class ClockEvent(StrEnum):
+    """What starts a category's clock."""
+
+    CREATED = "Created"
+    CLOSED = "Closed"
+    TERMINATED = "Terminated"
+    OBJECT_LAST_MODIFIED = "ObjectLastModified"
+
+
+class ColumnDefinition(Value):
+    """One column: ``type`` of the closed list of the API (Text, Integer, Timestamp ...)."""
+
+    name: str
+    type: str
+    nullable: bool = True
+    role: str | None = None
+
+
+class TableDefinition(Value):
+    """One managed table, partitioned by month over ``born_at`` (NOT NULL, finite, write-once), UTC months.
+
+    ``back`` and ``ahead``: durations; partitions exist for that long before and after now.
+    ``columns`` exclude ``born_at``; the database's primary key is ``primary_key`` plus ``born_at``.
+    ``clock_columns``: further nullable timestamp columns that a category counts from (write-once when set).
+    ``session_column``: the column that names the call, chat or task (role SessionId), None if there is none.
+    ``unit_column``: the column with role Unit, None if there is none.
+    """
+
+    name: str
+    primary_key: tuple[str, ...]
+    born_at: str
+    back: str
+    ahead: str
+    columns: tuple[ColumnDefinition, ...]
+    clock_columns: tuple[str, ...] = ()
+    session_column: str | None = None
+    unit_column: str | None = None
+
+
+class ObjectsDefinition(Value):
+    """Where a content category's objects are: bucket purpose, and the table and columns that name key and version."""
+
+    bucket: str
+    table: str
+    key_column: str
+    version_column: str
+
+
+class CategoryDefinition(Value):
+    """One category's effective rule. Durations as in the API; None where the profile has none.
+
+    ``keep``: the tenant's choice or the profile's default. ``clock_column``: the column counted from, None for a clock
+    this version does not act on. ``tables``: in deletion order, children first. ``content_of``: the record category.
+    """
+
+    name: str
+    state: CategoryState
+    content_of: str | None = None
+    minimum: str | None = None
+    keep: str | None = None
+    maximum: str | None = None
+    early_deletion: bool = True
+    clock_event: ClockEvent = ClockEvent.CREATED
+    clock_column: str | None = None
+    tables: tuple[str, ...] = ()
+    objects: ObjectsDefinition | None = None
+
+
+class RetentionDefinition(Value):
+    """Everything a tenant database must know. ``margin_seconds``: one run interval plus the life of every copy (X1).
+
+    ``guard_percent``: the share of a category's rows, 1 to 100, that may become newly due between two runs.
+    """
+
+    installation: str
+    namespace: str
+    policy: str
+    policy_uid: str
+    policy_generation: int
+    profile_generation: int
+    margin_seconds: int
+    guard_percent: int
+    tables: tuple[TableDefinition, ...]
+    categories: tuple[CategoryDefinition, ...]
+
+    def rules_digest(self) -> str:
+        """``sha256:<hex>`` over what decides deletion: bounds, keeps, clocks, tables and links; not names or generations."""
+        deciding = self.model_dump(
+            mode="json", by_alias=True, include={"margin_seconds", "categories"}
+        )
+        text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    def category(self, name: str) -> CategoryDefinition:
+        """The category called ``name``; KeyError if there is none."""
+        return {category.name: category for category in self.categories}[name]
+
+    def table(self, name: str) -> TableDefinition:
+        """The table called ``name``; KeyError if there is none."""
+        return {table.name: table for table in self.tables}[name]

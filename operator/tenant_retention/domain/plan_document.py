@@ -1,0 +1,42 @@
+"""The plan document: what a CronJob pod (ConfigMap ``plan.json``) or ``tenant-retention --plan plan.yaml`` is told to do.
+
+It holds no secret: credentials are read from binding directories (servicebinding.io), one file per key.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from tenant_retention.domain.definition import RetentionDefinition, Value
+
+
+class Mode(StrEnum):
+    """DryRun reports what Enforce would do, by the same decision (X7)."""
+
+    ENFORCE = "Enforce"
+    DRY_RUN = "DryRun"
+
+
+class StoreBinding(Value):
+    """A store of the run: its purpose (Analytical, Content ...) and the directory with its binding files."""
+
+    purpose: str
+    binding: str
+
+
+class PlanDocument(Value):
+    """One policy's run. ``definition`` decides; the database refuses the run if its own rules digest differs.
+
+    ``categories``: limits the run to these (empty: all). ``batch_milliseconds``: aim of one keyset batch.
+    """
+
+    version: Literal[1] = 1
+    mode: Mode = Mode.ENFORCE
+    task: Literal["expire"] = "expire"
+    definition: RetentionDefinition
+    rules_digest: str
+    databases: tuple[StoreBinding, ...]
+    buckets: tuple[StoreBinding, ...] = ()
+    categories: tuple[str, ...] = ()
+    batch_milliseconds: int = 150

@@ -1,0 +1,173 @@
+"""What the enforcement engine needs of a tenant's database and bucket; both sides pass the same contract tests.
+
+Every method of ``EnforcementDatabase`` is one transaction: after it returns its effect is committed, after a kill it is
+either wholly there or not at all. Nothing here takes a cut-off from the caller: the database decides by its own rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from tenant_retention.domain.definition import Value
+from tenant_retention.domain.plan_document import Mode
+
+
+class GuardState(StrEnum):
+    """What the blast guard says of a category in this run."""
+
+    CLEAR = "Clear"
+    APPROVED = "Approved"
+    TRIPPED = "Tripped"
+
+
+class CategoryRun(Value):
+    """One category at the start of a run. Counts are rows (content: rows that name objects).
+
+    ``remove_through``: births ``<=`` it are removed in this run (None: nothing by age); when ``guard`` is Tripped it
+    is the cut-off of the last executed rules. ``candidates``: rows due in this run. ``surplus``: rows that wait for an
+    approval. ``total``: rows of the category. ``held``: due rows kept by a hold. ``anomalies``: rows without usable time.
+    """
+
+    category: str
+    store: str = ""
+    remove_through: datetime | None
+    total: int
+    candidates: int
+    surplus: int
+    held: int
+    overdue: int
+    anomalies: int
+    oldest: datetime | None
+    guard: GuardState
+
+
+class PartitionStepKind(StrEnum):
+    """TRUNCATE: an expired month within ``back``. DETACH: one beyond it, dropped afterwards. RANGE: a boundary partition,
+    or one with held rows, or a clock other than birth: row by row in keyset batches."""
+
+    TRUNCATE = "Truncate"
+    DETACH = "Detach"
+    RANGE = "Range"
+
+
+class PartitionStep(Value):
+    """One step of a category's work, in order; ``describe`` is what the dry run prints."""
+
+    kind: PartitionStepKind
+    category: str
+    table: str
+    partition: str
+    rows: int
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"{self.kind} {self.table}/{self.partition}: {self.rows} rows"
+
+
+class RangeBatch(Value):
+    """The result of one keyset batch: rows deleted, and where the next one begins (None: the partition is done)."""
+
+    deleted: int
+    resume_after: datetime | None
+
+
+class Claim(Value):
+    """One object that is claimed for deletion: its row waits until ``confirm_claims``. ``version`` None: all versions."""
+
+    claim_id: int
+    key: str
+    version: str | None
+
+
+class CategoryEvidence(Value):
+    """What a run did to one category. ``residue``: rows still due afterwards, None when it could not be counted."""
+
+    category: str
+    candidates: int
+    acted: int
+    held: int
+    skipped: int
+    failed: int
+    surplus: int
+    oldest_left: datetime | None
+    residue: int | None
+
+
+class RunEvidence(Value):
+    """One link of the hash chain (X6): no personal data. Instants in UTC; ``digest`` chains over ``previous_digest``."""
+
+    sequence: int
+    run_id: UUID
+    mode: Mode
+    outcome: str
+    started_at: datetime
+    finished_at: datetime | None
+    policy_generation: int
+    rules_digest: str
+    categories: tuple[CategoryEvidence, ...]
+    previous_digest: str
+    digest: str
+
+
+class EnforcementDatabase(Protocol):
+    """A tenant's database as the enforcer login sees it (functions of schema ``retention`` only)."""
+
+    def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
+        """Fixes the run's clock and cut-offs, counts, asks the guard, writes the intent; marks unfinished runs Interrupted.
+
+        Raises Invalid (reason RulesChanged) if the digest is not the database's; NotReady (reason ClockSkew) if the
+        clocks differ by over a minute; NotReady (reason RunInProgress) if another session is in a run right now.
+        """
+
+    def ensure_partitions(self, run_id: UUID) -> int:
+        """Creates partitions ahead; returns how many were made. A failure here never undoes or stops deletion."""
+
+    def finish_detached(self, run_id: UUID) -> int:
+        """Drops partitions that an earlier run detached (holds are checked again; held rows are attached back). Count dropped."""
+
+    def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
+        """The category's work in order, children first, oldest first; the same for DryRun and Enforce (X7)."""
+
+    def expire_partition(self, run_id: UUID, step: PartitionStep) -> int:
+        """Truncates, or detaches and registers, one whole partition; rows removed. Raises Unavailable on a lock timeout."""
+
+    def expire_range(
+        self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int
+    ) -> RangeBatch:
+        """Deletes about ``limit`` rows of one partition in clock order, held ones skipped."""
+
+    def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
+        """Claims up to ``limit`` due objects, those of interrupted runs first; empty when none is left to try in this run."""
+
+    def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
+        """Deletes the rows of objects that are proven gone; rows deleted."""
+
+    def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
+        """Gives claims back with the store's error code; this run does not try them again, the next one does."""
+
+    def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
+        """Notes that a category's work failed in this run (a reason word, no data); the others go on."""
+
+    def finish_run(self, run_id: UUID) -> RunEvidence:
+        """Counts residue and debt, appends the evidence to the chain, remembers the executed rules. Idempotent."""
+
+
+class ObjectDeletion(Value):
+    """The outcome of deleting one claim's object: ``error`` is the store's code, None when it is gone."""
+
+    claim_id: int
+    error: str | None
+
+
+class ContentBucket(Protocol):
+    """A tenant's content bucket as the enforcer identity sees it."""
+
+    def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
+        """Deletes every named version (and, for version None, all versions and markers); a missing object counts as gone.
+
+        Reads the per-key errors inside a 200. Raises Unavailable if the store does not answer at all.
+        """

@@ -1,0 +1,58 @@
+"""What the operator's observer login may read of a tenant's database: counts and evidence, never a row's content."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from tenant_retention.domain.definition import Value
+from tenant_retention.domain.ports.enforcement import RunEvidence
+
+
+class CategoryObservation(Value):
+    """Counts of one category now. ``due``: past keep end; ``overdue``: past the deadline, deletion debt (X4).
+
+    ``anomalies``: rows without usable time (X8), first seen at ``anomalies_since``.
+    ``next_deadline``: when the oldest row must be gone (UTC), None without rows or without a max.
+    """
+
+    category: str
+    rows: int
+    oldest: datetime | None
+    due: int
+    overdue: int
+    held: int
+    anomalies: int
+    anomalies_since: datetime | None
+    next_deadline: datetime | None
+
+
+class GuardRequest(Value):
+    """A guard that stopped: which rules (digest) would newly remove how many rows."""
+
+    category: str
+    rules_digest: str
+    surplus: int
+    total: int
+
+
+class DatabaseFacts(Value):
+    """One reading of a tenant database by the observer."""
+
+    rules_digest: str
+    now: datetime
+    categories: tuple[CategoryObservation, ...]
+    guard_requests: tuple[GuardRequest, ...]
+    latest_run: RunEvidence | None
+    latest_success: datetime | None
+    chain_intact: bool
+
+
+class ObserverDatabase(Protocol):
+    """A tenant's database as the observer login sees it."""
+
+    def observe(self) -> DatabaseFacts:
+        """Reads everything in one transaction. Raises Unavailable if the server does not answer."""
+
+    def evidence(self, limit: int) -> tuple[RunEvidence, ...]:
+        """The latest ``limit`` links of the chain, newest first."""

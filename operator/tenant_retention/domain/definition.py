@@ -80,10 +80,12 @@ class CategoryDefinition(Value):
 
     ``keep``: the tenant's choice or the profile's default. ``clock_column``: the column counted from, None for a clock
     this version does not act on. ``tables``: in deletion order, children first. ``content_of``: the record category.
+    ``database``: the purpose of the database that holds its tables; a content category's is its record's.
     """
 
     name: str
     state: CategoryState
+    database: str = "Analytical"
     content_of: str | None = None
     minimum: str | None = None
     keep: str | None = None
@@ -96,7 +98,7 @@ class CategoryDefinition(Value):
 
 
 class RetentionDefinition(Value):
-    """Everything a tenant database must know. ``margin_seconds``: one run interval plus the life of every copy (X1).
+    """Everything a tenant's databases must know; each database makes only the tables of its own purpose. ``margin_seconds``: one run interval plus the life of every copy (X1).
 
     ``guard_percent``: the share of a category's rows, 1 to 100, that may become newly due between two runs.
     """
@@ -114,15 +116,18 @@ class RetentionDefinition(Value):
 
     def rules_digest(self) -> str:
         """``sha256:<hex>`` over what decides deletion: bounds, keeps, clocks, tables and links; not names or generations."""
-        deciding = self.model_dump(
-            mode="json", by_alias=True, include={"margin_seconds", "categories"}
-        )
+        deciding = self.model_dump(mode="json", by_alias=True, include={"margin_seconds", "categories"})
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
     def category(self, name: str) -> CategoryDefinition:
         """The category called ``name``; KeyError if there is none."""
         return {category.name: category for category in self.categories}[name]
+
+    def tables_of(self, database: str) -> tuple[TableDefinition, ...]:
+        """The tables that live in the database of this purpose, in the profile's order."""
+        names = {name for category in self.categories if category.database == database for name in category.tables}
+        return tuple(table for table in self.tables if table.name in names)
 
     def table(self, name: str) -> TableDefinition:
         """The table called ``name``; KeyError if there is none."""

@@ -135,9 +135,7 @@ class EnforcementDatabase(Protocol):
     def expire_partition(self, run_id: UUID, step: PartitionStep) -> int:
         """Truncates, or detaches and registers, one whole partition; rows removed. Raises Unavailable on a lock timeout."""
 
-    def expire_range(
-        self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int
-    ) -> RangeBatch:
+    def expire_range(self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int) -> RangeBatch:
         """Deletes about ``limit`` rows of one partition in clock order, held ones skipped."""
 
     def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:

@@ -98,8 +98,9 @@ class CategoryDefinition(Value):
 
 
 class RetentionDefinition(Value):
-    """Everything a tenant's databases must know; each database makes only the tables of its own purpose. ``margin_seconds``: one run interval plus the life of every copy (X1).
+    """Everything a tenant's databases must know; each database makes only the tables of its own purpose.
 
+    ``margin_seconds``: one run interval plus the life of every copy (X1).
     ``guard_percent``: the share of a category's rows, 1 to 100, that may become newly due between two runs.
     """
 

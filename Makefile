@@ -1,0 +1,49 @@
+# Everything a person types. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+export UV_PROJECT_ENVIRONMENT := .venv
+
+.PHONY: help
+help: ## list every target with one line
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## make .venv from uv.lock (installs uv into it if there is none)
+	@$(PYTHON) tests/setup.py
+
+.PHONY: demo
+demo: setup ## a real cluster, three customers, a night's run, and a table of expected against actual counts
+	@.venv/bin/python -m demo
+
+.PHONY: test
+test: setup ## everything, failing fast: lint and types, unit, stores, chart, cluster
+	@.venv/bin/python tests/run.py lint unit stores chart cluster
+
+.PHONY: lint unit stores chart cluster
+lint: setup ## ruff, mypy --strict, import rules, generated files up to date
+	@.venv/bin/python tests/run.py lint
+unit: setup ## unit tests
+	@.venv/bin/python tests/run.py unit
+stores: setup ## tests on real PostgreSQL 15 and 17 and a real S3 server
+	@.venv/bin/python tests/run.py stores
+chart: setup ## Helm chart tests
+	@.venv/bin/python tests/run.py chart
+cluster: setup ## tests on a real Kubernetes (CLUSTER=current: your current context)
+	@.venv/bin/python tests/run.py cluster
+
+.PHONY: bench
+bench: setup ## benchmarks, ours and others side by side in one run, as a table
+	@.venv/bin/python -m tests.benchmarks
+
+.PHONY: generate
+generate: setup ## write the generated files anew: CRDs, chart CRDs, API reference
+	@.venv/bin/python -m tenant_retention.api.v1alpha1.generate
+
+.PHONY: cluster-up cluster-down images
+cluster-up: ## start the embedded one-node Kubernetes and import the images
+	@$(PYTHON) -m devcluster up
+cluster-down: ## end it and leave nothing behind
+	@$(PYTHON) -m devcluster down
+images: ## build the images that are out of date and import them
+	@$(PYTHON) -m devcluster images

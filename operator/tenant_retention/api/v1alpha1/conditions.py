@@ -1,0 +1,167 @@
+"""The closed list of condition types and reasons; the reference in docs/ is generated from it.
+
+A reason that is not here is not used: in conditions, in `status.stores[].reason`, nor in Events.
+"""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """Types of conditions; the text says what True means."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    DATABASES_READY = "DatabasesReady"
+    BUCKETS_READY = "BucketsReady"
+    SCHEDULES_READY = "SchedulesReady"
+    ISOLATION_VERIFIED = "IsolationVerified"
+    COMPLIANT = "Compliant"
+    APPROVAL_REQUIRED = "ApprovalRequired"
+
+
+class Reason(StrEnum):
+    """Reasons of conditions, stores and Events."""
+
+    # All is as wanted.
+    ENFORCING = "Enforcing"
+    DRY_RUN = "DryRun"
+    SUSPENDED = "Suspended"
+    AVAILABLE = "Available"
+    SCHEDULED = "Scheduled"
+    VERIFIED = "Verified"
+    COMPLIANT = "Compliant"
+    NOT_REQUIRED = "NotRequired"
+    # Under way; waiting helps.
+    PROVISIONING = "Provisioning"
+    WAITING_FOR_PROFILE = "WaitingForProfile"
+    WAITING_FOR_CLASS = "WaitingForClass"
+    WAITING_FOR_VOLUME = "WaitingForVolume"
+    WAITING_FOR_SERVER = "WaitingForServer"
+    NOT_YET_VERIFIED = "NotYetVerified"
+    NO_RUN_YET = "NoRunYet"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    # The user must change something; retrying does not help.
+    PROFILE_NOT_FOUND = "ProfileNotFound"
+    PROFILE_NOT_ALLOWED = "ProfileNotAllowed"
+    PROFILE_INVALID = "ProfileInvalid"
+    CATEGORY_UNKNOWN = "CategoryUnknown"
+    KEEP_OUT_OF_BOUNDS = "KeepOutOfBounds"
+    CONTENT_OUTLIVES_RECORD = "ContentOutlivesRecord"
+    INVALID_DURATION = "InvalidDuration"
+    TIME_ZONE_UNKNOWN = "TimeZoneUnknown"
+    WINDOW_TOO_SHORT = "WindowTooShort"
+    NAMESPACE_NOT_SERVED = "NamespaceNotServed"
+    NAMESPACE_TERMINATING = "NamespaceTerminating"
+    CLASS_NOT_FOUND = "ClassNotFound"
+    CLASS_NOT_ALLOWED = "ClassNotAllowed"
+    CLASS_LIMIT_EXCEEDED = "ClassLimitExceeded"
+    CLASS_INVALID = "ClassInvalid"
+    NO_DEFAULT_CLASS = "NoDefaultClass"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_INVALID = "SecretInvalid"
+    STORE_CONFLICT = "StoreConflict"
+    STORE_RELEASED = "StoreReleased"
+    POLICY_NOT_FOUND = "PolicyNotFound"
+    APPROVAL_EXPIRED = "ApprovalExpired"
+    APPROVAL_MISMATCH = "ApprovalMismatch"
+    # A store's server does not do what it must.
+    SERVER_UNREACHABLE = "ServerUnreachable"
+    SERVER_TOO_SLOW = "ServerTooSlow"
+    SERVER_TOO_OLD = "ServerTooOld"
+    CERTIFICATE_INVALID = "CertificateInvalid"
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    PRIVILEGES_MISSING = "PrivilegesMissing"
+    ISOLATION_BROKEN = "IsolationBroken"
+    SETTING_NOT_KEPT = "SettingNotKept"
+    # Retention.
+    GUARD_STOPPED = "GuardStopped"
+    DELETION_DEBT = "DeletionDebt"
+    ANOMALIES_TOO_OLD = "AnomaliesTooOld"
+    CATEGORIES_NOT_ENFORCED = "CategoriesNotEnforced"
+    KEEP_SHORTENED = "KeepShortened"
+    RUN_MISSED = "RunMissed"
+    RUN_FAILED = "RunFailed"
+    RUN_SUCCEEDED = "RunSucceeded"
+    # Put right.
+    DRIFT_REPAIRED = "DriftRepaired"
+    UNAVAILABLE = "Unavailable"
+
+
+CONDITION_TEXT: dict[ConditionType, str] = {
+    ConditionType.READY: "Stores, schedules and rules are as the spec of this generation asks.",
+    ConditionType.RECONCILING: "The operator is still working towards the spec; waiting helps.",
+    ConditionType.STALLED: "The user must change something; the last good rules stay enforced inside today's bounds.",
+    ConditionType.DATABASES_READY: "All databases answer and hold the wanted tables, roles, guards and rules.",
+    ConditionType.BUCKETS_READY: "All buckets answer and hold the wanted settings and identities.",
+    ConditionType.SCHEDULES_READY: "The CronJobs are as wanted.",
+    ConditionType.ISOLATION_VERIFIED: "Each role of this policy was tried elsewhere and refused.",
+    ConditionType.COMPLIANT: "No deletion debt, the last run came in time, and every category is enforced.",
+    ConditionType.APPROVAL_REQUIRED: "The guard stopped a run; a RetentionRun with `approves` lets it through.",
+}
+"""What True means."""
+
+REASON_TEXT: dict[Reason, str] = {
+    Reason.ENFORCING: "Runs delete what is due.",
+    Reason.DRY_RUN: "`mode: DryRun`: runs count and report, delete nothing; debt counts on.",
+    Reason.SUSPENDED: "`suspend: true`: no runs; debt counts on.",
+    Reason.AVAILABLE: "Everything wanted is there.",
+    Reason.SCHEDULED: "The CronJobs are as wanted.",
+    Reason.VERIFIED: "Every try to reach another tenant's data was refused.",
+    Reason.COMPLIANT: "Nothing is past its deadline.",
+    Reason.NOT_REQUIRED: "The guard asks for nothing.",
+    Reason.PROVISIONING: "Stores, roles or tables are being made.",
+    Reason.WAITING_FOR_PROFILE: "The profile does not exist yet; after 5 minutes this becomes ProfileNotFound.",
+    Reason.WAITING_FOR_CLASS: "The class does not exist yet; after 5 minutes this becomes ClassNotFound.",
+    Reason.WAITING_FOR_VOLUME: "The volume of an embedded server is not bound yet.",
+    Reason.WAITING_FOR_SERVER: "An embedded server is starting.",
+    Reason.NOT_YET_VERIFIED: "The probe has not run yet.",
+    Reason.NO_RUN_YET: "No run has ended yet.",
+    Reason.PENDING: "Not begun yet.",
+    Reason.RUNNING: "The Job runs.",
+    Reason.PROFILE_NOT_FOUND: "Create the RetentionProfile that `spec.profileRef.name` names.",
+    Reason.PROFILE_NOT_ALLOWED: "The profile's `allowedNamespaces` does not select the namespace.",
+    Reason.PROFILE_INVALID: "The profile contradicts itself; the message names the field.",
+    Reason.CATEGORY_UNKNOWN: "`spec.retention` names a category that the profile does not have.",
+    Reason.KEEP_OUT_OF_BOUNDS: "A keep is shorter than min or longer than max; the message names category and bound.",
+    Reason.CONTENT_OUTLIVES_RECORD: "Content would be kept longer than its record (P4).",
+    Reason.INVALID_DURATION: "A period is not one number and one unit.",
+    Reason.TIME_ZONE_UNKNOWN: "`spec.timeZone` is not an IANA time zone.",
+    Reason.WINDOW_TOO_SHORT: "The window leaves no room for the run.",
+    Reason.NAMESPACE_NOT_SERVED: "The namespace lacks the label `tenantretention.io/tenant=true`; the message has the command.",
+    Reason.NAMESPACE_TERMINATING: "The namespace is being deleted; nothing is made in it any more.",
+    Reason.CLASS_NOT_FOUND: "Create the DataStoreClass that `spec.stores[].className` names.",
+    Reason.CLASS_NOT_ALLOWED: "The class's `allowedNamespaces` does not select the namespace.",
+    Reason.CLASS_LIMIT_EXCEEDED: "The namespace has as many stores, or asks for as much storage, as the class allows.",
+    Reason.CLASS_INVALID: "The class contradicts itself; the message names the field.",
+    Reason.NO_DEFAULT_CLASS: "No class of that type is the default, or several are; name one in `spec.stores[].className`.",
+    Reason.SECRET_NOT_FOUND: "A Secret that the class names is not in the operator's namespace.",
+    Reason.SECRET_INVALID: "A Secret that the class names lacks a key.",
+    Reason.STORE_CONFLICT: "A store of that name exists without this installation's marker, or another policy has it.",
+    Reason.STORE_RELEASED: "The store was another policy's; an administrator binds it again by `spec.claimRef`.",
+    Reason.POLICY_NOT_FOUND: "`spec.policyRef` names no policy of this namespace.",
+    Reason.APPROVAL_EXPIRED: "`spec.approves.until` has passed; make a new RetentionRun.",
+    Reason.APPROVAL_MISMATCH: "The rules or the counts are not those that were approved; make a new RetentionRun.",
+    Reason.SERVER_UNREACHABLE: "The server does not answer.",
+    Reason.SERVER_TOO_SLOW: "The server answers too slowly.",
+    Reason.SERVER_TOO_OLD: "The server's version is older than 15.",
+    Reason.CERTIFICATE_INVALID: "The server's certificate is not from the expected authority, or for another name.",
+    Reason.AUTHENTICATION_FAILED: "The server refuses the administrator's credentials.",
+    Reason.PRIVILEGES_MISSING: "The administrator lacks a privilege; the message names it.",
+    Reason.ISOLATION_BROKEN: "A role of this policy could reach what is not its own.",
+    Reason.SETTING_NOT_KEPT: "A bucket or database setting was accepted but read back differently.",
+    Reason.GUARD_STOPPED: "More would be newly deleted than `spec.guard.maxDeletedPercent` lets pass.",
+    Reason.DELETION_DEBT: "Data is past its deadline and still there.",
+    Reason.ANOMALIES_TOO_OLD: "Items without a usable time were first seen longer than max ago (X8).",
+    Reason.CATEGORIES_NOT_ENFORCED: "This version does not act on the clock of some categories.",
+    Reason.KEEP_SHORTENED: "A keep is too near to max for runs and copies; see `effectiveKeep`.",
+    Reason.RUN_MISSED: "A run did not come; the operator started it.",
+    Reason.RUN_FAILED: "The last run failed; the message says what to do.",
+    Reason.RUN_SUCCEEDED: "The run ended well.",
+    Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
+    Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
+}
+"""What a reason means and what to do."""
+
+SUMMARY_TYPES = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)

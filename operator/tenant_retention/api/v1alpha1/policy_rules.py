@@ -1,0 +1,23 @@
+"""CEL rules of TenantRetentionPolicy and RetentionRun: what the API server refuses at apply, with the field it names."""
+
+from tenant_retention.api.v1alpha1.common import Rule
+from tenant_retention.api.v1alpha1.store_rules import immutable
+
+POLICY_NAME = (
+    Rule(
+        "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be a DNS label of at most 40 characters: a-z, 0-9 and '-'",
+    ),
+)
+
+POLICY_SPEC = (immutable("profileRef", "spec.profileRef"),)
+
+RUN_SPEC = (
+    Rule("self == oldSelf", "spec is immutable; make a new RetentionRun", None, "FieldValueForbidden"),
+    Rule(
+        "!has(self.approves) || !has(self.mode) || self.mode == 'Enforce'",
+        "spec.approves is only allowed with mode Enforce",
+        ".approves",
+        "FieldValueForbidden",
+    ),
+)

@@ -1,0 +1,256 @@
+"""What the status of a TenantRetentionPolicy says: stores, schedule, runs, and every category's state (X4, X6)."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tenant_retention.api.v1alpha1.common import (
+    Condition,
+    Digest,
+    DnsLabel,
+    DnsName,
+    Duration,
+    Instant,
+    LocalRef,
+    Purpose,
+    Region,
+    StatusModel,
+    StoreType,
+)
+
+CategoryState = Literal["Enforced", "CountedOnly", "ApprovalRequired", "NotEnforced"]
+Task = Literal["expire"]
+Outcome = Literal["Running", "Succeeded", "Failed", "Stopped"]
+BindingRole = Literal["App", "Reader", "Enforcer", "Observer"]
+
+
+class Enforced(StatusModel):
+    """Which rules the stores hold now; with an invalid spec, the last good ones."""
+
+    generation: int = Field(description="Generation of the policy.", examples=[3])
+    profile_generation: int = Field(description="Generation of the profile.", examples=[1])
+    rules_digest: Digest = Field(description="Digest of the effective rules.", examples=["sha256:" + "0" * 64])
+
+
+class CategoryStatus(StatusModel):
+    """One category of the policy."""
+
+    name: DnsLabel = Field(description="Name of the category.", examples=["recordings"])
+    state: CategoryState = Field(
+        description=(
+            "Enforced: runs delete what is due. CountedOnly: DryRun or suspended, debt counts on. ApprovalRequired: "
+            "the guard holds the surplus back. NotEnforced: this version does not act on its clock yet."
+        ),
+        examples=["Enforced"],
+    )
+    message: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Why the state is not Enforced, or why the keep was shortened.",
+        examples=["clock event Terminated is not acted on by this version"],
+    )
+    rows: int | None = Field(default=None, ge=0, description="Rows now; absent: not counted.", examples=[200000])
+    objects: int | None = Field(default=None, ge=0, description="Objects now; absent: not counted.", examples=[2000])
+    oldest: Instant | None = Field(
+        default=None, description="Clock of the oldest item.", examples=["2026-11-08T01:37:12Z"]
+    )
+    min: Duration | None = Field(default=None, description="The profile's min.", examples=["P1Y"])
+    max: Duration | None = Field(default=None, description="The profile's max.", examples=["P5Y"])
+    keep: Duration | None = Field(
+        default=None, description="The tenant's keep, or the profile's default.", examples=["P14D"]
+    )
+    effective_keep: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Keep that is enforced; shorter than `keep` where max leaves no room for runs and copies.",
+        examples=["P14D"],
+    )
+    next_deadline: Instant | None = Field(
+        default=None, description="When the oldest item must be gone in every copy.", examples=["2031-11-08T01:37:12Z"]
+    )
+    due: int | None = Field(default=None, ge=0, description="Items that the next run deletes.", examples=[120])
+    overdue: int | None = Field(
+        default=None, ge=0, description="Items past their deadline (deletion debt).", examples=[0]
+    )
+    held: int | None = Field(default=None, ge=0, description="Items that a hold keeps.", examples=[0])
+    anomalies: int | None = Field(
+        default=None, ge=0, description="Items without a usable time; never deleted by age (X8).", examples=[0]
+    )
+
+
+class StoreStatus(StatusModel):
+    """One store of the policy."""
+
+    purpose: Purpose = Field(description="What it is for.", examples=["Analytical"])
+    region: Region | None = Field(default=None, description="Region of the store.", examples=["EMEA"])
+    class_name: DnsName | None = Field(default=None, description="Its class.", examples=["embedded-postgresql"])
+    data_store: DnsName | None = Field(
+        default=None, description="Its DataStore (ledger entry).", examples=["customer-acme-acme-analytical-4f6a1f0b9c"]
+    )
+    type: StoreType = Field(description="Kind of store.", examples=["PostgreSQL"])
+    ready: bool = Field(default=False, description="Whether it answers and is as wanted.", examples=[True])
+    reason: str | None = Field(
+        default=None, max_length=1024, description="Why it is not ready.", examples=["ServerUnreachable"]
+    )
+    message: str | None = Field(
+        default=None, max_length=1024, description="What is so, and the next step.", examples=["waiting for the volume"]
+    )
+
+
+class CategoryCounts(StatusModel):
+    """What one run did to one category."""
+
+    name: DnsLabel = Field(description="Name of the category.", examples=["recordings"])
+    candidates: int = Field(default=0, ge=0, description="Items that were due.", examples=[120])
+    acted: int = Field(default=0, ge=0, description="Items deleted; in a dry run: that would be.", examples=[120])
+    held: int = Field(default=0, ge=0, description="Items that a hold kept.", examples=[0])
+    skipped: int = Field(default=0, ge=0, description="Items left by the guard or by order.", examples=[0])
+    failed: int = Field(default=0, ge=0, description="Items that could not be deleted.", examples=[0])
+    residue: int | None = Field(
+        default=None, ge=0, description="Items still due after the run; absent: could not be counted.", examples=[0]
+    )
+    oldest_left: Instant | None = Field(
+        default=None, description="Clock of the oldest item left.", examples=["2026-11-08T01:37:12Z"]
+    )
+
+
+class RunSummary(StatusModel):
+    """One run, in short; the truth is the evidence in the stores."""
+
+    task: Task = Field(default="expire", description="What ran.", examples=["expire"])
+    outcome: Outcome = Field(
+        description="Running, Succeeded, Failed, or Stopped (by the guard).", examples=["Succeeded"]
+    )
+    run_id: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Identity of the run in the evidence.",
+        examples=["1f6d2a5e-2f0f-4c0e-9c5a-6a3c5e0c1b11"],
+    )
+    mode: Literal["Enforce", "DryRun"] | None = Field(
+        default=None, description="Whether it deleted or only counted.", examples=["Enforce"]
+    )
+    started: Instant | None = Field(default=None, description="When it began.", examples=["2026-11-22T01:37:00Z"])
+    finished: Instant | None = Field(default=None, description="When it ended.", examples=["2026-11-22T01:37:12Z"])
+    duration_seconds: float | None = Field(
+        default=None, ge=0, description="How long it took, in seconds.", examples=[12.4]
+    )
+    deleted_rows: int = Field(default=0, ge=0, description="Rows deleted.", examples=[120])
+    deleted_objects: int = Field(default=0, ge=0, description="Objects deleted.", examples=[100])
+    message: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="What went wrong, and the next step.",
+        examples=["database unreachable"],
+    )
+    categories: tuple[CategoryCounts, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Counts by category.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class Schedule(StatusModel):
+    """The effective schedule."""
+
+    cron: str = Field(max_length=100, description="Five-field cron line.", examples=["37 1 * * *"])
+    time_zone: str = Field(max_length=64, description="Its time zone.", examples=["Europe/Amsterdam"])
+
+
+class ApprovalRequest(StatusModel):
+    """What an approval must say; copy it into `spec.approves` of a RetentionRun."""
+
+    rules_digest: Digest = Field(description="Digest of the rules to approve.", examples=["sha256:" + "0" * 64])
+    rows: int = Field(ge=0, description="Items that would be newly deleted.", examples=[1200000])
+    categories: tuple[DnsLabel, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Categories that the guard stopped.",
+        examples=[["recordings"]],
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class Binding(StatusModel):
+    """A Secret for an application or a person's tool (servicebinding.io)."""
+
+    name: DnsName = Field(description="Name of the Secret in the policy's namespace.", examples=["acme-analytical-app"])
+    store: Purpose = Field(description="Purpose of the store it opens.", examples=["Analytical"])
+    role: BindingRole = Field(description="What it may do there.", examples=["App"])
+
+
+class TenantRetentionPolicyStatus(StatusModel):
+    """What is so."""
+
+    observed_generation: int = Field(
+        default=-1, description="Generation of the spec that the status is about; -1: never looked at.", examples=[3]
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Conditions: Ready, Reconciling, Stalled, and what they are made of.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    enforced: Enforced | None = Field(
+        default=None,
+        description="Which rules the stores hold now.",
+        examples=[{"generation": 3, "profileGeneration": 1, "rulesDigest": "sha256:" + "0" * 64}],
+    )
+    databases: str | None = Field(
+        default=None, max_length=16, description="Databases ready of wanted.", examples=["2/2"]
+    )
+    buckets: str | None = Field(default=None, max_length=16, description="Buckets ready of wanted.", examples=["1/1"])
+    overdue: int | None = Field(
+        default=None, ge=0, description="Rows and objects past their deadline; absent: not counted yet.", examples=[0]
+    )
+    last_run_time: Instant | None = Field(
+        default=None, description="When the last run ended.", examples=["2026-11-22T01:37:12Z"]
+    )
+    next_run: str | None = Field(
+        default=None, max_length=40, description="When the next run starts, UTC.", examples=["2026-11-23T01:37Z"]
+    )
+    schedule: Schedule | None = Field(
+        default=None,
+        description="The effective schedule.",
+        examples=[{"cron": "37 1 * * *", "timeZone": "Europe/Amsterdam"}],
+    )
+    categories: tuple[CategoryStatus, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Every category of the profile.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    stores: tuple[StoreStatus, ...] = Field(
+        default=(),
+        max_length=16,
+        description="The stores.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    jobs: tuple[RunSummary, ...] = Field(
+        default=(),
+        max_length=8,
+        description="The last run of every task.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["task"]},
+    )
+    approval: ApprovalRequest | None = Field(
+        default=None,
+        description="What the guard asks to be approved; absent: nothing.",
+        examples=[{"rulesDigest": "sha256:" + "0" * 64, "rows": 1200000, "categories": ["recordings"]}],
+    )
+    bindings: tuple[Binding, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Secrets for applications.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    binding: LocalRef | None = Field(
+        default=None,
+        description="The default Secret, as servicebinding.io asks of a provisioned service.",
+        examples=[{"name": "acme-analytical-app"}],
+    )
+    kopf: dict[str, Any] | None = Field(
+        default=None,
+        description="Progress of the operator's own framework.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )

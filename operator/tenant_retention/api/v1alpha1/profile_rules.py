@@ -1,0 +1,149 @@
+"""CEL rules of RetentionProfile: what the API server refuses at apply, with the field it names (X1)."""
+
+from tenant_retention.api.v1alpha1.common import Rule
+from tenant_retention.api.v1alpha1.durations import cel_never_longer
+
+CLOCK = (
+    Rule(
+        "self.event == 'Closed' ? has(self.column) : !has(self.column)",
+        "clock.column is required for event Closed and only allowed there",
+        ".column",
+    ),
+)
+
+OBJECTS = (
+    Rule(
+        "has(self.prefix) != has(self.table)",
+        "objects needs either table (with keyColumn and versionColumn) or prefix",
+        ".table",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "has(self.table) == has(self.keyColumn) && has(self.table) == has(self.versionColumn)",
+        "objects.keyColumn and objects.versionColumn are required with table and only allowed with it",
+        ".keyColumn",
+        "FieldValueRequired",
+    ),
+)
+
+CATEGORY = (
+    Rule(
+        "self.clock.event == 'Terminated' || (has(self.default) && has(self.max))",
+        "default and max are required unless clock.event is Terminated",
+        ".max",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "self.clock.event != 'Terminated' || !(has(self.default) || has(self.max) || has(self.min))",
+        "min, default and max are not allowed with clock.event Terminated: the category has no age",
+        ".max",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        f"!has(self.min) || !has(self.max) || {cel_never_longer('self.min', 'self.max')}",
+        "min must not be longer than max",
+        ".min",
+    ),
+    Rule(
+        f"!has(self.min) || !has(self.default) || {cel_never_longer('self.min', 'self.default')}",
+        "default must not be shorter than min",
+        ".default",
+    ),
+    Rule(
+        f"!has(self.default) || !has(self.max) || {cel_never_longer('self.default', 'self.max')}",
+        "default must not be longer than max",
+        ".default",
+    ),
+    Rule(
+        f"!has(self.extendedMax) || (has(self.max) && {cel_never_longer('self.max', 'self.extendedMax')})",
+        "extendedMax must not be shorter than max",
+        ".extendedMax",
+    ),
+    Rule(
+        "(has(self.earlyDeletion) && self.earlyDeletion == 'Refused') == has(self.ground)",
+        "ground is required with earlyDeletion Refused and only allowed there",
+        ".ground",
+    ),
+    Rule(
+        "!has(self.contentOf) || self.contentOf != self.name",
+        "contentOf must name another category",
+        ".contentOf",
+    ),
+    Rule(
+        "!has(self.objects) || !has(self.objects.table) || (has(self.tables) && self.objects.table in self.tables)",
+        "objects.table must be one of the category's tables",
+        ".objects",
+    ),
+    Rule(
+        "self.clock.event != 'ObjectLastModified' || (has(self.objects) && has(self.objects.prefix))",
+        "objects.prefix is required with clock.event ObjectLastModified",
+        ".objects",
+        "FieldValueRequired",
+    ),
+)
+
+ANONYMIZE = (
+    Rule(
+        "(self.method == 'Constant') == has(self.value)",
+        "anonymize.value is required with method Constant and only allowed there",
+        ".value",
+    ),
+)
+
+TABLE = (
+    Rule(
+        "self.primaryKey.all(key, key == self.bornAt || self.columns.exists(column, column.name == key))",
+        "primaryKey must name declared columns",
+        ".primaryKey",
+    ),
+    Rule(
+        "self.columns.all(column, column.name != self.bornAt || "
+        "(column.type == 'Timestamp' && has(column.nullable) && !column.nullable))",
+        "the bornAt column must be of type Timestamp with nullable: false",
+        ".bornAt",
+    ),
+)
+
+_RECORD = "self.categories.exists(record, record.name == content.contentOf && !has(record.contentOf)"
+
+SPEC = (
+    Rule(
+        f"self.categories.all(content, !has(content.contentOf) || {_RECORD}))",
+        "categories: contentOf must name a record category of this profile that is not content itself",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(content, !has(content.contentOf) || !has(content.default) || "
+        f"{_RECORD} && (!has(record.default) || {cel_never_longer('content.default', 'record.default')})))",
+        "categories: the default of content must not be longer than that of its record",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.tables) || category.tables.all(name, "
+        "has(self.tables) && self.tables.exists(table, table.name == name)))",
+        "categories: every table of a category must be declared in spec.tables",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.tables) || category.tables.all(name, "
+        "self.categories.filter(other, has(other.tables) && name in other.tables).size() == 1))",
+        "categories: a table belongs to exactly one category",
+        ".categories",
+        "FieldValueDuplicate",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.clock.column) || !has(category.tables) || "
+        "category.tables.all(name, has(self.tables) && self.tables.exists(table, table.name == name && "
+        "table.columns.exists(column, column.name == category.clock.column && column.type == 'Timestamp'))))",
+        "categories: clock.column must be a Timestamp column of every table of the category",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.objects) || !has(category.objects.table) || "
+        "(has(self.tables) && self.tables.exists(table, table.name == category.objects.table && "
+        "table.columns.exists(column, column.name == category.objects.keyColumn) && "
+        "table.columns.exists(column, column.name == category.objects.versionColumn))))",
+        "categories: objects.keyColumn and objects.versionColumn must be columns of objects.table",
+        ".categories",
+    ),
+)

@@ -1,0 +1,95 @@
+"""CEL rules of DataStoreClass and DataStore: what the API server refuses at apply, and what is immutable."""
+
+from tenant_retention.api.v1alpha1.common import Rule
+
+
+def immutable(field: str, label: str) -> Rule:
+    """A transition rule: `field` (relative to the model) may be neither changed, added nor removed; `label` names it."""
+    return Rule(
+        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"{label} is immutable",
+        f".{field}",
+        "FieldValueForbidden",
+    )
+
+
+CLASS_SPEC = (
+    immutable("type", "spec.type"),
+    immutable("provisioner", "spec.provisioner"),
+    immutable("region", "spec.region"),
+    Rule(
+        "has(self.existing) == has(oldSelf.existing) && (!has(self.existing) || "
+        "has(self.existing.host) == has(oldSelf.existing.host) && "
+        "(!has(self.existing.host) || self.existing.host == oldSelf.existing.host) && "
+        "has(self.existing.port) == has(oldSelf.existing.port) && "
+        "(!has(self.existing.port) || self.existing.port == oldSelf.existing.port) && "
+        "has(self.existing.endpoint) == has(oldSelf.existing.endpoint) && "
+        "(!has(self.existing.endpoint) || self.existing.endpoint == oldSelf.existing.endpoint))",
+        "spec.existing.host, port and endpoint are immutable; make a new class for another server",
+        ".existing",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        "(self.provisioner == 'Existing') == has(self.existing)",
+        "spec.existing is required with provisioner Existing and only allowed there",
+        ".existing",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "self.provisioner == 'Embedded' || !has(self.embedded)",
+        "spec.embedded is only allowed with provisioner Embedded",
+        ".embedded",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        "!has(self.existing) || (self.type == 'PostgreSQL' ? has(self.existing.host) : has(self.existing.endpoint))",
+        "spec.existing.host is required with type PostgreSQL, spec.existing.endpoint with type S3",
+        ".existing",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "!has(self.existing) || self.type == 'S3' || "
+        "!(has(self.existing.endpoint) || has(self.existing.iam) || has(self.existing.s3Region))",
+        "spec.existing.endpoint, iam and s3Region are only allowed with type S3",
+        ".existing",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        "!has(self.existing) || self.type == 'PostgreSQL' || !has(self.existing.host)",
+        "spec.existing.host is only allowed with type PostgreSQL",
+        ".existing",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        "!has(self.existing) || self.type != 'S3' || has(self.existing.iam)",
+        "spec.existing.iam is required with type S3: AWS, MinIO or Static",
+        ".existing",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "!has(self.existing) || (has(self.existing.iam) && self.existing.iam == 'Static') == "
+        "(has(self.existing.staticCredentials) && self.existing.staticCredentials.size() > 0)",
+        "spec.existing.staticCredentials is required with iam Static and only allowed there",
+        ".existing",
+        "FieldValueRequired",
+    ),
+)
+
+STORE_SPEC = tuple(
+    immutable(field, f"spec.{field}")
+    for field in (
+        "installation",
+        "type",
+        "provisioner",
+        "className",
+        "classSnapshot",
+        "namespace",
+        "namespaceUid",
+        "policyRef",
+        "purpose",
+        "region",
+        "unit",
+        "storeId",
+        "name",
+    )
+)

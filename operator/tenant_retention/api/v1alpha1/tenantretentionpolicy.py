@@ -1,0 +1,169 @@
+"""TenantRetentionPolicy: one tenant's choice for one product, inside the bounds of a profile (P1, X1, X2)."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from tenant_retention.api.v1alpha1 import policy_rules
+from tenant_retention.api.v1alpha1.common import (
+    ApiModel,
+    ApiObject,
+    Column,
+    DnsLabel,
+    DnsName,
+    Duration,
+    LocalRef,
+    Mode,
+    Purpose,
+    Quantity,
+    Region,
+    Resource,
+    Rule,
+    WindowDuration,
+)
+from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
+
+DeletionPolicy = Literal["Retain"]
+
+
+class Window(ApiModel):
+    """When the nightly run may start and how long it may take."""
+
+    start: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)] = Field(
+        default="01:00", description="Start, HH:MM on the clock of `spec.timeZone`.", examples=["01:00"]
+    )
+    duration: WindowDuration = Field(
+        default="PT4H",
+        description="Length; the run starts at a minute of it that the operator draws.",
+        examples=["PT4H"],
+    )
+
+
+class StoreRequest(ApiModel):
+    """Which class a store comes from."""
+
+    purpose: Purpose = Field(description="What the store is for.", examples=["Analytical"])
+    region: Region | None = Field(
+        default=None, description="Region that the class must be in; absent: any.", examples=["EMEA"]
+    )
+    class_name: DnsName | None = Field(
+        default=None, description="DataStoreClass; absent: the default class of the type.", examples=["postgres-emea"]
+    )
+    storage: Quantity | None = Field(
+        default=None,
+        description="Size of an embedded store's volume, in bytes; absent: the class's.",
+        examples=["50Gi"],
+    )
+
+
+class CategoryRetention(ApiModel):
+    """The tenant's choice for one category."""
+
+    category: DnsLabel = Field(description="Category of the profile.", examples=["recordings"])
+    keep: Duration = Field(
+        description="Deleted by the first run after this age; between the profile's min and max.", examples=["P14D"]
+    )
+
+
+class Guard(ApiModel):
+    """Stops a run that would delete surprisingly much and asks for an approval."""
+
+    max_deleted_percent: int = Field(
+        default=25,
+        ge=1,
+        le=100,
+        description=(
+            "Percent of a category's rows that may become newly due between two runs by anything but the passing "
+            "of time; 100: never stop."
+        ),
+        examples=[25],
+    )
+
+
+class TenantRetentionPolicySpec(ApiModel):
+    """The tenant's choice; the platform writes all but `retention`, `timeZone` and `window` (X2)."""
+
+    profile_ref: LocalRef = Field(
+        description="The RetentionProfile with categories and bounds; immutable.", examples=[{"name": "puzzel-archive"}]
+    )
+    mode: Mode = Field(
+        default="Enforce",
+        description="Enforce: delete what is due. DryRun: count and report it, delete nothing; debt counts on.",
+        examples=["DryRun"],
+    )
+    suspend: bool = Field(
+        default=False,
+        description="True stops the runs until it is false again; debt counts on (X4).",
+        examples=[True],
+    )
+    time_zone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")] = Field(
+        default="Etc/UTC",
+        max_length=64,
+        description="IANA name of the time zone of `window`; ages are always counted in UTC (X9).",
+        examples=["Europe/Amsterdam"],
+    )
+    window: Window = Field(
+        default_factory=Window,
+        description="When the nightly run may start.",
+        examples=[{"start": "01:00", "duration": "PT4H"}],
+    )
+    stores: tuple[StoreRequest, ...] = Field(
+        default=(),
+        max_length=3,
+        description="Which classes the stores come from; absent: the default classes.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["purpose"]},
+    )
+    retention: tuple[CategoryRetention, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Keep times; a category that is not named gets the profile's default (X1).",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["category"]},
+    )
+    guard: Guard = Field(
+        default_factory=Guard,
+        description="When a run stops and asks for an approval.",
+        examples=[{"maxDeletedPercent": 25}],
+    )
+    deletion_policy: DeletionPolicy = Field(
+        default="Retain",
+        description="What becomes of the stores when the policy is deleted: they stay, released (X5).",
+        examples=["Retain"],
+    )
+    rules: ClassVar[tuple[Rule, ...]] = policy_rules.POLICY_SPEC
+
+    def keep(self, category: str) -> str | None:
+        """Return the tenant's keep for a category, or None where it made no choice."""
+        return next((choice.keep for choice in self.retention if choice.category == category), None)
+
+
+class TenantRetentionPolicy(ApiObject):
+    """One tenant's retention policy for one product: dedicated stores, nightly removal, evidence."""
+
+    rules: ClassVar[tuple[Rule, ...]] = policy_rules.POLICY_NAME
+    resource: ClassVar[Resource] = Resource(
+        kind="TenantRetentionPolicy",
+        plural="tenantretentionpolicies",
+        short_name="trp",
+        scope="Namespaced",
+        columns=(
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "string", "Whether all is as wanted."),
+            Column("Status", '.status.conditions[?(@.type=="Ready")].reason', "string", "What it does, or why not."),
+            Column("Databases", ".status.databases", "string", "Databases ready of wanted."),
+            Column("Buckets", ".status.buckets", "string", "Buckets ready of wanted."),
+            Column("Overdue", ".status.overdue", "integer", "Rows and objects past their deadline."),
+            Column("Last-Run", ".status.lastRunTime", "date", "Time since the last run ended."),
+            # A string: date columns print <invalid> for the future.
+            Column("Next-Run", ".status.nextRun", "string", "When the next run starts, UTC."),
+            Column("Profile", ".spec.profileRef.name", "string", "Its profile.", 1),
+            Column("Mode", ".spec.mode", "string", "Enforce or DryRun.", 1),
+            Column("Compliant", '.status.conditions[?(@.type=="Compliant")].status', "string", "No deletion debt.", 1),
+            Column("Message", '.status.conditions[?(@.type=="Ready")].message', "string", "The next step.", 1),
+            Column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
+        ),
+        selectable=(".spec.profileRef.name", ".spec.mode"),
+    )
+
+    spec: TenantRetentionPolicySpec = Field(description="The tenant's choice.")
+    status: TenantRetentionPolicyStatus = Field(
+        default_factory=TenantRetentionPolicyStatus, description="What is so; never written by users."
+    )

@@ -62,6 +62,7 @@ class Rule:
     reason: Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"] = (
         "FieldValueInvalid"
     )
+    message_expression: str | None = None
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,13 @@ def decide(item: Item, rule: Rule, now: datetime) -> Decision:
         return outcome(Verdict.KEEP, Ground.HELD)
     asked = _first(item.requested_at, item.terminated_at)
     asked_now = asked is not None and asked <= now
-    if not item.clock_usable or item.clock is None:
-        if asked_now:
+    if not item.clock_usable:
+        return outcome(Verdict.REMOVE, _asked_ground(item)) if asked_now else outcome(Verdict.KEEP, Ground.NO_USABLE_TIME)
+    if item.clock is None:
+        # A clock that has not started has not reached its min either (M9): only EFD lets a request through before it.
+        if asked_now and (rule.minimum is None or rule.early_deletion):
             return outcome(Verdict.REMOVE, _asked_ground(item))
-        return outcome(Verdict.KEEP, Ground.CLOCK_NOT_STARTED if item.clock_usable else Ground.NO_USABLE_TIME)
+        return outcome(Verdict.KEEP, Ground.DEFERRED_TO_MINIMUM if asked_now else Ground.CLOCK_NOT_STARTED)
     if rule.minimum is not None and end_of_period(item.clock, rule.minimum) > now:
         if asked_now and rule.early_deletion:
             return outcome(Verdict.REMOVE, _asked_ground(item))

@@ -1,0 +1,41 @@
+"""How a PostgreSQL server is reached, and what was learned by reaching it. Values only; connecting is an adapter's work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+MINIMUM_SERVER_VERSION = 150000
+"""PostgreSQL 15 as ``server_version_num``: the first one where PUBLIC cannot create in schema public."""
+
+
+@dataclass(frozen=True)
+class ServerAccess:
+    """One login at one server. TLS is always verify-full: the certificate must name ``host``.
+
+    ``ca_file``: PEM bundle of the CA to believe. ``database``: the one to connect to; administration starts at
+    ``postgres``. The password appears in no ``repr``.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    ca_file: Path
+    database: str = "postgres"
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What a server said of itself (D6, D7). ``version``: ``server_version_num``; ``latency``: one round trip.
+
+    ``superuser``: True when the administrator login is one: more than this product needs, shown as a warning.
+    """
+
+    version: int
+    latency: timedelta
+    tls: str
+    can_create_database: bool
+    can_create_role: bool
+    superuser: bool

@@ -1,0 +1,94 @@
+"""Finds PostgreSQL for the store tests: the machine's own, else Debian's in a root tree of its own under the user's cache.
+
+``python -m tests.stores.servers.install`` fetches what is missing beforehand; the fixtures call ``installation`` themselves.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+VERSIONS = (15, 17)
+_SUITES = {15: "bookworm", 17: "trixie"}
+_NO_MAIN_CLUSTER = (
+    'mkdir -p "$1/etc/postgresql-common" && '
+    'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.conf"'
+)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where the programs of one major version are: ``programs`` as seen from inside ``root`` (None: this machine itself)."""
+
+    version: int
+    programs: Path
+    root: Path | None = None
+
+
+def installation(version: int) -> Installation:
+    """The installation of this major version; fetches a root tree (about a minute, once) if the machine has none.
+
+    Raises RuntimeError with the command's last lines if it cannot be fetched.
+    """
+    programs = Path(f"/usr/lib/postgresql/{version}/bin")
+    if (programs / "postgres").exists():
+        return Installation(version, programs)
+    return Installation(version, programs, _root_tree(version))
+
+
+def _root_tree(version: int) -> Path:
+    command = [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        f"--include=postgresql-{version}",
+        f"--essential-hook={_NO_MAIN_CLUSTER}",
+        "--aptopt=Apt::Install-Recommends false",
+        _SUITES[version],
+    ]
+    digest = hashlib.sha256("\0".join(command).encode()).hexdigest()[:12]
+    roots = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tenant-retention-operator" / "roots"
+    wanted = roots / f"postgresql-{version}-{digest}"
+    roots.mkdir(parents=True, exist_ok=True)
+    with (roots / f"postgresql-{version}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not wanted.exists():
+            _fetch(command, roots, wanted)
+    return wanted
+
+
+def _fetch(command: list[str], roots: Path, wanted: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
+        raise RuntimeError(
+            f"{wanted.name}: neither installed under /usr/lib/postgresql nor can it be fetched; "
+            "install it, or run as root with the package mmdebstrap installed"
+        )
+    # A name of its own until it is whole: a tree under the wanted name is always complete.
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{wanted.name}.unfinished-", dir=roots))
+    try:
+        done = subprocess.run([*command, str(unfinished)], capture_output=True, text=True, check=False, timeout=900)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed:\n" + "\n".join(done.stderr.splitlines()[-20:]))
+        unfinished.chmod(0o755)
+        unfinished.rename(wanted)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def main() -> int:
+    """Installs every version the tests need and says where each one is."""
+    for version in VERSIONS:
+        found = installation(version)
+        print(f"PostgreSQL {version}: {found.root or ''}{found.programs}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""Real PostgreSQL servers for the store tests: TLS only, and an administrator login that is never superuser.
+
+Fixtures (session scope): ``postgres15``, ``postgres17`` and, over both, ``postgres_server`` give the administrator's
+``ServerAccess``; ``postgres_process`` gives the whole server (superuser, log) for the few tests that need to look from outside.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tenant_retention.domain.servers import ServerAccess
+from tests.stores.servers.certificates import ThrowawayAuthority
+from tests.stores.servers.install import VERSIONS, Installation, installation
+
+HOST = "localhost"
+"""The certificate names this host and nothing else, so that 127.0.0.1 is the same server under a wrong name."""
+ADMINISTRATOR = "retention_operator"
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+_UNPRIVILEGED = 65534
+"""nobody: PostgreSQL refuses to run as root."""
+
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+ssl = on
+ssl_cert_file = 'server.crt'
+ssl_key_file = 'server.key'
+password_encryption = 'scram-sha-256'
+log_statement = 'all'
+log_min_messages = 'info'
+log_line_prefix = '%t [%p] %q%u@%d '
+max_connections = 100
+shared_buffers = '32MB'
+fsync = off
+"""
+_HOST_BASED_AUTHENTICATION = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
+
+# A mount namespace of the server's own: its data and devices appear inside the root tree, and vanish with it.
+_INSIDE_ROOT_TREE = (
+    'mount --bind "$1" "$2/mnt" && mount --rbind /dev "$2/dev" && tree=$2 && shift 2 && exec chroot "$tree" "$@"'
+)
+
+
+@dataclass(frozen=True)
+class PostgresProcess:
+    """A running server. ``superuser`` is for arranging and checking in tests; the product gets ``administrator`` only."""
+
+    version: int
+    administrator: ServerAccess
+    superuser: ServerAccess
+    log_file: Path
+    authority: ThrowawayAuthority
+    pid: int
+
+    def log(self) -> str:
+        """Everything the server logged so far, every statement included."""
+        return self.log_file.read_text(errors="replace")
+
+
+@contextmanager
+def running_postgres(version: int) -> Iterator[PostgresProcess]:
+    """Starts a server of this major version on a free port of this machine; ends it by its pid and removes its files."""
+    found = installation(version)
+    directory = Path(tempfile.mkdtemp(prefix=f"retention-postgresql-{version}-"))
+    try:
+        directory.chmod(0o755)
+        authority = ThrowawayAuthority.create()
+        password = secrets.token_urlsafe(24)
+        data = _initialize(found, directory, authority, password)
+        port = _free_port()
+        log_file = directory / "log"
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                _as_unprivileged(found, data, "postgres", "-D", _inside(found, data), "-p", str(port)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            superuser = ServerAccess(HOST, port, "postgres", password, directory / "ca.crt")
+            _wait_until_ready(process, superuser, log_file)
+            administrator = _make_administrator(superuser)
+            yield PostgresProcess(version, administrator, superuser, log_file, authority, process.pid)
+        finally:
+            _stop(process)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres15_process() -> Iterator[PostgresProcess]:
+    """PostgreSQL 15, the oldest one supported."""
+    with running_postgres(15) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def postgres17_process() -> Iterator[PostgresProcess]:
+    """PostgreSQL 17, the one of the embedded image."""
+    with running_postgres(17) as process:
+        yield process
+
+
+@pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"postgres{version}")
+def postgres_process(request: pytest.FixtureRequest) -> PostgresProcess:
+    """Both servers, one after the other."""
+    process: PostgresProcess = request.getfixturevalue(f"postgres{request.param}_process")
+    return process
+
+
+@pytest.fixture(scope="session")
+def postgres15(postgres15_process: PostgresProcess) -> ServerAccess:
+    """The administrator (CREATEDB CREATEROLE, no superuser) of PostgreSQL 15."""
+    return postgres15_process.administrator
+
+
+@pytest.fixture(scope="session")
+def postgres17(postgres17_process: PostgresProcess) -> ServerAccess:
+    """The administrator (CREATEDB CREATEROLE, no superuser) of PostgreSQL 17."""
+    return postgres17_process.administrator
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_process: PostgresProcess) -> ServerAccess:
+    """The administrator (CREATEDB CREATEROLE, no superuser) of both servers, one after the other."""
+    return postgres_process.administrator
+
+
+def _initialize(found: Installation, directory: Path, authority: ThrowawayAuthority, password: str) -> Path:
+    data = directory / "data"
+    data.mkdir(mode=0o700)
+    password_file = data / "password"
+    password_file.write_text(password)
+    _hand_over(data, password_file)
+    # initdb wants an empty directory, so the cluster lies one level below what is mounted.
+    arguments = ["-A", "scram-sha-256", "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    done = subprocess.run(
+        _as_unprivileged(
+            found,
+            data,
+            "initdb",
+            *arguments,
+            f"--pwfile={_inside(found, data).removesuffix('cluster')}password",
+            _inside(found, data),
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"initdb of PostgreSQL {found.version} failed:\n{done.stdout}\n{done.stderr}")
+    password_file.unlink()
+    cluster = data / "cluster"
+    certificate, key = authority.issue([HOST])
+    (directory / "ca.crt").write_bytes(authority.pem())
+    (cluster / "server.crt").write_bytes(certificate)
+    (cluster / "server.key").write_bytes(key)
+    (cluster / "server.key").chmod(0o600)
+    (cluster / "pg_hba.conf").write_text(_HOST_BASED_AUTHENTICATION)
+    with (cluster / "postgresql.conf").open("a") as settings:
+        settings.write(_SETTINGS)
+    _hand_over(cluster / "server.crt", cluster / "server.key")
+    return data
+
+
+def _inside(found: Installation, data: Path) -> str:
+    return str(data / "cluster") if found.root is None else "/mnt/cluster"
+
+
+def _as_unprivileged(found: Installation, data: Path, program: str, *arguments: str) -> list[str]:
+    """The command line; every step execs the next one, so that the process started here is the server itself."""
+    command = [str(found.programs / program), *arguments]
+    if os.geteuid() == 0:
+        # A killed test run must not leave a server behind: it is told (SIGINT, fast shutdown) when its parent dies.
+        drop = [f"--reuid={_UNPRIVILEGED}", f"--regid={_UNPRIVILEGED}", "--clear-groups", "--pdeathsig=INT"]
+        command = ["setpriv", *drop, *command]
+    if found.root is None:
+        return command
+    mount = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _INSIDE_ROOT_TREE, "sh"]
+    return [*mount, str(data), str(found.root), *command]
+
+
+def _hand_over(*paths: Path) -> None:
+    if os.geteuid() == 0:
+        for path in paths:
+            os.chown(path, _UNPRIVILEGED, _UNPRIVILEGED)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], superuser: ServerAccess, log_file: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            connect_as(superuser).close()
+            return
+        except psycopg.OperationalError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {error}\n{log_file.read_text()}") from error
+            time.sleep(0.05)
+
+
+def _make_administrator(superuser: ServerAccess) -> ServerAccess:
+    password = secrets.token_urlsafe(24)
+    with connect_as(superuser) as connection:
+        connection.execute(
+            sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE NOSUPERUSER PASSWORD {}").format(
+                sql.Identifier(ADMINISTRATOR), sql.Literal(password)
+            )
+        )
+    return ServerAccess(superuser.host, superuser.port, ADMINISTRATOR, password, superuser.ca_file)
+
+
+def connect_as(access: ServerAccess, **more: str) -> psycopg.Connection[tuple[object, ...]]:
+    """A plain connection in autocommit mode for tests; the product has its own way (``adapters.postgres.connections``)."""
+    return psycopg.connect(
+        host=access.host,
+        port=access.port,
+        user=access.user,
+        password=access.password,
+        dbname=access.database,
+        sslmode="verify-full",
+        sslrootcert=str(access.ca_file),
+        connect_timeout=10,
+        autocommit=True,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(2)  # SIGINT: fast shutdown
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, servers and roles (administration), and what lies inside a tenant's database. SQL in ``sql/``."""

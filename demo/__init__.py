@@ -1,0 +1,1 @@
+"""`make demo`: three customers on a real cluster, a night's run, and a table of expected against actual counts."""

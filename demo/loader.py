@@ -1,0 +1,187 @@
+"""The customer's application of the demo: writes records and objects with the app binding it was given, or counts them.
+
+Runs in a pod of the customer's namespace: ``python3 -m demo.loader load|count --job job.json``. Uses nothing but the
+binding directories, the standard library, psycopg and minio. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import ssl
+import sys
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import urllib3
+from minio import Minio
+from psycopg import sql
+
+from demo.families import Row, TableRows, plan
+
+WRITERS = 8
+_NAMES = uuid.UUID("6d7a1c0e-4c5b-4a57-9b0c-0d9a1f7b2e11")
+
+
+def connect(directory: Path) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection by the ``uri`` of the binding, unchanged."""
+    return psycopg.connect((directory / "uri").read_text())
+
+
+def bucket(directory: Path) -> tuple[Minio, str]:
+    """A client by the AWS keys of the binding, and the bucket's name."""
+    value = {key.name: key.read_text() for key in directory.iterdir() if key.is_file()}
+    endpoint = urlsplit(value["AWS_ENDPOINT_URL"])
+    pool = urllib3.PoolManager(
+        maxsize=WRITERS, ssl_context=ssl.create_default_context(cafile=str(directory / "ca.crt"))
+    )
+    client = Minio(
+        endpoint.netloc,
+        access_key=value["AWS_ACCESS_KEY_ID"],
+        secret_key=value["AWS_SECRET_ACCESS_KEY"],
+        region=value["AWS_DEFAULT_REGION"],
+        secure=endpoint.scheme == "https",
+        http_client=pool,
+    )
+    return client, value["BUCKET_NAME"]
+
+
+def load(job: dict[str, Any]) -> dict[str, Any]:
+    """Writes everything of the job; rows are copied in one transaction a table, after their objects."""
+    written: dict[str, int] = {}
+    for table in plan(job):
+        versions = upload(job, table) if table.has_objects else {}
+        columns = _columns(table.table)
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+            sql.Identifier(table.table["name"]),
+            sql.SQL(", ").join(sql.Identifier(column["name"]) for column in columns),
+        )
+        with connect(Path(job["bindings"][table.database])) as connection, connection.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                for row in table.rows:
+                    copy.write_row([_value(job, table, column, row, versions) for column in columns])
+        written[table.table["name"]] = len(table.rows)
+        print(f"wrote {len(table.rows)} rows into {table.table['name']}", file=sys.stderr, flush=True)
+    return {"rows": written}
+
+
+def upload(job: dict[str, Any], table: TableRows) -> dict[int, str | None]:
+    """Puts one small object a row; returns the version id by session."""
+    client, name = bucket(Path(job["bindings"]["Content"]))
+
+    def put(row: Row) -> tuple[int, str | None]:
+        body = f"content of session {row.session}".encode()
+        result = client.put_object(name, _object_key(table, row), io.BytesIO(body), len(body))
+        return row.session, result.version_id
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return dict(pool.map(put, table.rows))
+
+
+def count(job: dict[str, Any]) -> dict[str, Any]:
+    """Per table: rows and the sum of their births in seconds; objects per key prefix. By the app's own read rights."""
+    tables: dict[str, list[int]] = {}
+    for table in plan({**job, "records": 0, "contents": 1}):
+        query = sql.SQL("SELECT count(*), coalesce(sum(extract(epoch FROM {})), 0)::bigint FROM {}").format(
+            sql.Identifier(table.table["bornAt"]), sql.Identifier(table.table["name"])
+        )
+        with connect(Path(job["bindings"][table.database])) as connection:
+            row = connection.execute(query).fetchone()
+        tables[table.table["name"]] = [int(value) for value in row or (0, 0)]
+    objects: dict[str, int] = {}
+    if "Content" in job["bindings"]:
+        client, name = bucket(Path(job["bindings"]["Content"]))
+        for item in client.list_objects(name, recursive=True):
+            prefix = (item.object_name or "").split("/")[0]
+            objects[prefix] = objects.get(prefix, 0) + 1
+    return {"tables": tables, "objects": objects}
+
+
+def _columns(table: dict[str, Any]) -> list[dict[str, Any]]:
+    columns: list[dict[str, Any]] = list(table["columns"])
+    if table["bornAt"] not in {column["name"] for column in columns}:
+        columns.insert(0, {"name": table["bornAt"], "type": "Timestamp"})
+    return columns
+
+
+def _object_key(table: TableRows, row: Row) -> str:
+    return f"{table.table['name']}/{row.born:%Y/%m}/{row.session}"
+
+
+def _value(
+    job: dict[str, Any], table: TableRows, column: dict[str, Any], row: Row, versions: dict[int, str | None]
+) -> Any:
+    """A plausible value by the column's meaning, else by its type."""
+    objects = table.category.get("objects") or {}
+    if column["name"] == table.table["bornAt"]:
+        return row.born
+    if column["name"] == table.category["clock"].get("column"):
+        return row.clock
+    if table.has_objects and column["name"] == objects["keyColumn"]:
+        return _object_key(table, row)
+    if table.has_objects and column["name"] == objects.get("versionColumn"):
+        return versions.get(row.session)
+    identity = f"{job['seed']}/{table.table['name']}/{column['name']}/{row.session}"
+    if column.get("role") == "SessionId":
+        record = table.category.get("contentOf") or table.category["name"]
+        text = f"{record}-{row.session}"
+        return uuid.uuid5(_NAMES, f"{job['seed']}/{text}") if column["type"] == "Uuid" else text
+    by_role = {
+        "PhoneNumber": f"+3120{row.session % 10_000_000:07d}",
+        "EmailAddress": f"person{row.session}@example.com",
+        "PersonName": f"Person {row.session}",
+        "MaskedDigits": None,
+    }
+    if column.get("role") in by_role and column["type"] == "Text":
+        return by_role[column["role"]] if column.get("nullable", True) or by_role[column["role"]] else ""
+    return _by_type(column["type"], row, identity, key=column["name"] in table.table["primaryKey"])
+
+
+def _by_type(kind: str, row: Row, identity: str, key: bool) -> Any:
+    values: dict[str, Any] = {
+        "Text": identity if key else f"v{row.session % 97}",
+        "Integer": row.session if key else row.session % 11,
+        "BigInteger": row.session,
+        "Numeric": row.session % 100,
+        "Boolean": row.session % 2 == 0,
+        "Timestamp": row.born + timedelta(minutes=5),
+        "Date": row.born.date(),
+        "Uuid": uuid.uuid5(_NAMES, identity),
+        "Json": "{}",
+        "Bytes": b"",
+    }
+    return values[kind]
+
+
+def expected_tables(job: dict[str, Any]) -> Iterator[tuple[str, str, list[datetime | None], list[datetime]]]:
+    """For the checker: table, category, the clocks of its rows and their births, in the same order."""
+    for table in plan(job):
+        yield (
+            table.table["name"],
+            table.category["name"],
+            [row.clock for row in table.rows],
+            [row.born for row in table.rows],
+        )
+
+
+def main() -> int:
+    """Loads or counts, as told."""
+    parser = argparse.ArgumentParser(prog="loader", description=__doc__)
+    parser.add_argument("act", choices=["load", "count"])
+    parser.add_argument("--job", type=Path, required=True, help="the job's JSON")
+    arguments = parser.parse_args()
+    job = json.loads(arguments.job.read_text())
+    result = load(job) if arguments.act == "load" else count(job)
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

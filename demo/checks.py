@@ -1,0 +1,78 @@
+"""Expected against actual counts, per customer and category, by a query that knows nothing of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from demo.customers import Customer
+from demo.expectation import checksum, ended
+from demo.families import TableRows, plan
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: what was written, what should be left, what is left; ``same`` also compares checksums."""
+
+    customer: str
+    category: str
+    what: str
+    written: int
+    expected: int
+    actual: int
+    same: bool
+
+
+def compare(
+    customer: Customer, job: dict[str, Any], actual: dict[str, Any], clock: datetime | None, policy: dict[str, Any]
+) -> list[Line]:
+    """Lines for every table and every kind of object. ``clock``: of the last run that deleted; None: nothing has run yet."""
+    keeps = customer.keeps(policy)
+    margin = timedelta(days=1) + _window(policy)
+    bounds = {category["name"]: category.get("max") for category in customer.profile["categories"]}
+    lines: list[Line] = []
+    for table in plan(job):
+        name = table.category["name"]
+        remaining = [row.born for row in table.rows if not _gone(row.clock, keeps[name], bounds[name], clock, margin)]
+        count, total = actual["tables"][table.table["name"]]
+        same = (count, total) == (len(remaining), checksum(remaining))
+        lines.append(Line(customer.namespace, name, table.table["name"], len(table.rows), len(remaining), count, same))
+        if table.has_objects:
+            lines.append(_objects(customer, table, remaining, actual))
+    return lines
+
+
+def _objects(customer: Customer, table: TableRows, remaining: list[datetime], actual: dict[str, Any]) -> Line:
+    found = actual["objects"].get(table.table["name"], 0)
+    expected = len(remaining)
+    return Line(
+        customer.namespace, table.category["name"], "objects", len(table.rows), expected, found, found == expected
+    )
+
+
+def _gone(
+    clock: datetime | None, keep: str | None, maximum: str | None, now: datetime | None, margin: timedelta
+) -> bool:
+    if clock is None or keep is None or now is None:
+        return False
+    return ended(clock, keep, now) or (maximum is not None and ended(clock, maximum, now + margin))
+
+
+def _window(policy: dict[str, Any]) -> timedelta:
+    duration = (policy["spec"].get("window") or {}).get("duration", "PT4H")
+    return timedelta(hours=int(duration[2:-1]))
+
+
+def show(lines: Iterable[Line]) -> bool:
+    """Prints the table; True if every line is as expected."""
+    print(f"\n      {'CUSTOMER':<18}{'CATEGORY':<26}{'WHAT':<26}{'WRITTEN':>9}{'EXPECTED':>10}{'ACTUAL':>9}  SAME")
+    good = True
+    for line in lines:
+        good = good and line.same
+        print(
+            f"      {line.customer:<18}{line.category:<26}{line.what:<26}{line.written:>9}{line.expected:>10}"
+            f"{line.actual:>9}  {'yes' if line.same else 'NO'}"
+        )
+    return good

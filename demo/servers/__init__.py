@@ -1,0 +1,65 @@
+"""The third customer's own servers: made by the demo as the customer would, then named in a DataStoreClass."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tenant_retention.adapters.certificates import CertificateMaker
+
+from demo.kubectl import Kubectl
+
+NAMESPACE = "initech-servers"
+HOSTS = ("postgres", "s3")
+
+
+def start(kubectl: Kubectl, operator_namespace: str) -> None:
+    """Starts the customer's PostgreSQL and S3 server and hands the platform what a class needs: authority and administrators."""
+    folder = Path(__file__).parent
+    kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
+    if kubectl.attempt("-n", NAMESPACE, "get", "secret", "server-files", show=False).returncode:
+        for secret in _secrets(operator_namespace):
+            kubectl.apply([secret])
+    kubectl.run("-n", NAMESPACE, "apply", "-f", str(folder / "servers.yaml"))
+    for name in HOSTS:
+        kubectl.run("-n", NAMESPACE, "rollout", "status", f"statefulset/{name}", "--timeout=180s", show=False)
+
+
+def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
+    maker = CertificateMaker(lambda: datetime.now(UTC))
+    authority = maker.authority("initech servers")
+    names = [f"{host}.{NAMESPACE}.svc" for host in HOSTS]
+    leaf = maker.leaf(authority, names)
+    password, access_key, secret_key = (secrets.token_urlsafe(24) for _ in range(3))
+    server = {
+        "tls.crt": leaf.certificate,
+        "tls.key": leaf.key,
+        "administrator-password": password,
+        "s3-access-key": access_key,
+        "s3-secret-key": secret_key,
+        "s3-encryption-key": secrets.token_hex(32),
+    }
+    return [
+        _secret(NAMESPACE, "server-files", server),
+        _secret(operator_namespace, "initech-ca", {"ca.crt": authority.certificate}),
+        _secret(operator_namespace, "initech-postgres-admin", {"username": "platform_admin", "password": password}),
+        _secret(
+            operator_namespace,
+            "initech-s3-admin",
+            {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
+        ),
+    ]
+
+
+def _secret(namespace: str, name: str, values: dict[str, str]) -> dict[str, Any]:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": name}, "data": data}
+
+
+def documents() -> list[dict[str, Any]]:
+    """The customer's servers as objects."""
+    return [d for d in yaml.safe_load_all((Path(__file__).parent / "servers.yaml").read_text()) if d]

@@ -1,0 +1,316 @@
+"""The chapters of the demo, in order. Each does what a platform engineer or a customer would do, and checks what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from demo import checks, servers
+from demo.customers import CUSTOMERS, EXAMPLES, Customer
+from demo.kubectl import DemoFailure, Kubectl, wait
+from demo.pods import Application, deliver_loader, run_loader, run_pod
+
+OPERATOR_NAMESPACE = "tenant-retention-system"
+RELEASE = "tenant-retention-operator"
+
+
+@dataclass
+class Story:
+    """What the chapters share: the cluster, and per customer the job that was loaded and the policy that holds now."""
+
+    kubectl: Kubectl
+    root: Path
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: int = 0
+
+    def policy(self, customer: Customer) -> Any:
+        """The customer's policy as the cluster holds it."""
+        return self.kubectl.get("-n", customer.namespace, "trp", customer.name)
+
+    def all_customers(self, act: Callable[[Customer], Any]) -> list[Any]:
+        """Does the same for every customer at once; the results in the customers' order."""
+        with ThreadPoolExecutor(len(CUSTOMERS)) as pool:
+            return list(pool.map(act, CUSTOMERS))
+
+
+def install(story: Story) -> None:
+    """The operator is installed with Helm, with no value set"""
+    chart = str(story.root / "charts/tenant-retention-operator")
+    done = story.kubectl.program(
+        "helm", "upgrade", "--install", RELEASE, chart, "-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait",
+        "--timeout", "180s",
+    )  # fmt: skip
+    if done.returncode:
+        raise DemoFailure(f"helm upgrade --install: {done.stderr.strip()}")
+    story.kubectl.show("-n", OPERATOR_NAMESPACE, "get", "pods")
+
+
+def platform(story: Story) -> None:
+    """The platform offers four vendors' profiles, and labels the customers' namespaces"""
+    story.kubectl.show("apply", "-f", str(EXAMPLES / "profiles"))
+    for customer in CUSTOMERS:
+        labels = {"tenantretention.io/tenant": "true", "pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": customer.namespace, "labels": labels}
+        story.kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+    story.kubectl.show("get", "namespaces", "-l", "tenantretention.io/tenant=true")
+
+
+def own_servers(story: Story) -> None:
+    """The third customer runs its own PostgreSQL and S3 server; the platform writes classes for them"""
+    servers.start(story.kubectl, OPERATOR_NAMESPACE)
+    story.kubectl.show("apply", "-f", str(EXAMPLES / "classes/initech.yaml"))
+
+
+def policies(story: Story) -> None:
+    """Policies are applied; dedicated databases and buckets appear in the customers' namespaces"""
+    for customer in CUSTOMERS:
+        story.kubectl.show("apply", "-f", str(customer.policy_file))
+        story.policies[customer.namespace] = customer.policy
+    for customer in CUSTOMERS:
+        place = ("-n", customer.namespace, f"trp/{customer.name}")
+        story.kubectl.run("wait", "--for=condition=Ready", *place, "--timeout=300s")
+    story.kubectl.show("get", "trp", "-A")
+    story.kubectl.show("-n", CUSTOMERS[0].namespace, "get", "statefulsets,cronjobs,secrets,networkpolicies")
+
+
+def load(story: Story) -> None:
+    """Applications write records and recordings, seven years of them, with the credentials they were given"""
+    anchor = datetime.now(UTC).replace(microsecond=0)
+
+    def write(customer: Customer) -> dict[str, Any]:
+        job = customer.job(anchor)
+        story.jobs[customer.namespace] = job
+        deliver_loader(story.kubectl, customer.application(), job)
+        return run_loader(story.kubectl, customer.application(), "load", "loader")
+
+    for customer, written in zip(CUSTOMERS, story.all_customers(write), strict=True):
+        rows = written["rows"]
+        print(f"      {customer.namespace}: {sum(rows.values())} rows in {len(rows)} tables")
+    _check(story, deleted=False)
+
+
+def dry_run(story: Story) -> None:
+    """A dry run says what a real run would remove, and removes nothing"""
+    for customer in CUSTOMERS:
+        _run(story, customer, {"mode": "DryRun"}, "Succeeded")
+    story.kubectl.show("get", "rrun", "-A")
+    _check(story, deleted=False)
+
+
+def first_night(story: Story) -> None:
+    """The night's CronJobs run: over years of old data the guard stops and asks"""
+    for customer in CUSTOMERS:
+        place = ("-n", customer.namespace)
+        story.kubectl.run(*place, "create", "job", "first-night", f"--from=cronjob/{_cron_job(story, customer)}")
+    for customer in CUSTOMERS:
+        place = ("-n", customer.namespace, f"trp/{customer.name}")
+        story.kubectl.run("wait", "--for=condition=ApprovalRequired", *place, "--timeout=180s")
+    story.kubectl.show("get", "trp", "-A")
+
+
+def approval(story: Story) -> None:
+    """An administrator approves; exactly what is due goes, everything else stays"""
+    for customer in CUSTOMERS:
+        _approve(story, customer)
+    _check(story, deleted=True)
+
+
+def second_night(story: Story) -> None:
+    """The next run finds nothing left to do but the minutes that have passed"""
+    for customer in CUSTOMERS:
+        _run(story, customer, {"mode": "Enforce"}, "Succeeded")
+    _check(story, deleted=True)
+
+
+def too_early(story: Story) -> None:
+    """Deleting early is refused by the database itself, as the application and as the enforcement role"""
+    customer = CUSTOMERS[0]
+    table = customer.profile["tables"][0]["name"]
+    for role in ("app", "enforcer"):
+        binding = f"{customer.name}-analytical-{role}"
+        program = (
+            "import psycopg,sys\n"
+            "connection = psycopg.connect(open(sys.argv[1]).read())\n"
+            "try:\n"
+            "    connection.execute(sys.argv[2])\n"
+            "except psycopg.errors.InsufficientPrivilege as refusal:\n"
+            "    print('refused:', str(refusal).splitlines()[0])\n"
+        )
+        application = Application(customer.namespace, customer.name, (binding,))
+        command = ["python3", "-c", program, f"/bindings/{binding}/uri", f"DELETE FROM {table}"]
+        said = run_pod(story.kubectl, application, f"early-{role}", command, 120).strip()
+        if not said.startswith("refused:"):
+            raise DemoFailure(f"the {role} role deleted rows of {table}: the database did not refuse")
+        print(f"      {role}: {said}")
+    _check(story, deleted=True)
+
+
+def bad_policy(story: Story) -> None:
+    """A policy outside the profile's bounds is refused when it is applied, with the category and the bound named"""
+    customer = CUSTOMERS[1]
+    category = customer.profile["categories"][0]
+    bad = _changed(customer.policy, category["name"], "P1D")
+    bad["metadata"]["name"] = "too-short"
+    done = story.kubectl.attempt("-n", customer.namespace, "apply", "-f", "-", text=_json(bad))
+    if done.returncode == 0 or category["name"] not in done.stderr or category["min"] not in done.stderr:
+        raise DemoFailure(f"a keep under the minimum was not refused by name: {done.stdout}{done.stderr}")
+    print(f"      {done.stderr.strip()}")
+
+
+def tightened(story: Story) -> None:
+    """A tightened keep time: the guard stops it, an approval lets it through"""
+    customer = CUSTOMERS[0]
+    changed = _changed(story.policies[customer.namespace], "general-information", "P90D")
+    story.policies[customer.namespace] = changed
+    story.kubectl.run("apply", "-f", "-", text=_json(changed))
+    story.kubectl.run(
+        "wait", "--for=condition=Ready", "-n", customer.namespace, f"trp/{customer.name}", "--timeout=120s"
+    )
+    _run(story, customer, {"mode": "Enforce"}, "Stopped")
+    _approve(story, customer)
+    _check(story, deleted=True)
+
+
+def bound_again(story: Story) -> None:
+    """A policy is deleted and bound again: the stores stay, nothing is lost"""
+    customer = CUSTOMERS[0]
+    place = ("-n", customer.namespace)
+    story.kubectl.run(*place, "delete", "trp", customer.name, "--timeout=60s")
+
+    def released() -> list[Any]:
+        mine = [s for s in story.kubectl.get("dst")["items"] if s["spec"]["namespace"] == customer.namespace]
+        done = [s for s in mine if s.get("status", {}).get("phase") == "Released"]
+        return mine if mine and len(done) == len(mine) else []
+
+    stores = wait("the stores to be Released", 120, released)
+    story.kubectl.show("get", "dst")
+    story.kubectl.run("apply", "-f", "-", text=_json(story.policies[customer.namespace]))
+    uid = story.policy(customer)["metadata"]["uid"]
+    claim = {"namespace": customer.namespace, "name": customer.name, "uid": uid}
+    for store in stores:
+        patch = _json({"spec": {"claimRef": claim}})
+        story.kubectl.run("patch", "dst", store["metadata"]["name"], "--type=merge", "-p", patch)
+    story.kubectl.run("wait", "--for=condition=Ready", *place, f"trp/{customer.name}", "--timeout=180s")
+    _check(story, deleted=True)
+
+
+def proof(story: Story) -> None:
+    """The proof: expected and actual counts per customer and category, by an independent query"""
+    lines = _lines(story, deleted=True)
+    if not checks.show(lines):
+        raise DemoFailure("at least one count is not as expected; see the lines marked NO")
+    story.kubectl.show("get", "trp", "-A")
+    story.kubectl.show("get", "dst")
+
+
+CHAPTERS: tuple[Callable[[Story], None], ...] = (
+    install,
+    platform,
+    own_servers,
+    policies,
+    load,
+    dry_run,
+    first_night,
+    approval,
+    second_night,
+    too_early,
+    bad_policy,
+    tightened,
+    bound_again,
+    proof,
+)
+
+
+def _run(story: Story, customer: Customer, spec: dict[str, Any], phase: str) -> Any:
+    """Creates a RetentionRun and waits for its end; DemoFailure if it ends in another phase."""
+    story.runs += 1
+    name = f"demo-{story.runs}"
+    place = ("-n", customer.namespace, "rrun", name)
+    run = {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "RetentionRun",
+        "metadata": {"namespace": customer.namespace, "generateName": f"{name}-"},
+        "spec": {"policyRef": {"name": customer.name}, **spec},
+    }
+    created = story.kubectl.run("create", "-f", "-", "-o", "name", text=_json(run), show=False).strip()
+    place = ("-n", customer.namespace, created)
+    print(f"      {customer.namespace}: {created} {spec['mode']}{' with approval' if 'approves' in spec else ''}")
+
+    def ended() -> Any:
+        found = story.kubectl.get(*place)
+        return found if found.get("status", {}).get("phase") in ("Succeeded", "Failed", "Stopped") else None
+
+    found = wait(f"{created} in {customer.namespace}", 600, ended)
+    if found["status"]["phase"] != phase:
+        messages = [condition.get("message") for condition in found["status"].get("conditions", [])]
+        raise DemoFailure(
+            f"{created} in {customer.namespace} ended {found['status']['phase']}, not {phase}: {messages}"
+        )
+    return found
+
+
+def _approve(story: Story, customer: Customer) -> None:
+    def asked() -> Any:
+        return story.policy(customer).get("status", {}).get("approval")
+
+    request = wait(f"the guard's question in {customer.namespace}", 120, asked)
+    until = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    approves = {"rulesDigest": request["rulesDigest"], "maxRows": request["rows"] + 10_000, "until": until}
+    _run(story, customer, {"mode": "Enforce", "approves": approves}, "Succeeded")
+
+
+def _check(story: Story, deleted: bool) -> None:
+    lines = _lines(story, deleted)
+    wrong = [line for line in lines if not line.same]
+    if wrong:
+        checks.show(lines)
+        raise DemoFailure(f"{len(wrong)} of {len(lines)} counts are not as expected")
+    left = sum(line.actual for line in lines)
+    print(f"      checked: {len(lines)} counts and checksums as expected, {left} items in all")
+
+
+def _lines(story: Story, deleted: bool) -> list[checks.Line]:
+    def one(customer: Customer) -> list[checks.Line]:
+        job = story.jobs[customer.namespace]
+        actual = run_loader(story.kubectl, customer.application(), "count", "counter")
+        clock = _last_clock(story, customer) if deleted else None
+        return checks.compare(customer, job, actual, clock, story.policies[customer.namespace])
+
+    return [line for lines in story.all_customers(one) for line in lines]
+
+
+def _last_clock(story: Story, customer: Customer) -> datetime:
+    """When the last run that deletes fixed its clock, in whole seconds: births are whole seconds, so this is exact."""
+    runs = story.kubectl.get("-n", customer.namespace, "rrun")["items"]
+    ended = [
+        run["status"]["started"]
+        for run in runs
+        if run["spec"]["mode"] == "Enforce" and run.get("status", {}).get("phase") == "Succeeded"
+    ]
+    if not ended:
+        raise DemoFailure(f"no run of {customer.namespace} has succeeded")
+    return datetime.fromisoformat(max(ended).replace("Z", "+00:00")).replace(microsecond=0)
+
+
+def _cron_job(story: Story, customer: Customer) -> str:
+    selector = f"tenantretention.io/policy={customer.name}"
+    found = story.kubectl.get("-n", customer.namespace, "cronjobs", "-l", selector)["items"]
+    if len(found) != 1:
+        raise DemoFailure(f"{customer.namespace} has {len(found)} CronJobs for {customer.name}, not one")
+    return str(found[0]["metadata"]["name"])
+
+
+def _changed(policy: dict[str, Any], category: str, keep: str) -> dict[str, Any]:
+    others = [item for item in policy["spec"].get("retention", []) if item["category"] != category]
+    spec = {**policy["spec"], "retention": [*others, {"category": category, "keep": keep}]}
+    return {**policy, "metadata": dict(policy["metadata"]), "spec": spec}
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document)

@@ -1,0 +1,247 @@
+"""``Cluster`` over ``kubernetes.aio.dynamic``: server-side apply, whole replacement, merge patches, Events.
+
+The typed ``*V1Api`` classes are not used (they cost 23 MiB and a second at start), nor is discovery: the kinds are known.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.dynamic import DynamicClient
+from kubernetes.aio.dynamic.resource import Resource
+
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.ports.cluster import (
+    EVENT,
+    FIELD_MANAGER,
+    REPLACED_WHOLE,
+    Applied,
+    Happening,
+    Kind,
+    Manifest,
+    kind_of,
+)
+
+_TIMEOUT_SECONDS = 30
+_ATTEMPTS = 4
+_LOG = logging.getLogger(__name__)
+
+
+def error_of(problem: ApiException) -> RetentionError:
+    """Translates the API server's answer into what the reader must do next."""
+    message = _message(problem)
+    if problem.status == 403 and "being terminated" in message:
+        return NotReady(message, reason="NamespaceTerminating")
+    if problem.status in (404, 409, 410):
+        return NotReady(message, reason="Unavailable")
+    if problem.status in (400, 422):
+        return Invalid(message, reason="ClassInvalid")
+    return Unavailable(message, reason="Unavailable")
+
+
+def _message(problem: ApiException) -> str:
+    try:
+        told = json.loads(problem.body or "{}")
+    except ValueError:
+        told = {}
+    text = told.get("message") if isinstance(told, dict) else None
+    return f"Kubernetes API: {text or problem.reason or 'error'} ({problem.status})"
+
+
+class KubernetesCluster:
+    """The API server of the cluster that ``api`` is configured for; ``now`` is the clock of Events."""
+
+    def __init__(self, api: ApiClient, instance: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._dynamic: Any = DynamicClient(api)  # type: ignore[no-untyped-call]  # the package is partly typed
+        self._instance = instance
+        self._now = now
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
+        """See ``Cluster.get``."""
+        try:
+            return await self._call("get", self._path(kind, name, namespace))
+        except ApiException as problem:
+            if problem.status == 404:
+                return None
+            raise error_of(problem) from problem
+
+    async def list(self, kind: Kind, namespace: str | None = None, labels: str = "") -> tuple[Manifest, ...]:
+        """See ``Cluster.list``; read in chunks of 500. A kind that the cluster does not know has no objects."""
+        found: list[Manifest] = []
+        token: str | None = None
+        while True:
+            try:
+                page = await self._call(
+                    "get", self._path(kind, None, namespace), label_selector=labels or None, limit=500, _continue=token
+                )
+            except ApiException as problem:
+                raise error_of(problem) from problem
+            for item in page.get("items", []):
+                found.append({"apiVersion": kind.api_version, "kind": kind.name, **item})
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return tuple(found)
+
+    async def apply(self, manifest: Manifest) -> Applied:
+        """See ``Cluster.apply``. ``changed`` compares generations where there are any: status moves the version too."""
+        kind = kind_of(manifest)
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
+        if kind.name in REPLACED_WHOLE:
+            return await self._replace(kind, name, namespace, manifest)
+        before = await self.get(kind, name, namespace)
+        try:
+            after = await self._call(
+                "patch",
+                self._path(kind, name, namespace),
+                body=manifest,
+                content_type="application/apply-patch+yaml",
+                field_manager=FIELD_MANAGER,
+                force_conflicts=True,
+            )
+        except ApiException as problem:
+            raise error_of(problem) from problem
+        return Applied(after, before is not None, before is None or _revision(before) != _revision(after))
+
+    async def create(self, manifest: Manifest) -> Manifest | None:
+        """See ``Cluster.create``."""
+        kind = kind_of(manifest)
+        try:
+            return await self._call(
+                "post",
+                self._path(kind, None, manifest["metadata"].get("namespace")),
+                body=manifest,
+                field_manager=FIELD_MANAGER,
+            )
+        except ApiException as problem:
+            if problem.status == 409:
+                return None
+            raise error_of(problem) from problem
+
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None) -> bool:
+        """See ``Cluster.delete``."""
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        try:
+            await self._call("delete", self._path(kind, name, namespace), body=options)
+        except ApiException as problem:
+            if problem.status in (404, 409):
+                return False
+            raise error_of(problem) from problem
+        return True
+
+    async def merge(self, kind: Kind, name: str, namespace: str | None, patch: Manifest) -> Manifest | None:
+        """See ``Cluster.merge``."""
+        return await self._merge(self._path(kind, name, namespace), patch)
+
+    async def patch_status(self, kind: Kind, name: str, namespace: str | None, status: Manifest) -> Manifest | None:
+        """See ``Cluster.patch_status``."""
+        return await self._merge(self._path(kind, name, namespace) + "/status", {"status": status})
+
+    async def tell(self, happening: Happening) -> None:
+        """See ``Cluster.tell``; Events of cluster-wide objects are kept in ``default``, as Kubernetes does."""
+        meta = happening.regarding["metadata"]
+        namespace = meta.get("namespace") or "default"
+        event = {
+            "apiVersion": EVENT.api_version,
+            "kind": EVENT.name,
+            "metadata": {"name": f"{meta['name'][:230]}.{uuid4().hex[:16]}", "namespace": namespace},
+            "eventTime": self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "reportingController": "tenantretention.io/operator",
+            "reportingInstance": self._instance[:128],
+            "action": "Reconcile",
+            "reason": happening.reason,
+            "type": happening.type,
+            "note": happening.note[:1024],
+            "regarding": {
+                "apiVersion": happening.regarding["apiVersion"],
+                "kind": happening.regarding["kind"],
+                "name": meta["name"],
+                "namespace": meta.get("namespace"),
+                "uid": meta.get("uid"),
+            },
+        }
+        try:
+            await self.create(event)
+        except RetentionError as problem:
+            _LOG.warning("an Event could not be told", extra={"event_reason": happening.reason, "problem": str(problem)})
+
+    async def _replace(self, kind: Kind, name: str, namespace: str | None, manifest: Manifest) -> Applied:
+        for attempt in range(_ATTEMPTS):
+            before = await self.get(kind, name, namespace)
+            if before is None:
+                created = await self.create(manifest)
+                if created is not None:
+                    return Applied(created, False, True)
+                continue
+            wanted = copy.deepcopy(manifest)
+            wanted["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+            # Another controller's finalizer is a promise to clean up; it is not ours to break.
+            if finalizers := before["metadata"].get("finalizers"):
+                wanted["metadata"]["finalizers"] = finalizers
+            try:
+                after = await self._call(
+                    "put", self._path(kind, name, namespace), body=wanted, field_manager=FIELD_MANAGER
+                )
+            except ApiException as problem:
+                if problem.status in (404, 409) and attempt + 1 < _ATTEMPTS:
+                    continue
+                raise error_of(problem) from problem
+            return Applied(after, True, _revision(before) != _revision(after))
+        raise NotReady(f"Kubernetes API: {kind.name} {name} keeps changing while it is written", reason="Unavailable")
+
+    async def _merge(self, path: str, patch: Manifest) -> Manifest | None:
+        try:
+            return await self._call(
+                "patch", path, body=patch, content_type="application/merge-patch+json", field_manager=FIELD_MANAGER
+            )
+        except ApiException as problem:
+            if problem.status == 404:
+                return None
+            raise error_of(problem) from problem
+
+    def _path(self, kind: Kind, name: str | None, namespace: str | None) -> str:
+        resource: Any = Resource(  # type: ignore[no-untyped-call]  # the package is partly typed
+            prefix="apis" if kind.group else "api",
+            group=kind.group,
+            api_version=kind.version,
+            kind=kind.name,
+            namespaced=kind.namespaced,
+            name=kind.plural,
+            client=self._dynamic,
+        )
+        return str(resource.path(name=name, namespace=namespace))
+
+    async def _call(self, method: str, path: str, **arguments: Any) -> Manifest:
+        try:
+            answer = await self._dynamic.request(
+                method,
+                path,
+                serializer=lambda _client, data: data,
+                _request_timeout=_TIMEOUT_SECONDS,
+                query_params=[],
+                header_params={},
+                **arguments,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            raise Unavailable(
+                f"Kubernetes API does not answer: {type(problem).__name__}", reason="Unavailable"
+            ) from problem
+        return dict(answer)
+
+
+def _revision(manifest: Manifest) -> tuple[Any, ...]:
+    """What changes when somebody changes the object, and not when only its status moves."""
+    meta = manifest["metadata"]
+    if meta.get("generation") is not None:
+        return (meta.get("uid"), meta["generation"], meta.get("labels"), meta.get("annotations"))
+    return (meta.get("uid"), meta["resourceVersion"])

@@ -1,0 +1,116 @@
+"""The ledger (DataStore objects): what is written before a store is made, and whose the store is now (X5).
+
+A claim is compared by UID. A policy that went is a released store, whoever comes later under the same name: only an
+administrator, by ``spec.claimRef`` without a UID, says that the new one is the old one (PROVISIONING.md section 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tenant_retention.api.v1alpha1.common import API_VERSION, ObjectRef
+from tenant_retention.api.v1alpha1.datastore import ClassSnapshot, DataStore, DataStoreSpec
+from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.ports.cluster import Manifest
+
+NAMESPACE_LABEL = "tenantretention.io/namespace"
+POLICY_LABEL = "tenantretention.io/policy"
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """The policy that wants its stores, and the namespace it lives in, both by UID."""
+
+    namespace: str
+    namespace_uid: str
+    policy: str
+    policy_uid: str
+
+
+class Standing(StrEnum):
+    """How a ledger entry stands to a claimant. CONFIRMED: an administrator named it; its UID is to be filled in."""
+
+    BOUND = "Bound"
+    CONFIRMED = "Confirmed"
+    RELEASED = "Released"
+
+
+def standing(spec: DataStoreSpec, claimant: Claimant) -> Standing:
+    """Whether ``claimant`` has the store, may take it now, or must wait for an administrator (X5)."""
+    claim = spec.claim_ref
+    if claim is None or (claim.namespace, claim.name) != (claimant.namespace, claimant.policy):
+        return Standing.RELEASED
+    if claim.uid is None:
+        return Standing.CONFIRMED
+    return Standing.BOUND if claim.uid == claimant.policy_uid else Standing.RELEASED
+
+
+def selector(namespace: str, policy: str) -> str:
+    """The label selector of one policy's ledger entries."""
+    return f"{NAMESPACE_LABEL}={namespace},{POLICY_LABEL}={policy}"
+
+
+def entry(identity: StoreIdentity, claimant: Claimant, store_class: DataStoreClass) -> Manifest:
+    """The ledger entry of a store that does not exist yet; written before the store (rule 10 of ARCHITECTURE.md)."""
+    spec = DataStoreSpec.from_object(
+        {
+            "installation": identity.installation,
+            "type": store_class.spec.type,
+            "provisioner": store_class.spec.provisioner,
+            "className": store_class.metadata.name,
+            "classSnapshot": ClassSnapshot(
+                uid=store_class.metadata.uid or "",
+                generation=store_class.metadata.generation,
+                embedded=store_class.spec.embedded,
+                existing=store_class.spec.existing,
+            ).to_object(),
+            "namespace": claimant.namespace,
+            "namespaceUid": claimant.namespace_uid,
+            "policyRef": _reference(claimant).to_object(),
+            "purpose": identity.purpose,
+            "storeId": identity.digest(),
+            "name": identity.database() if store_class.spec.type == "PostgreSQL" else identity.bucket(),
+            "claimRef": _reference(claimant).to_object(),
+            **({"region": store_class.spec.region} if store_class.spec.region else {}),
+        }
+    )
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DataStore",
+        "metadata": {
+            "name": identity.store_id(),
+            "labels": {NAMESPACE_LABEL: claimant.namespace, POLICY_LABEL: claimant.policy},
+        },
+        "spec": spec.to_object(),
+    }
+
+
+def bind(claimant: Claimant) -> Manifest:
+    """The patch that fills in the UID of the policy that an administrator confirmed."""
+    return {"spec": {"claimRef": _reference(claimant).to_object()}}
+
+
+def release() -> Manifest:
+    """The patch that ends a claim. The whole reference goes: one that is set afterwards is an administrator's word."""
+    return {"spec": {"claimRef": None}}
+
+
+def refuse_released(store: DataStore, claimant: Claimant) -> Invalid:
+    """What a policy is told whose store was another policy's, with the command that binds it again."""
+    command = (
+        f"kubectl patch datastore {store.metadata.name} --type=merge -p "
+        f'\'{{"spec":{{"claimRef":{{"namespace":"{claimant.namespace}","name":"{claimant.policy}"}}}}}}\''
+    )
+    return Invalid(
+        f"spec.claimRef of DataStore {store.metadata.name}: the store holds data of a policy that is gone; nothing is "
+        f"deleted from it until an administrator binds it to this policy: {command}",
+        reason="StoreReleased",
+        field="spec.claimRef",
+    )
+
+
+def _reference(claimant: Claimant) -> ObjectRef:
+    return ObjectRef(namespace=claimant.namespace, name=claimant.policy, uid=claimant.policy_uid)

@@ -1,0 +1,136 @@
+"""What the operator needs of Kubernetes: objects as plain dicts, read, applied, replaced, deleted, and told about.
+
+The adapter speaks to the API server; the fake keeps objects in memory. Both keep the same contract tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as JSON."""
+
+FIELD_MANAGER = "tenant-retention-operator"
+"""The one name under which the operator applies, so that what it stops wanting goes."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One resource type, written down so that no discovery is needed at start. ``plural``: its name in URLs."""
+
+    api_version: str
+    name: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The version inside the group."""
+        return self.api_version.rpartition("/")[2]
+
+
+POLICY = Kind("tenantretention.io/v1alpha1", "TenantRetentionPolicy", "tenantretentionpolicies")
+RUN = Kind("tenantretention.io/v1alpha1", "RetentionRun", "retentionruns")
+PROFILE = Kind("tenantretention.io/v1alpha1", "RetentionProfile", "retentionprofiles", namespaced=False)
+STORE_CLASS = Kind("tenantretention.io/v1alpha1", "DataStoreClass", "datastoreclasses", namespaced=False)
+STORE = Kind("tenantretention.io/v1alpha1", "DataStore", "datastores", namespaced=False)
+NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
+PERSISTENT_VOLUME = Kind("v1", "PersistentVolume", "persistentvolumes", namespaced=False)
+VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SECRET = Kind("v1", "Secret", "secrets")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+SERVICE = Kind("v1", "Service", "services")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+POD = Kind("v1", "Pod", "pods")
+STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
+CRON_JOB = Kind("batch/v1", "CronJob", "cronjobs")
+JOB = Kind("batch/v1", "Job", "jobs")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+EVENT = Kind("events.k8s.io/v1", "Event", "events")
+
+KINDS = (
+    POLICY,
+    RUN,
+    PROFILE,
+    STORE_CLASS,
+    STORE,
+    NAMESPACE,
+    PERSISTENT_VOLUME,
+    VOLUME_CLAIM,
+    SECRET,
+    CONFIG_MAP,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    POD,
+    STATEFUL_SET,
+    CRON_JOB,
+    JOB,
+    NETWORK_POLICY,
+    ROLE_BINDING,
+    EVENT,
+)
+"""Every kind the operator touches."""
+
+REPLACED_WHOLE = frozenset({"Secret", "CronJob", "NetworkPolicy", "RoleBinding"})
+"""Kinds where a field that somebody added is dangerous: they are replaced, not merged (PROVISIONING.md section 2)."""
+
+
+def kind_of(manifest: Manifest) -> Kind:
+    """The Kind of a manifest; KeyError for one that the operator does not touch."""
+    known = {(kind.api_version, kind.name): kind for kind in KINDS}
+    return known[(manifest["apiVersion"], manifest["kind"])]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an apply did: the object as stored now, whether it was there before, whether that changed it."""
+
+    manifest: Manifest
+    existed: bool
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One Event to tell: about which object, what (a reason of the closed list), and a note with the next step."""
+
+    regarding: Manifest
+    reason: str
+    note: str
+    type: Literal["Normal", "Warning"] = "Normal"
+
+
+class Cluster(Protocol):
+    """The Kubernetes API. Every method may raise Unavailable (no answer, refused: retry) and NotReady (conflict, a
+    namespace that is missing or terminating); the writing ones also Invalid (the API server refuses the object)."""
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
+        """The object, or None if there is none."""
+
+    async def list(self, kind: Kind, namespace: str | None = None, labels: str = "") -> tuple[Manifest, ...]:
+        """All objects (of one namespace) that the label selector ``labels`` picks."""
+
+    async def apply(self, manifest: Manifest) -> Applied:
+        """Makes the object so: by server-side apply, or whole for the kinds in ``REPLACED_WHOLE``."""
+
+    async def create(self, manifest: Manifest) -> Manifest | None:
+        """Creates the object; None if one of that name is there already."""
+
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None) -> bool:
+        """Deletes the object (only the one with ``uid`` if given) with its dependents; False if there was none."""
+
+    async def merge(self, kind: Kind, name: str, namespace: str | None, patch: Manifest) -> Manifest | None:
+        """Merge-patches the object (not its status); None if there is none."""
+
+    async def patch_status(self, kind: Kind, name: str, namespace: str | None, status: Manifest) -> Manifest | None:
+        """Merge-patches the status; None if the object is gone."""
+
+    async def tell(self, happening: Happening) -> None:
+        """Creates an Event; one that cannot be told is logged and never stops the work."""

@@ -1,0 +1,309 @@
+"""From profile and policy to one definition (X1): bounds checked, defaults filled in, the last good choice kept in bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec, Table
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, TenantRetentionPolicySpec
+from tenant_retention.domain.definition import (
+    CategoryDefinition,
+    CategoryState,
+    ClockEvent,
+    ColumnDefinition,
+    ObjectsDefinition,
+    RetentionDefinition,
+    TableDefinition,
+)
+from tenant_retention.domain.durations import Period
+from tenant_retention.domain.errors import Invalid
+
+ENFORCED_EVENTS = frozenset({ClockEvent.CREATED, ClockEvent.CLOSED})
+"""Clock events that this version acts on; categories with another one are shown as NotEnforced."""
+RUN_INTERVAL = timedelta(days=1)
+"""From one nightly run to the next."""
+LIFE_OF_COPIES = timedelta(0)
+"""How long versions and backups outlive the live store: deletion names every version, and there are no backups yet."""
+MARGIN = RUN_INTERVAL + LIFE_OF_COPIES
+"""Data leaves the live store this long before its deadline, so that every copy is gone in time (X1, M10)."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose definition it is, and of which generations of what was written."""
+
+    installation: str
+    namespace: str
+    policy: str
+    policy_uid: str
+    policy_generation: int
+    profile_generation: int
+    margin: timedelta = MARGIN
+
+
+def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, subject: Subject) -> RetentionDefinition:
+    """What ``policy`` means under ``profile`` (X1, P1, P4).
+
+    Raises Invalid naming category, value and bound: an unknown category, a keep outside min and max, content kept
+    longer than its record, a profile whose min leaves no room for runs and copies.
+    """
+    check_profile(profile, subject.margin)
+    _refuse_unknown(profile, policy)
+    keeps = {category.name: _keep(category, policy) for category in profile.categories}
+    for category in profile.categories:
+        if category.content_of is not None and keeps[category.name] is not None:
+            record_keep = keeps.get(category.content_of)
+            if record_keep is not None:
+                keeps[category.name] = _content_keep(category, policy, keeps[category.name], record_keep)
+    # Content first: a record's rows wait until its content is gone (P4).
+    ordered = sorted(profile.categories, key=lambda category: category.content_of is None)
+    return RetentionDefinition(
+        installation=subject.installation,
+        namespace=subject.namespace,
+        policy=subject.policy,
+        policy_uid=subject.policy_uid,
+        policy_generation=subject.policy_generation,
+        profile_generation=subject.profile_generation,
+        margin_seconds=int(subject.margin.total_seconds()),
+        guard_percent=policy.guard.max_deleted_percent,
+        tables=tuple(_table(profile, table) for table in profile.tables),
+        categories=tuple(_category(profile, category, keeps[category.name]) for category in ordered),
+    )
+
+
+def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> None:
+    """Raises Invalid (reason ProfileInvalid) where the profile contradicts itself: min, default, max, room, links (X1)."""
+    for category in profile.categories:
+        path = f"spec.categories[{category.name}]"
+        if ClockEvent(category.clock.event) is ClockEvent.TERMINATED:
+            continue
+        if category.default is None or category.max is None:
+            missing = "default" if category.default is None else "max"
+            raise _profile_invalid(f"{path}.{missing}", f"category {category.name} needs {missing}")
+        default, maximum = Period.parse(category.default, field="default"), Period.parse(category.max, field="max")
+        if not default.never_longer_than(maximum):
+            raise _profile_invalid(
+                f"{path}.default", f"category {category.name}: default {category.default} is longer than max {category.max}"
+            )
+        if category.min is not None:
+            _check_minimum(path, category, category.min, default, maximum, margin)
+        if category.content_of is not None:
+            _check_content(profile, path, category)
+
+
+def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolicySpec) -> TenantRetentionPolicySpec:
+    """The last good choice as today's profile allows it: what a policy that is invalid now goes on with (M8, M10)."""
+    chosen: dict[str, str] = {}
+    for category in profile.categories:
+        keep = last_good.keep(category.name)
+        if keep is None or category.default is None or category.max is None:
+            continue
+        period = Period.parse(keep)
+        if not period.never_longer_than(Period.parse(category.max)):
+            keep = category.max
+        elif category.min is not None and not Period.parse(category.min).never_longer_than(period):
+            keep = category.min
+        chosen[category.name] = keep
+    for category in profile.categories:
+        if category.name in chosen and category.content_of is not None:
+            record = profile.category(category.content_of)
+            record_keep = chosen.get(category.content_of) or (record.default if record else None)
+            if record_keep is not None:
+                chosen[category.name] = _not_beyond(category, chosen[category.name], record_keep)
+    retention = tuple(CategoryRetention(category=name, keep=keep) for name, keep in chosen.items())
+    return last_good.model_copy(update={"retention": retention})
+
+
+def effective_keep(keep: str | None, maximum: str | None, margin: timedelta = MARGIN) -> str | None:
+    """The keep that is enforced: shortened where it leaves no room before max for a run and the copies (X1)."""
+    if keep is None or maximum is None:
+        return keep
+    period, bound, days = Period.parse(keep), Period.parse(maximum), _whole_days(margin)
+    if period.longest_days() + days <= bound.shortest_days():
+        return keep
+    if period.months and bound.months and period.months < bound.months and days <= 28:
+        return keep
+    rest = bound.shortest_days() - days
+    return f"P{rest}D" if rest <= 9999 else f"{maximum} less {days} days"
+
+
+def _keep(category: Category, policy: TenantRetentionPolicySpec) -> str | None:
+    keep = policy.keep(category.name)
+    if keep is None:
+        return category.default
+    field = f"spec.retention[{category.name}].keep"
+    period = Period.parse(keep, field=field)
+    if category.min is not None and not Period.parse(category.min).never_longer_than(period):
+        raise Invalid(
+            f"{field}: category {category.name}: keep {keep} is shorter than min {category.min}; "
+            f"write {category.min} or longer",
+            reason="KeepOutOfBounds",
+            field=field,
+        )
+    if category.max is not None and not period.never_longer_than(Period.parse(category.max)):
+        raise Invalid(
+            f"{field}: category {category.name}: keep {keep} is longer than max {category.max}; "
+            f"write {category.max} or shorter",
+            reason="KeepOutOfBounds",
+            field=field,
+        )
+    return keep
+
+
+def _content_keep(
+    category: Category, policy: TenantRetentionPolicySpec, keep: str | None, record_keep: str
+) -> str | None:
+    if keep is None or Period.parse(keep).never_longer_than(Period.parse(record_keep)):
+        return keep
+    if policy.keep(category.name) is None:
+        # Nobody chose it: the profile's default gives way to the shorter life of the record (P4).
+        return _not_beyond(category, keep, record_keep)
+    if category.min is not None and keep == category.min:
+        # The record's rows wait for their content's min (X1).
+        return keep
+    field = f"spec.retention[{category.name}].keep"
+    raise Invalid(
+        f"{field}: category {category.name}: keep {keep} is longer than {record_keep} of its record "
+        f"{category.content_of}; write {record_keep} or shorter, or keep the record longer",
+        reason="ContentOutlivesRecord",
+        field=field,
+    )
+
+
+def _not_beyond(category: Category, keep: str, record_keep: str) -> str:
+    """``keep`` cut to the record's, but never below the content's own min (then the record waits)."""
+    if Period.parse(keep).never_longer_than(Period.parse(record_keep)):
+        return keep
+    if category.min is not None and not Period.parse(category.min).never_longer_than(Period.parse(record_keep)):
+        return category.min
+    return record_keep
+
+
+def _refuse_unknown(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> None:
+    known = {category.name for category in profile.categories}
+    for choice in policy.retention:
+        if choice.category not in known:
+            field = f"spec.retention[{choice.category}].category"
+            raise Invalid(
+                f"{field}: the profile {policy.profile_ref.name} has no category {choice.category}; "
+                f"it has {', '.join(sorted(known))}",
+                reason="CategoryUnknown",
+                field=field,
+            )
+
+
+def _check_minimum(
+    path: str, category: Category, minimum: str, default: Period, maximum: Period, margin: timedelta
+) -> None:
+    period = Period.parse(minimum, field="min")
+    if not period.never_longer_than(default):
+        raise _profile_invalid(
+            f"{path}.default", f"category {category.name}: default {category.default} is shorter than min {minimum}"
+        )
+    if not period.never_longer_than(maximum):
+        raise _profile_invalid(
+            f"{path}.min", f"category {category.name}: min {minimum} is longer than max {category.max}"
+        )
+    days = _whole_days(margin)
+    roomy = period.months and maximum.months and period.months < maximum.months and days <= 28
+    if not roomy and period.longest_days() + days > maximum.shortest_days():
+        raise _profile_invalid(
+            f"{path}.min",
+            f"category {category.name}: min {minimum} leaves no room before max {category.max}: "
+            f"runs and copies need {days} day(s) in between",
+        )
+
+
+def _check_content(profile: RetentionProfileSpec, path: str, category: Category) -> None:
+    record = profile.category(category.content_of or "")
+    if record is None:
+        raise _profile_invalid(
+            f"{path}.contentOf", f"category {category.name}: contentOf names {category.content_of}, which does not exist"
+        )
+    if category.min and record.max and not Period.parse(category.min).never_longer_than(Period.parse(record.max)):
+        raise _profile_invalid(
+            f"{path}.min",
+            f"category {category.name}: min {category.min} is longer than max {record.max} of its record {record.name}",
+        )
+
+
+def _profile_invalid(field: str, text: str) -> Invalid:
+    return Invalid(f"{field}: {text}; change the profile", reason="ProfileInvalid", field=field)
+
+
+def _whole_days(margin: timedelta) -> int:
+    return -(-int(margin.total_seconds()) // 86400)
+
+
+def _category(profile: RetentionProfileSpec, category: Category, keep: str | None) -> CategoryDefinition:
+    event = ClockEvent(category.clock.event)
+    enforced = event in ENFORCED_EVENTS and bool(category.tables)
+    tables = _children_first(profile, category)
+    return CategoryDefinition(
+        name=category.name,
+        state=CategoryState.ENFORCED if enforced else CategoryState.NOT_ENFORCED,
+        database=profile.database_of(category),
+        content_of=category.content_of,
+        minimum=category.min,
+        keep=keep,
+        maximum=category.max,
+        early_deletion=category.early_deletion == "Allowed",
+        clock_event=event,
+        clock_column=_clock_column(profile, category, tables) if enforced else None,
+        tables=tables,
+        objects=_objects(category),
+    )
+
+
+def _clock_column(profile: RetentionProfileSpec, category: Category, tables: tuple[str, ...]) -> str | None:
+    if category.clock.event == "Closed":
+        return category.clock.column
+    root = profile.table(tables[-1])
+    return root.born_at if root else None
+
+
+def _objects(category: Category) -> ObjectsDefinition | None:
+    link = category.objects
+    if link is None or link.table is None or link.key_column is None or link.version_column is None:
+        return None
+    return ObjectsDefinition(
+        bucket=link.bucket, table=link.table, key_column=link.key_column, version_column=link.version_column
+    )
+
+
+def _children_first(profile: RetentionProfileSpec, category: Category) -> tuple[str, ...]:
+    """The category's tables in deletion order: those that only point to a session before those that are the session."""
+
+    def is_root(name: str) -> bool:
+        table = profile.table(name)
+        return table is not None and _column_with_role(table, "SessionId") in (None, *table.primary_key)
+
+    return tuple(sorted(category.tables, key=is_root))
+
+
+def _column_with_role(table: Table, role: str) -> str | None:
+    return next((column.name for column in table.columns if column.role == role), None)
+
+
+def _table(profile: RetentionProfileSpec, table: Table) -> TableDefinition:
+    clocks = {
+        category.clock.column
+        for category in profile.categories
+        if table.name in category.tables and category.clock.event == "Closed" and category.clock.column
+    }
+    return TableDefinition(
+        name=table.name,
+        primary_key=tuple(name for name in table.primary_key if name != table.born_at),
+        born_at=table.born_at,
+        back=table.partitions.back,
+        ahead=table.partitions.ahead,
+        columns=tuple(
+            ColumnDefinition(name=column.name, type=column.type, nullable=column.nullable, role=column.role)
+            for column in table.all_columns
+            if column.name != table.born_at
+        ),
+        clock_columns=tuple(sorted(clocks)),
+        session_column=_column_with_role(table, "SessionId"),
+        unit_column=_column_with_role(table, "Unit"),
+    )

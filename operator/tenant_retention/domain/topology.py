@@ -1,0 +1,182 @@
+"""Which stores a policy needs, and from which class each comes (D1, D2, X2): pure choice, every refusal with its next step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
+from tenant_retention.domain.errors import Invalid, NotReady
+
+_FACTORS = {
+    "m": Decimal("0.001"),
+    "": Decimal(1),
+    "k": Decimal(10) ** 3,
+    "M": Decimal(10) ** 6,
+    "G": Decimal(10) ** 9,
+    "T": Decimal(10) ** 12,
+    "P": Decimal(10) ** 15,
+    "Ki": Decimal(2) ** 10,
+    "Mi": Decimal(2) ** 20,
+    "Gi": Decimal(2) ** 30,
+    "Ti": Decimal(2) ** 40,
+    "Pi": Decimal(2) ** 50,
+}
+
+
+@dataclass(frozen=True)
+class WantedStore:
+    """One store a policy needs: its purpose, ``PostgreSQL`` or ``S3``, and what the policy says about it."""
+
+    purpose: str
+    type: str
+    request: StoreRequest | None
+
+    @property
+    def field(self) -> str:
+        """The field of the policy that names its class."""
+        return f"spec.stores[{self.purpose}].className"
+
+
+class ClassMissing(NotReady):
+    """The class that a policy names does not exist (yet): Helm and Flux apply in any order."""
+
+
+def wanted_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> tuple[WantedStore, ...]:
+    """One database per purpose that has tables, one bucket per purpose that has objects; databases first."""
+    requests = {request.purpose: request for request in policy.stores}
+    databases = {str(profile.database_of(category)) for category in profile.categories if category.tables}
+    buckets = {str(category.objects.bucket) for category in profile.categories if category.objects is not None}
+    surplus = set(map(str, requests)) - databases - buckets
+    if surplus:
+        name = min(surplus)
+        raise Invalid(
+            f"spec.stores[{name}].purpose: the profile {policy.profile_ref.name} needs no {name} store; remove the entry",
+            reason="ClassInvalid",
+            field=f"spec.stores[{name}].purpose",
+        )
+    return (
+        *(WantedStore(name, "PostgreSQL", requests.get(name)) for name in sorted(databases)),  # type: ignore[call-overload]  # keys are the closed list of purposes
+        *(WantedStore(name, "S3", requests.get(name)) for name in sorted(buckets)),  # type: ignore[call-overload]  # as above
+    )
+
+
+def choose_class(
+    wanted: WantedStore,
+    classes: Sequence[DataStoreClass],
+    *,
+    namespace: str,
+    namespace_labels: dict[str, str],
+    ledger: Sequence[DataStore],
+) -> DataStoreClass:
+    """The class that a new store is made from. ``ledger``: all entries, for the limits of the class.
+
+    Raises ClassMissing; Invalid (NoDefaultClass, ClassNotAllowed, ClassInvalid, ClassLimitExceeded) naming field,
+    value and bound.
+    """
+    chosen = _named(wanted, classes) if wanted.request and wanted.request.class_name else _default(wanted, classes)
+    name = chosen.metadata.name
+    if chosen.spec.type != wanted.type:
+        raise Invalid(
+            f"{wanted.field}: class {name} is of type {chosen.spec.type}, the {wanted.purpose} store needs {wanted.type}; "
+            "name a class of that type",
+            reason="ClassInvalid",
+            field=wanted.field,
+        )
+    if wanted.request and wanted.request.region and chosen.spec.region != wanted.request.region:
+        field = f"spec.stores[{wanted.purpose}].region"
+        raise Invalid(
+            f"{field}: class {name} lies in region {chosen.spec.region or 'none'}, not in {wanted.request.region}; "
+            "name a class of that region",
+            reason="ClassInvalid",
+            field=field,
+        )
+    selector = chosen.spec.allowed_namespaces
+    if selector is not None and not selector.matches(namespace_labels):
+        raise Invalid(
+            f"{wanted.field}: class {name} does not allow namespace {namespace} (spec.allowedNamespaces); "
+            "label the namespace or name another class",
+            reason="ClassNotAllowed",
+            field=wanted.field,
+        )
+    _check_limits(wanted, chosen, namespace, ledger)
+    return chosen
+
+
+def pinned_class(wanted: WantedStore, store: DataStore) -> None:
+    """A store never moves: raises Invalid (StoreConflict) where the policy now names another class than the ledger's."""
+    asked = wanted.request.class_name if wanted.request else None
+    if asked is not None and asked != store.spec.class_name:
+        raise Invalid(
+            f"{wanted.field}: the {wanted.purpose} store was made from class {store.spec.class_name} and does not move to "
+            f"{asked}; write {store.spec.class_name} or leave the field out",
+            reason="StoreConflict",
+            field=wanted.field,
+        )
+
+
+def bytes_of(quantity: str) -> Decimal:
+    """A Kubernetes quantity as a number, to compare two of them."""
+    match = re.fullmatch(r"([0-9.]+)([a-zA-Z]*)", quantity)
+    if match is None or match.group(2) not in _FACTORS:
+        raise Invalid(f"{quantity!r} is not a quantity; write for example 10Gi", reason="ClassInvalid")
+    return Decimal(match.group(1)) * _FACTORS[match.group(2)]
+
+
+def _named(wanted: WantedStore, classes: Sequence[DataStoreClass]) -> DataStoreClass:
+    name = wanted.request.class_name if wanted.request else None
+    for found in classes:
+        if found.metadata.name == name:
+            return found
+    raise ClassMissing(
+        f"{wanted.field}: there is no DataStoreClass {name}; create it or name another one",
+        reason="WaitingForClass",
+        field=wanted.field,
+    )
+
+
+def _default(wanted: WantedStore, classes: Sequence[DataStoreClass]) -> DataStoreClass:
+    region = wanted.request.region if wanted.request else None
+    defaults = [
+        found
+        for found in classes
+        if found.spec.default and found.spec.type == wanted.type and region in (None, found.spec.region)
+    ]
+    if len(defaults) == 1:
+        return defaults[0]
+    names = ", ".join(sorted(found.metadata.name for found in defaults)) or "none"
+    raise Invalid(
+        f"{wanted.field}: the default DataStoreClasses of type {wanted.type} are: {names}; exactly one is needed where "
+        "the policy names no class",
+        reason="NoDefaultClass",
+        field=wanted.field,
+    )
+
+
+def _check_limits(wanted: WantedStore, chosen: DataStoreClass, namespace: str, ledger: Sequence[DataStore]) -> None:
+    limits, name = chosen.spec.limits, chosen.metadata.name
+    if limits is None:
+        return
+    if limits.stores_per_namespace is not None:
+        used = sum(1 for store in ledger if store.spec.namespace == namespace and store.spec.class_name == name)
+        if used >= limits.stores_per_namespace:
+            raise Invalid(
+                f"{wanted.field}: namespace {namespace} has {used} stores of class {name}, the limit is "
+                f"{limits.stores_per_namespace} (spec.limits.storesPerNamespace); raise the limit or name another class",
+                reason="ClassLimitExceeded",
+                field=wanted.field,
+            )
+    asked = wanted.request.storage if wanted.request else None
+    if asked and limits.storage_per_store and bytes_of(asked) > bytes_of(limits.storage_per_store):
+        field = f"spec.stores[{wanted.purpose}].storage"
+        raise Invalid(
+            f"{field}: {asked} is more than {limits.storage_per_store} that class {name} allows "
+            "(spec.limits.storagePerStore); ask for less or raise the limit",
+            reason="ClassLimitExceeded",
+            field=field,
+        )

@@ -92,5 +92,5 @@ def _document(path: Path, kind: str) -> dict[str, Any]:
 CUSTOMERS = (
     Customer("customer-acme", EXAMPLES / "policies/acme.yaml", EXAMPLES / "profiles/puzzel-archive.yaml"),
     Customer("customer-globex", EXAMPLES / "policies/globex.yaml", EXAMPLES / "profiles/myoperator.yaml"),
-    Customer("customer-initech", EXAMPLES / "policies/initech.yaml", EXAMPLES / "profiles/tencent-ccc.yaml"),
+    Customer("customer-initech", EXAMPLES / "policies/initech.yaml", EXAMPLES / "profiles/puzzel-archive.yaml"),
 )

@@ -54,10 +54,7 @@ def install(story: Story) -> None:
 def platform(story: Story) -> None:
     """The platform offers four vendors' profiles, and labels the customers' namespaces"""
     story.kubectl.show("apply", "-f", str(EXAMPLES / "profiles"))
-    for customer in CUSTOMERS:
-        labels = {"tenantretention.io/tenant": "true", "pod-security.kubernetes.io/enforce": "restricted"}
-        metadata = {"name": customer.namespace, "labels": labels}
-        story.kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+    story.kubectl.show("apply", "-f", str(EXAMPLES / "namespaces"))
     story.kubectl.show("get", "namespaces", "-l", "tenantretention.io/tenant=true")
 
 
@@ -106,8 +103,8 @@ def dry_run(story: Story) -> None:
 def first_night(story: Story) -> None:
     """The night's CronJobs run: over years of old data the guard stops and asks"""
     for customer in CUSTOMERS:
-        place = ("-n", customer.namespace)
-        story.kubectl.run(*place, "create", "job", "first-night", f"--from=cronjob/{_cron_job(story, customer)}")
+        namespace = ("-n", customer.namespace)
+        story.kubectl.run(*namespace, "create", "job", "first-night", f"--from=cronjob/{_cron_job(story, customer)}")
     for customer in CUSTOMERS:
         place = ("-n", customer.namespace, f"trp/{customer.name}")
         story.kubectl.run("wait", "--for=condition=ApprovalRequired", *place, "--timeout=180s")
@@ -135,15 +132,16 @@ def too_early(story: Story) -> None:
     for role in ("app", "enforcer"):
         binding = f"{customer.name}-analytical-{role}"
         program = (
-            "import psycopg,sys\n"
+            "import psycopg, sys\n"
+            "from psycopg import sql\n"
             "connection = psycopg.connect(open(sys.argv[1]).read())\n"
             "try:\n"
-            "    connection.execute(sys.argv[2])\n"
+            "    connection.execute(sql.SQL('DELETE FROM {}').format(sql.Identifier(sys.argv[2])))\n"
             "except psycopg.errors.InsufficientPrivilege as refusal:\n"
             "    print('refused:', str(refusal).splitlines()[0])\n"
         )
         application = Application(customer.namespace, customer.name, (binding,))
-        command = ["python3", "-c", program, f"/bindings/{binding}/uri", f"DELETE FROM {table}"]
+        command = ["python3", "-c", program, f"/bindings/{binding}/uri", table]
         said = run_pod(story.kubectl, application, f"early-{role}", command, 120).strip()
         if not said.startswith("refused:"):
             raise DemoFailure(f"the {role} role deleted rows of {table}: the database did not refuse")
@@ -231,7 +229,6 @@ def _run(story: Story, customer: Customer, spec: dict[str, Any], phase: str) -> 
     """Creates a RetentionRun and waits for its end; DemoFailure if it ends in another phase."""
     story.runs += 1
     name = f"demo-{story.runs}"
-    place = ("-n", customer.namespace, "rrun", name)
     run = {
         "apiVersion": "tenantretention.io/v1alpha1",
         "kind": "RetentionRun",

@@ -46,6 +46,14 @@ Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length
 Instant = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
 """A point in time, RFC 3339, UTC."""
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+KopfProgress = Annotated[
+    dict[str, Any] | None,
+    Field(
+        description="Progress of the operator's own framework.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    ),
+]
+"""Where Kopf keeps its state: in the status, which a tenant who can edit the object still cannot write."""
 Mode = Literal["Enforce", "DryRun"]
 Purpose = Literal["Analytical", "Dialogue", "Content"]
 StoreType = Literal["PostgreSQL", "S3"]

@@ -13,6 +13,7 @@ from tenant_retention.api.v1alpha1.common import (
     Digest,
     DnsLabel,
     DnsName,
+    KopfProgress,
     ObjectRef,
     Purpose,
     Region,
@@ -150,7 +151,9 @@ class DataStoreStatus(StatusModel):
         description="Newest entry of the chain of evidence in the store.",
         examples=[{"runId": "1f6d2a5e-2f0f-4c0e-9c5a-6a3c5e0c1b11", "hash": "sha256:" + "0" * 64}],
     )
-    overdue: int = Field(default=0, ge=0, description="Overdue rows and objects of all categories.", examples=[0])
+    overdue: int | None = Field(
+        default=None, ge=0, description="Overdue rows and objects of all categories; absent: not counted.", examples=[0]
+    )
     debt: tuple[Debt, ...] = Field(
         default=(),
         max_length=32,
@@ -167,6 +170,7 @@ class DataStoreStatus(StatusModel):
     rules_digest: Digest | None = Field(
         default=None, description="Digest of the rules that the store holds.", examples=["sha256:" + "0" * 64]
     )
+    kopf: KopfProgress = None
 
 
 class DataStore(ApiObject):

@@ -11,6 +11,7 @@ from tenant_retention.api.v1alpha1.common import (
     Column,
     Condition,
     DnsName,
+    KopfProgress,
     LabelSelector,
     Quantity,
     Region,
@@ -217,7 +218,8 @@ class DataStoreClassStatus(StatusModel):
         description="Conditions; `Ready` says whether stores can be made.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    stores: int = Field(default=0, ge=0, description="Number of stores of this class.", examples=[6])
+    stores: int | None = Field(default=None, ge=0, description="Number of stores of this class.", examples=[6])
+    kopf: KopfProgress = None
 
 
 class DataStoreClass(ApiObject):

@@ -1,6 +1,6 @@
 """What the status of a TenantRetentionPolicy says: stores, schedule, runs, and every category's state (X4, X6)."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from tenant_retention.api.v1alpha1.common import (
     DnsName,
     Duration,
     Instant,
+    KopfProgress,
     LocalRef,
     Purpose,
     Region,
@@ -249,8 +250,4 @@ class TenantRetentionPolicyStatus(StatusModel):
         description="The default Secret, as servicebinding.io asks of a provisioned service.",
         examples=[{"name": "acme-analytical-app"}],
     )
-    kopf: dict[str, Any] | None = Field(
-        default=None,
-        description="Progress of the operator's own framework.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
-    )
+    kopf: KopfProgress = None

@@ -141,8 +141,8 @@ SPEC = (
     Rule(
         "self.categories.all(category, !has(category.objects) || !has(category.objects.table) || "
         "(has(self.tables) && self.tables.exists(table, table.name == category.objects.table && "
-        "table.columns.exists(column, column.name == category.objects.keyColumn) && "
-        "table.columns.exists(column, column.name == category.objects.versionColumn))))",
+        "table.columns.filter(column, column.name == category.objects.keyColumn || "
+        "column.name == category.objects.versionColumn).size() == 2)))",
         "categories: objects.keyColumn and objects.versionColumn must be columns of objects.table",
         ".categories",
     ),

@@ -13,6 +13,7 @@ from tenant_retention.api.v1alpha1.common import (
     DnsLabel,
     Duration,
     Identifier,
+    KopfProgress,
     LabelSelector,
     Resource,
     Rule,
@@ -272,7 +273,7 @@ class RetentionProfileSpec(ApiModel):
     )
     tables: tuple[Table, ...] = Field(
         default=(),
-        max_length=64,
+        max_length=48,
         description="Tables of the categories.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
@@ -306,8 +307,11 @@ class RetentionProfileStatus(StatusModel):
         description="Conditions; `Ready` says whether policies can use the profile.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    categories: int = Field(default=0, ge=0, description="Number of categories.", examples=[3])
-    policies: int = Field(default=0, ge=0, description="Number of policies that name the profile.", examples=[12])
+    categories: int | None = Field(default=None, ge=0, description="Number of categories.", examples=[3])
+    policies: int | None = Field(
+        default=None, ge=0, description="Number of policies that name the profile.", examples=[12]
+    )
+    kopf: KopfProgress = None
 
 
 class RetentionProfile(ApiObject):

@@ -1,6 +1,6 @@
 """RetentionRun: one act now, DryRun or Enforce; carries an approval when the guard asks (X7)."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from tenant_retention.api.v1alpha1.common import (
     Condition,
     Digest,
     Instant,
+    KopfProgress,
     LocalRef,
     Mode,
     Resource,
@@ -103,11 +104,7 @@ class RetentionRunStatus(StatusModel):
         description="Counts by category.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    kopf: dict[str, Any] | None = Field(
-        default=None,
-        description="Progress of the operator's own framework.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
-    )
+    kopf: KopfProgress = None
 
 
 class RetentionRun(ApiObject):

@@ -5,8 +5,10 @@ from tenant_retention.api.v1alpha1.common import Rule
 
 def immutable(field: str, label: str) -> Rule:
     """A transition rule: `field` (relative to the model) may be neither changed, added nor removed; `label` names it."""
+    # `namespace` is a reserved word of CEL; Kubernetes serves such fields between double underscores.
+    name = f"__{field}__" if field == "namespace" else field
     return Rule(
-        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
         f"{label} is immutable",
         f".{field}",
         "FieldValueForbidden",

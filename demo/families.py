@@ -44,7 +44,7 @@ def plan(job: dict[str, Any]) -> Iterator[TableRows]:
     anchor = datetime.fromisoformat(job["anchor"])
     tables = {table["name"]: table for table in job["tables"]}
     records = [category for category in job["categories"] if not category.get("contentOf")]
-    share = job["records"] // max(1, len(records))
+    share = job["records"] // max(1, sum(1 for record in records if not record.get("objects")))
     contents = [category for category in job["categories"] if category.get("objects")]
     for record in records:
         members = [record, *(c for c in job["categories"] if c.get("contentOf") == record["name"])]

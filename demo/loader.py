@@ -12,9 +12,8 @@ import json
 import ssl
 import sys
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -158,17 +157,6 @@ def _by_type(kind: str, row: Row, identity: str, key: bool) -> Any:
         "Bytes": b"",
     }
     return values[kind]
-
-
-def expected_tables(job: dict[str, Any]) -> Iterator[tuple[str, str, list[datetime | None], list[datetime]]]:
-    """For the checker: table, category, the clocks of its rows and their births, in the same order."""
-    for table in plan(job):
-        yield (
-            table.table["name"],
-            table.category["name"],
-            [row.clock for row in table.rows],
-            [row.born for row in table.rows],
-        )
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from tenant_retention.adapters.certificates import CertificateMaker
 from demo.kubectl import Kubectl
 
 NAMESPACE = "initech-servers"
-HOSTS = ("postgres", "s3")
+HOSTS = ("postgresql", "s3")
 
 
 def start(kubectl: Kubectl, operator_namespace: str) -> None:
@@ -32,7 +32,7 @@ def start(kubectl: Kubectl, operator_namespace: str) -> None:
 def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
     maker = CertificateMaker(lambda: datetime.now(UTC))
     authority = maker.authority("initech servers")
-    names = [f"{host}.{NAMESPACE}.svc" for host in HOSTS]
+    names = [f"{host}.{NAMESPACE}.svc.cluster.local" for host in HOSTS]
     leaf = maker.leaf(authority, names)
     password, access_key, secret_key = (secrets.token_urlsafe(24) for _ in range(3))
     server = {
@@ -46,7 +46,7 @@ def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
     return [
         _secret(NAMESPACE, "server-files", server),
         _secret(operator_namespace, "initech-ca", {"ca.crt": authority.certificate}),
-        _secret(operator_namespace, "initech-postgres-admin", {"username": "platform_admin", "password": password}),
+        _secret(operator_namespace, "initech-postgresql-admin", {"username": "platform_admin", "password": password}),
         _secret(
             operator_namespace,
             "initech-s3-admin",

@@ -1,0 +1,314 @@
+"""A tenant's database and bucket in memory: the same contracts as the real ones, for tests of the engine.
+
+``TenantServer`` is the server's side (what survives a killed client); each ``InMemoryEnforcementDatabase`` is one session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from tenant_retention.adapters.fakes.tenant_server import Row, Run, TenantServer, chained
+from tenant_retention.domain.definition import CategoryDefinition
+from tenant_retention.domain.durations import Period, cutoff
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import (
+    CategoryEvidence,
+    CategoryRun,
+    Claim,
+    GuardState,
+    ObjectDeletion,
+    PartitionStep,
+    PartitionStepKind,
+    RangeBatch,
+    RunEvidence,
+)
+
+LARGEST_SKEW = timedelta(minutes=1)
+_NO_DIGEST = "sha256:" + "0" * 64
+
+
+class InMemoryEnforcementDatabase:
+    """One enforcer session over a ``TenantServer``; ``close`` is what a killed client's server does for it."""
+
+    def __init__(self, server: TenantServer) -> None:
+        self._server = server
+
+    def close(self) -> None:
+        """Ends the session: its run lock goes, its run stays unfinished."""
+        if self._server.running is self:
+            self._server.running = None
+
+    def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
+        server = self._server
+        if rules_digest != server.definition.rules_digest():
+            raise Invalid(
+                "rulesDigest: the database enforces other rules by now", reason="RulesChanged", field="rulesDigest"
+            )
+        if abs(own_clock - server.now()) > LARGEST_SKEW:
+            raise NotReady("the clocks of this machine and of the database differ by over a minute", reason="ClockSkew")
+        if server.running not in (None, self):
+            raise NotReady("another run is under way in this database", reason="RunInProgress")
+        if server.run and not server.run.finished and server.run.run_id != run_id:
+            self._append("Interrupted")
+        now = min(own_clock, server.now())
+        server.running = self
+        runs = tuple(self._category_run(category, now) for category in server.categories())
+        server.run = Run(run_id, mode, rules_digest, now, {run.category: run for run in runs})
+        return runs
+
+    def ensure_partitions(self, run_id: UUID) -> int:
+        self._current(run_id)
+        return 0
+
+    def finish_detached(self, run_id: UUID) -> int:
+        self._current(run_id)
+        dropped = len(self._server.detached)
+        self._server.detached.clear()
+        return dropped
+
+    def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
+        self._current(run_id)
+        found = self._server.definition.category(category)
+        by_partition: dict[tuple[int, str, str], list[Row]] = {}
+        for row in self._removable(found):
+            place = (found.tables.index(row.table), row.born_at.strftime("%Y%m"), row.table)
+            by_partition.setdefault(place, []).append(row)
+        return tuple(
+            PartitionStep(
+                kind=self._kind(found, table, month),
+                category=category,
+                table=table,
+                partition=f"{table}_p{month}",
+                rows=len(rows),
+            )
+            for (_, month, table), rows in sorted(by_partition.items())
+        )
+
+    def expire_partition(self, run_id: UUID, step: PartitionStep) -> int:
+        gone = self._rows_of_step(run_id, step)
+        if step.kind is PartitionStepKind.DETACH and gone:
+            self._server.detached.append(step.partition)
+        return self._remove(step.category, gone)
+
+    def expire_range(self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int) -> RangeBatch:
+        found = self._server.definition.category(step.category)
+        rows = sorted(
+            self._rows_of_step(run_id, step),
+            key=lambda row: (self._server.clock(found, row) or row.born_at, row.identity),
+        )
+        rest = [
+            row
+            for row in rows
+            if resume_after is None or (self._server.clock(found, row) or row.born_at) > resume_after
+        ]
+        if not rest:
+            return RangeBatch(deleted=0, resume_after=None)
+        last = self._server.clock(found, rest[:limit][-1])
+        # Rows of one instant go together: the next batch begins after it.
+        batch = [row for row in rest if (self._server.clock(found, row) or row.born_at) <= (last or row.born_at)]
+        return RangeBatch(
+            deleted=self._remove(step.category, batch), resume_after=last if len(batch) < len(rest) else None
+        )
+
+    def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
+        run = self._current(run_id)
+        server = self._server
+        found = server.definition.category(category)
+        due = {id(row) for row in self._due_unheld(found)}
+        claimed = {id(row): claim_id for claim_id, row in server.claims.items()}
+        for row in server.rows_of(found):
+            if row.key is not None and id(row) in due and id(row) not in claimed:
+                claimed[id(row)] = max(server.claims, default=0) + 1
+                server.claims[claimed[id(row)]] = row
+        fresh = [
+            claim_id
+            for claim_id, row in sorted(server.claims.items())
+            if row.table in found.tables and claim_id not in run.tried
+        ]
+        run.tried.update(fresh[:limit])
+        return tuple(
+            Claim(claim_id=claim_id, key=server.claims[claim_id].key or "", version=server.claims[claim_id].version)
+            for claim_id in fresh[:limit]
+        )
+
+    def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
+        self._current(run_id)
+        rows = [row for claim_id in claim_ids if (row := self._server.claims.pop(claim_id, None)) is not None]
+        for category in self._server.categories():
+            self._remove(category.name, [row for row in rows if row.table in category.tables])
+        return len(rows)
+
+    def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
+        run = self._current(run_id)
+        for claim_id, _ in failures:
+            row = self._server.claims.get(claim_id)
+            for category in self._server.categories():
+                if row is not None and row.table in category.tables:
+                    run.failed[category.name] = run.failed.get(category.name, 0) + 1
+
+    def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
+        run = self._current(run_id)
+        run.failed[category] = run.failed.get(category, 0) + 1
+
+    def finish_run(self, run_id: UUID) -> RunEvidence:
+        run = self._current(run_id)
+        if not run.finished:
+            left = any(self._due_unheld(category) for category in self._server.categories())
+            incomplete = run.mode is Mode.ENFORCE and (left or any(run.failed.values()))
+            self._append("Incomplete" if incomplete else "Succeeded")
+            run.finished = True
+            if run.mode is Mode.ENFORCE:
+                for category in self._server.categories():
+                    if run.categories[category.name].guard is not GuardState.TRIPPED:
+                        self._server.executed[category.name] = category
+        self.close()
+        return self._server.evidence[-1]
+
+    def _current(self, run_id: UUID) -> Run:
+        run = self._server.run
+        if run is None or run.run_id != run_id:
+            raise NotReady("another run has begun in this database", reason="RunInProgress")
+        return run
+
+    def _category_run(self, category: CategoryDefinition, now: datetime) -> CategoryRun:
+        server = self._server
+        bounds = server.cutoffs(category, now)
+        executed = server.executed.get(category.name)
+        before = server.cutoffs(executed, now).remove if executed else None
+        due = [row for row in server.due(category, bounds.remove) if not server.held(category, row)]
+        already = {id(row) for row in server.due(category, before)}
+        newly = [row for row in due if id(row) not in already]
+        total = len(server.rows_of(category))
+        guard, through = GuardState.CLEAR, bounds.remove
+        if 100 * len(newly) > server.definition.guard_percent * total:
+            approved = any(
+                approval.rules_digest == server.definition.rules_digest()
+                and approval.max_rows >= len(newly)
+                and approval.until > now
+                for approval in server.approvals
+            )
+            guard = GuardState.APPROVED if approved else GuardState.TRIPPED
+        if guard is GuardState.TRIPPED:
+            through = min((bound for bound in (before, bounds.remove) if bound), default=None) if before else None
+        surplus = len(newly) if guard is GuardState.TRIPPED else 0
+        clocks = [clock for row in server.rows_of(category) if (clock := server.clock(category, row))]
+        return CategoryRun(
+            category=category.name,
+            remove_through=through,
+            total=total,
+            candidates=len(due) - surplus,
+            surplus=surplus,
+            held=len(server.due(category, bounds.remove)) - len(due),
+            overdue=len(server.due(category, bounds.overdue)),
+            anomalies=sum(clock > now for clock in clocks),
+            oldest=min(clocks, default=None),
+            guard=guard,
+        )
+
+    def _due_unheld(self, category: CategoryDefinition) -> list[Row]:
+        run = self._server.run
+        through = run.categories[category.name].remove_through if run else None
+        return [row for row in self._server.due(category, through) if not self._server.held(category, row)]
+
+    def _removable(self, category: CategoryDefinition) -> list[Row]:
+        run = self._server.run
+        dry = run is not None and run.mode is Mode.DRY_RUN
+        return [
+            row
+            for row in self._due_unheld(category)
+            # A dry run shows what would go once the objects before it are gone (X7).
+            if dry or (row.key is None and not self._server.waits_for_content(category, row))
+        ]
+
+    def _rows_of_step(self, run_id: UUID, step: PartitionStep) -> list[Row]:
+        run = self._current(run_id)
+        if run.mode is not Mode.ENFORCE:
+            raise Invalid("a dry run deletes nothing", reason="DryRun")
+        found = self._server.definition.category(step.category)
+        return [row for row in self._removable(found) if f"{row.table}_p{row.born_at:%Y%m}" == step.partition]
+
+    def _kind(self, category: CategoryDefinition, table: str, month: str) -> PartitionStepKind:
+        run = self._server.run
+        rows = [row for row in self._server.rows if row.table == table and f"{row.born_at:%Y%m}" == month]
+        through = run.categories[category.name].remove_through if run else None
+        first_of_next = (datetime.strptime(month, "%Y%m").replace(tzinfo=UTC) + timedelta(days=31)).replace(day=1)
+        whole = through is not None and first_of_next <= through
+        if not whole or category.objects or len(rows) != sum(row in rows for row in self._removable(category)):
+            return PartitionStepKind.RANGE
+        back = cutoff(self._server.now(), Period.parse(self._server.definition.table(table).back))
+        return PartitionStepKind.DETACH if first_of_next <= back else PartitionStepKind.TRUNCATE
+
+    def _remove(self, category: str, rows: list[Row]) -> int:
+        gone = {id(row) for row in rows}
+        self._server.rows = [row for row in self._server.rows if id(row) not in gone]
+        run = self._server.run
+        if run is not None:
+            run.acted[category] = run.acted.get(category, 0) + len(rows)
+        return len(rows)
+
+    def _append(self, outcome: str) -> None:
+        server = self._server
+        run = server.run
+        if run is None:
+            return
+        previous = server.evidence[-1].digest if server.evidence else _NO_DIGEST
+        categories = tuple(
+            self._category_evidence(category, run)
+            for category in server.categories()
+            if category.name in run.categories
+        )
+        link = RunEvidence(
+            sequence=len(server.evidence) + 1,
+            run_id=run.run_id,
+            mode=run.mode,
+            outcome=outcome,
+            started_at=run.now,
+            finished_at=None if outcome == "Interrupted" else server.now(),
+            policy_generation=server.definition.policy_generation,
+            rules_digest=run.rules_digest,
+            categories=categories,
+            previous_digest=previous,
+            digest="",
+        )
+        server.evidence.append(link.model_copy(update={"digest": chained(link)}))
+
+    def _category_evidence(self, category: CategoryDefinition, run: Run) -> CategoryEvidence:
+        start = run.categories[category.name]
+        left = self._due_unheld(category)
+        clocks = [clock for row in self._server.rows_of(category) if (clock := self._server.clock(category, row))]
+        return CategoryEvidence(
+            category=category.name,
+            candidates=start.candidates,
+            acted=run.acted.get(category.name, 0),
+            held=start.held,
+            skipped=0,
+            failed=run.failed.get(category.name, 0),
+            surplus=start.surplus,
+            oldest_left=min(clocks, default=None),
+            residue=len(left),
+        )
+
+
+@dataclass
+class InMemoryContentBucket:
+    """A bucket: objects as (key, version). ``errors`` by key are answered as the store's code."""
+
+    objects: set[tuple[str, str]] = field(default_factory=set)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
+        outcomes = []
+        for claim in claims:
+            error = self.errors.get(claim.key)
+            if error is None:
+                self.objects -= {
+                    (key, version)
+                    for key, version in self.objects
+                    if key == claim.key and claim.version in (None, version)
+                }
+            outcomes.append(ObjectDeletion(claim_id=claim.claim_id, error=error))
+        return tuple(outcomes)

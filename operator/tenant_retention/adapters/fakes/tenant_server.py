@@ -1,0 +1,149 @@
+"""The server's side of the in-memory tenant database: rows, holds, approvals, claims and evidence, which survive a client.
+
+Its rules are the domain's own (``decisions.cutoffs``), so that the fake decides as the real database must (X7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from tenant_retention.domain.decisions import CategoryCutoffs, Rule, cutoffs
+from tenant_retention.domain.definition import CategoryDefinition, CategoryState, RetentionDefinition
+from tenant_retention.domain.durations import Period
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import CategoryRun, RunEvidence
+
+_ASKED_DEADLINE = Period.parse("P30D")
+
+
+@dataclass(eq=False)
+class Row:
+    """One row: ``clocks`` by column name (None: not started), the object's key and version for content."""
+
+    identity: str
+    table: str
+    born_at: datetime
+    clocks: dict[str, datetime | None] = field(default_factory=dict)
+    session: str | None = None
+    key: str | None = None
+    version: str | None = None
+
+    def clock(self, category: CategoryDefinition, born_column: str) -> datetime | None:
+        """The instant the category counts from."""
+        column = category.clock_column
+        return self.born_at if column in (None, born_column) else self.clocks.get(column or "")
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a hold selects; None selects everything."""
+
+    category: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A person's yes to rules that newly remove up to ``max_rows`` of a category, until an instant."""
+
+    rules_digest: str
+    max_rows: int
+    until: datetime
+
+
+@dataclass
+class Run:
+    """The run under way, or the last one."""
+
+    run_id: UUID
+    mode: Mode
+    rules_digest: str
+    now: datetime
+    categories: dict[str, CategoryRun]
+    acted: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+    tried: set[int] = field(default_factory=set)
+    finished: bool = False
+
+
+@dataclass
+class TenantServer:
+    """What the server holds. ``definition`` may be replaced, as the operator does when a policy changes."""
+
+    definition: RetentionDefinition
+    purpose: str
+    now: Callable[[], datetime]
+    rows: list[Row] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    approvals: list[Approval] = field(default_factory=list)
+    executed: dict[str, CategoryDefinition] = field(default_factory=dict)
+    claims: dict[int, Row] = field(default_factory=dict)
+    detached: list[str] = field(default_factory=list)
+    partitions: set[str] = field(default_factory=set)
+    evidence: list[RunEvidence] = field(default_factory=list)
+    running: object | None = None
+    run: Run | None = None
+
+    def categories(self) -> Iterator[CategoryDefinition]:
+        """The enforced categories of this database."""
+        for category in self.definition.categories:
+            if category.database == self.purpose and category.state is CategoryState.ENFORCED:
+                yield category
+
+    def rows_of(self, category: CategoryDefinition) -> list[Row]:
+        """The category's rows, children first, oldest first."""
+        return sorted(
+            (row for row in self.rows if row.table in category.tables),
+            key=lambda row: (category.tables.index(row.table), row.born_at, row.identity),
+        )
+
+    def clock(self, category: CategoryDefinition, row: Row) -> datetime | None:
+        """The row's clock in its category."""
+        return row.clock(category, self.definition.table(row.table).born_at)
+
+    def held(self, category: CategoryDefinition, row: Row) -> bool:
+        """Whether a hold selects the row; holding a record holds its content and the other way round (X3)."""
+        related = {
+            category.name,
+            category.content_of,
+            *(c.name for c in self.categories() if c.content_of == category.name),
+        }
+        return any(
+            (hold.category is None or hold.category in related)
+            and (hold.session is None or hold.session == row.session)
+            for hold in self.holds
+        )
+
+    def waits_for_content(self, category: CategoryDefinition, row: Row) -> bool:
+        """P4: a record waits until the content rows of its session are gone."""
+        tables = {table for other in self.categories() if other.content_of == category.name for table in other.tables}
+        return row.session is not None and any(
+            other.session == row.session for other in self.rows if other.table in tables
+        )
+
+    def cutoffs(self, category: CategoryDefinition, now: datetime) -> CategoryCutoffs:
+        """The category's bounds at ``now`` by the domain's own rule (X7)."""
+
+        def period(text: str | None) -> Period | None:
+            return Period.parse(text) if text else None
+
+        margin = timedelta(seconds=self.definition.margin_seconds)
+        periods = (period(category.minimum), period(category.keep), period(category.maximum))
+        return cutoffs(Rule(*periods, category.early_deletion, margin, _ASKED_DEADLINE, _ASKED_DEADLINE), now)
+
+    def due(self, category: CategoryDefinition, through: datetime | None) -> list[Row]:
+        """Rows whose clock is at or before ``through``, held ones included."""
+        if through is None:
+            return []
+        return [row for row in self.rows_of(category) if (clock := self.clock(category, row)) and clock <= through]
+
+
+def chained(link: RunEvidence) -> str:
+    """The digest of a link over everything in it, the previous link's digest included."""
+    content = link.model_dump(mode="json", by_alias=True, exclude={"digest"})
+    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,132 @@
+"""One category's work in one run: claimed objects first, then whole partitions and keyset ranges, oldest first."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from tenant_retention.domain.errors import NotReady, Unavailable
+from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.ports.enforcement import (
+    CategoryRun,
+    Claim,
+    ContentBucket,
+    EnforcementDatabase,
+    PartitionStep,
+    PartitionStepKind,
+)
+from tenant_retention.enforcement.batches import BatchSize
+from tenant_retention.enforcement.persistence import Persistence
+from tenant_retention.enforcement.results import CategoryResult
+from tenant_retention.enforcement.world import World
+
+CLAIMS_AT_ONCE = 1_000
+"""Objects claimed by one transaction: what one request to S3 may name."""
+_PROGRESS_SECONDS = 5.0
+
+
+class CategoryWork:
+    """Does the work and remembers how far it came, also when it fails on the way."""
+
+    def __init__(
+        self,
+        database: EnforcementDatabase,
+        bucket: ContentBucket | None,
+        run_id: UUID,
+        start: CategoryRun,
+        plan: PlanDocument,
+        persistence: Persistence,
+        world: World,
+    ) -> None:
+        self.removed = 0
+        self.steps: tuple[PartitionStep, ...] = ()
+        self._database = database
+        self._bucket = bucket
+        self._run_id = run_id
+        self._start = start
+        self._plan = plan
+        self._persistence = persistence
+        self._world = world
+        self._batch = BatchSize(plan.batch_milliseconds / 1000)
+        self._told_at = world.elapsed()
+
+    def result(self) -> CategoryResult:
+        """Does all of it. Raises Interrupted between two transactions when asked to stop, RetentionError when it fails."""
+        category = self._start.category
+        self._world.journal.tell(
+            "category.started", category=category, due=self._start.candidates, guard=self._start.guard.value
+        )
+        if self._plan.mode is Mode.DRY_RUN:
+            self.steps = self._partition_steps()
+            return CategoryResult(self._start, self.steps)
+        if self._bucket is not None:
+            self._remove_objects(self._bucket)
+        # Asked for only now: months whose objects are gone may go as a whole.
+        self.steps = self._partition_steps()
+        for step in self.steps:
+            self._take(step)
+        self._world.journal.tell("category.finished", category=category, removed=self.removed)
+        return CategoryResult(self._start, self.steps, self.removed)
+
+    def _partition_steps(self) -> tuple[PartitionStep, ...]:
+        self._persistence.go_on()
+        return self._persistence.patiently(self._database.partition_steps, self._run_id, self._start.category)
+
+    def _take(self, step: PartitionStep) -> None:
+        if step.kind is PartitionStepKind.RANGE:
+            self._remove_range(step)
+            return
+        self._persistence.go_on()
+        self._count(self._persistence.patiently(self._database.expire_partition, self._run_id, step))
+
+    def _remove_range(self, step: PartitionStep) -> None:
+        resume_after = None
+        while True:
+            self._persistence.go_on()
+            started = self._world.elapsed()
+            batch = self._persistence.patiently(
+                self._database.expire_range, self._run_id, step, resume_after, self._batch.rows
+            )
+            self._batch = self._batch.after(batch.deleted, self._world.elapsed() - started)
+            self._count(batch.deleted)
+            if batch.resume_after is None:
+                return
+            if batch.deleted == 0 and batch.resume_after == resume_after:
+                raise NotReady(f"{step.table}: a batch made no progress", reason="NoProgress")
+            resume_after = batch.resume_after
+
+    def _remove_objects(self, bucket: ContentBucket) -> None:
+        """Claim, object, row: a kill anywhere leaves a claim that the next run finishes (RETENTION.md section 3)."""
+        while True:
+            self._persistence.go_on()
+            claims = self._persistence.patiently(
+                self._database.claim_content, self._run_id, self._start.category, CLAIMS_AT_ONCE
+            )
+            if not claims:
+                return
+            gone, failures = self._delete(bucket, claims)
+            if failures:
+                self._persistence.patiently(self._database.release_claims, self._run_id, failures)
+            if gone:
+                self._count(self._persistence.patiently(self._database.confirm_claims, self._run_id, gone))
+
+    def _delete(self, bucket: ContentBucket, claims: tuple[Claim, ...]) -> tuple[list[int], list[tuple[int, str]]]:
+        """Deletes the objects; what the store did not answer for counts as failed, never as gone."""
+        try:
+            outcomes = self._persistence.patiently(bucket.delete_objects, claims)
+        except Unavailable as error:
+            released = [(claim.claim_id, error.reason) for claim in claims]
+            self._persistence.patiently(self._database.release_claims, self._run_id, released)
+            raise
+        answers = {outcome.claim_id: outcome.error for outcome in outcomes}
+        failures = [(claim.claim_id, answers.get(claim.claim_id, "NoAnswer")) for claim in claims]
+        gone = [claim_id for claim_id, error in failures if error is None]
+        return gone, [(claim_id, error) for claim_id, error in failures if error is not None]
+
+    def _count(self, rows: int) -> None:
+        self.removed += rows
+        now = self._world.elapsed()
+        if now - self._told_at >= _PROGRESS_SECONDS:
+            self._told_at = now
+            self._world.journal.tell(
+                "category.progress", category=self._start.category, removed=self.removed, of=self._start.candidates
+            )

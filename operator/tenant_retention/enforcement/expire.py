@@ -1,0 +1,173 @@
+"""The nightly removal (P2, M10): asks each database what is due by its own rules, and takes it away step by step.
+
+Pure orchestration over ports: every call is one transaction, so a kill between or inside calls leaves nothing half done
+that the next run does not finish. The database decides; a dry run makes the same calls up to the first effect (X7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.ports.enforcement import CategoryRun, ContentBucket, EnforcementDatabase, RunEvidence
+from tenant_retention.enforcement.category import CategoryWork
+from tenant_retention.enforcement.persistence import Interrupted, Persistence
+from tenant_retention.enforcement.results import CategoryResult, Outcome, RunResult, StoreResult
+from tenant_retention.enforcement.world import Stores, World
+
+
+def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> RunResult:
+    """Runs ``plan`` once over all its databases; one that fails does not stop the others.
+
+    Raises Invalid, before anything is touched, if the plan contradicts itself or names a store that is not there.
+    """
+    check_plan(plan, stores)
+    started = world.now()
+    world.journal.tell("run.started", mode=plan.mode.value, databases=len(stores.databases))
+    results = []
+    for purpose, database in stores.databases.items():
+        if world.stopping():
+            results.append(StoreResult(purpose, Outcome.INTERRUPTED, reason="Interrupted"))
+            continue
+        results.append(_DatabaseRun(plan, purpose, database, stores.buckets, run_id, world).result())
+    result = RunResult(run_id, plan.mode, started, world.now(), tuple(results))
+    world.journal.tell("run.finished", outcome=result.outcome.value)
+    return result
+
+
+def check_plan(plan: PlanDocument, stores: Stores) -> None:
+    """Raises Invalid naming the field if the plan's parts do not belong together."""
+    if plan.rules_digest != plan.definition.rules_digest():
+        raise Invalid(
+            "rulesDigest: is not the digest of definition; write the plan anew",
+            reason="InvalidPlan",
+            field="rulesDigest",
+        )
+    known = {category.name for category in plan.definition.categories}
+    for name in plan.categories:
+        if name not in known:
+            raise Invalid(
+                f"categories: {name!r} is not in the definition", reason="UnknownCategory", field="categories"
+            )
+    if not stores.databases:
+        raise Invalid("databases: name at least one", reason="InvalidPlan", field="databases")
+    for category in plan.definition.categories:
+        objects = category.objects
+        if objects and category.database in stores.databases and objects.bucket not in stores.buckets:
+            raise Invalid(
+                f"buckets: category {category.name!r} keeps its objects in {objects.bucket!r}, which the plan does not name",
+                reason="InvalidPlan",
+                field="buckets",
+            )
+
+
+class _DatabaseRun:
+    """One database's part of the run."""
+
+    def __init__(
+        self,
+        plan: PlanDocument,
+        purpose: str,
+        database: EnforcementDatabase,
+        buckets: Mapping[str, ContentBucket],
+        run_id: UUID,
+        world: World,
+    ) -> None:
+        self._plan = plan
+        self._purpose = purpose
+        self._database = database
+        self._buckets = buckets
+        self._run_id = run_id
+        self._world = world
+        self._persistence = Persistence(world)
+        self._categories: tuple[CategoryResult, ...] = ()
+
+    def result(self) -> StoreResult:
+        """Runs it and says how it ended; only errors of this product's three kinds are answered here."""
+        try:
+            evidence = self._run()
+        except Interrupted:
+            # No finish: the next run marks this one Interrupted and goes on where it stopped.
+            return self._ended(Outcome.INTERRUPTED, "Interrupted", "asked to stop; the next run goes on")
+        except Unavailable as error:
+            return self._ended(Outcome.UNREACHABLE, error.reason, error.message)
+        except NotReady as error:
+            return self._ended(Outcome.NOT_READY, error.reason, error.message)
+        except RetentionError as error:
+            return self._ended(Outcome.INVALID, error.reason, error.message)
+        outcome = _outcome(self._categories, evidence)
+        self._world.journal.tell("database.finished", database=self._purpose, outcome=outcome.value)
+        return StoreResult(self._purpose, outcome, categories=self._categories, evidence=evidence)
+
+    def _ended(self, outcome: Outcome, reason: str, message: str) -> StoreResult:
+        self._world.journal.tell(
+            "database.failed", database=self._purpose, outcome=outcome.value, reason=reason, message=message
+        )
+        return StoreResult(self._purpose, outcome, reason, message, self._categories)
+
+    def _run(self) -> RunEvidence:
+        runs = self._persistence.briefly(
+            self._database.begin_run, self._run_id, self._plan.mode, self._plan.rules_digest, self._world.now()
+        )
+        wanted = self._in_order(runs)
+        self._categories = tuple(CategoryResult(run) for run in wanted)
+        if self._plan.mode is Mode.ENFORCE:
+            self._prepare()
+        for position, run in enumerate(wanted):
+            self._replace(position, self._work_on(run))
+        return self._persistence.patiently(self._database.finish_run, self._run_id)
+
+    def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
+        """Content before the records that name it (P4): a record waits for its content."""
+        definition = self._plan.definition
+        wanted = [run for run in runs if not self._plan.categories or run.category in self._plan.categories]
+        return tuple(sorted(wanted, key=lambda run: definition.category(run.category).content_of is None))
+
+    def _prepare(self) -> None:
+        """Partitions ahead first, in a transaction of their own: neither may deletion undo them, nor they stop deletion."""
+        for name, call in (
+            ("partitions.ensured", self._database.ensure_partitions),
+            ("partitions.dropped", self._database.finish_detached),
+        ):
+            self._persistence.go_on()
+            try:
+                count = self._persistence.patiently(call, self._run_id)
+            except RetentionError as error:
+                self._world.journal.tell(f"{name}.failed", database=self._purpose, reason=error.reason)
+            else:
+                self._world.journal.tell(name, database=self._purpose, partitions=count)
+
+    def _work_on(self, run: CategoryRun) -> CategoryResult:
+        definition = self._plan.definition.category(run.category)
+        bucket = self._buckets[definition.objects.bucket] if definition.objects else None
+        work = CategoryWork(self._database, bucket, self._run_id, run, self._plan, self._persistence, self._world)
+        try:
+            return work.result()
+        except RetentionError as error:
+            failed = error
+        self._world.journal.tell(
+            "category.failed", database=self._purpose, category=run.category, reason=failed.reason, removed=work.removed
+        )
+        if self._plan.mode is Mode.ENFORCE:
+            # If the database is away this raises Unavailable and ends its part; else only the category failed.
+            self._persistence.patiently(self._database.record_failure, self._run_id, run.category, failed.reason)
+        return CategoryResult(run, work.steps, work.removed, failed.reason)
+
+    def _replace(self, position: int, result: CategoryResult) -> None:
+        before = self._categories
+        self._categories = (*before[:position], result, *before[position + 1 :])
+
+
+def _outcome(categories: tuple[CategoryResult, ...], evidence: RunEvidence) -> Outcome:
+    """Incomplete if a category failed or due rows are left that no guard and no hold keeps back."""
+    seen = {result.start.category for result in categories}
+    left_over = any(
+        done.failed or done.residue is None or done.residue > 0 for done in evidence.categories if done.category in seen
+    )
+    if any(result.failure for result in categories) or (left_over and evidence.mode is Mode.ENFORCE):
+        return Outcome.INCOMPLETE
+    if any(result.start.surplus for result in categories):
+        return Outcome.APPROVAL_REQUIRED
+    return Outcome.SUCCEEDED

@@ -1,0 +1,155 @@
+"""What came of a run: values for people, for the termination message (at most 2 KiB) and for the exit code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, RunEvidence
+
+SUMMARY_BYTES = 2_048
+"""Half of what Kubernetes keeps of a termination message."""
+
+
+class Outcome(StrEnum):
+    """How a run ended. From harmless to grave in this order; a run over several stores has its gravest outcome.
+
+    ApprovalRequired is no failure of the program: nothing but an approval changes it, so a Job must not try again.
+    """
+
+    SUCCEEDED = "Succeeded"
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    INCOMPLETE = "Incomplete"
+    INVALID = "Invalid"
+    NOT_READY = "NotReady"
+    INTERRUPTED = "Interrupted"
+    UNREACHABLE = "Unreachable"
+
+    def exit_code(self) -> int:
+        """0 fine (or waiting for a person), 1 bad configuration: do not retry, 2 work left over, 3 a store is away."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Outcome.SUCCEEDED: 0,
+    Outcome.APPROVAL_REQUIRED: 0,
+    Outcome.INCOMPLETE: 2,
+    Outcome.INVALID: 1,
+    Outcome.NOT_READY: 2,
+    Outcome.INTERRUPTED: 2,
+    Outcome.UNREACHABLE: 3,
+}
+
+
+@dataclass(frozen=True)
+class CategoryResult:
+    """One category of one store: where it stood, what was (or would be) done, and the reason word if it failed.
+
+    ``removed``: rows this process saw go; the evidence counts also those whose reply was lost.
+    """
+
+    start: CategoryRun
+    steps: tuple[PartitionStep, ...] = ()
+    removed: int = 0
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class StoreResult:
+    """One database's part of a run; ``message`` says what went wrong and holds no personal data."""
+
+    purpose: str
+    outcome: Outcome
+    reason: str | None = None
+    message: str | None = None
+    categories: tuple[CategoryResult, ...] = ()
+    evidence: RunEvidence | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A whole run over all stores; instants in UTC."""
+
+    run_id: UUID
+    mode: Mode
+    started_at: datetime
+    finished_at: datetime
+    stores: tuple[StoreResult, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The gravest outcome of its stores."""
+        order = list(Outcome)
+        return max((store.outcome for store in self.stores), key=order.index, default=Outcome.SUCCEEDED)
+
+
+def summarize(result: RunResult) -> str:
+    """The termination message: one line of JSON, at most 2 KiB; the truth is the evidence table, this only hurries it up.
+
+    What does not fit is left out from the least to the most telling: quiet categories, then all of them, then stores.
+    """
+    for detail in (_Detail.ALL, _Detail.TELLING, _Detail.STORES, _Detail.TOTALS):
+        text = json.dumps(_summary(result, detail), separators=(",", ":"), ensure_ascii=True)
+        if len(text) <= SUMMARY_BYTES:
+            break
+    return text
+
+
+class _Detail(StrEnum):
+    ALL = "All"
+    TELLING = "Telling"
+    STORES = "Stores"
+    TOTALS = "Totals"
+
+
+def _summary(result: RunResult, detail: _Detail) -> dict[str, object]:
+    summary: dict[str, object] = {
+        "version": 1,
+        "runId": str(result.run_id),
+        "mode": result.mode.value,
+        "outcome": result.outcome.value,
+        "startedAt": result.started_at.isoformat(timespec="seconds"),
+        "finishedAt": result.finished_at.isoformat(timespec="seconds"),
+        "removed": sum(category.removed for store in result.stores for category in store.categories),
+        "detail": detail.value,
+    }
+    if detail is not _Detail.TOTALS:
+        summary["stores"] = [_store(store, detail) for store in result.stores]
+    return summary
+
+
+def _store(store: StoreResult, detail: _Detail) -> dict[str, object]:
+    content: dict[str, object] = {"purpose": store.purpose, "outcome": store.outcome.value}
+    if store.reason:
+        content["reason"] = store.reason
+    if store.evidence:
+        content["digest"] = store.evidence.digest
+    if detail is not _Detail.STORES:
+        content["categories"] = [
+            _category(category) for category in store.categories if detail is _Detail.ALL or _tells(category)
+        ]
+    return content
+
+
+def _category(category: CategoryResult) -> dict[str, object]:
+    start = category.start
+    content: dict[str, object] = {
+        "category": start.category,
+        "due": start.candidates,
+        "removed": category.removed,
+        "surplus": start.surplus,
+        "overdue": start.overdue,
+        "held": start.held,
+    }
+    if category.failure:
+        content["failure"] = category.failure
+    return content
+
+
+def _tells(category: CategoryResult) -> bool:
+    start = category.start
+    return bool(category.failure or category.removed or start.surplus or start.overdue)

@@ -1,0 +1,178 @@
+"""The Helm chart as a platform engineer meets it: rendered by the real Helm, no cluster needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "tenant-retention-operator"
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    """Path of the Helm that the project builds for itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", "devcluster", "part", "helm"], cwd=ROOT, text=True, capture_output=True, check=True
+    )
+    return done.stdout.strip().splitlines()[-1]
+
+
+def run(helm: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HELM_CACHE_HOME": "/tmp/helm-cache", "KUBECONFIG": "/dev/null"}
+    return subprocess.run([helm, *arguments], text=True, capture_output=True, check=False, env=environment)
+
+
+def render(helm: str, *arguments: str) -> list[dict[str, Any]]:
+    done = run(helm, "template", "trial", str(CHART), "--namespace", "retention", *arguments)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def of_kind(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [document for document in documents if document["kind"] == kind]
+
+
+def test_it_installs_with_no_value_set(helm: str) -> None:
+    kinds = {document["kind"] for document in render(helm)}
+    assert {"Deployment", "ClusterRole", "CustomResourceDefinition", "ServiceAccount", "Service"} <= kinds
+
+
+def test_helm_lint_finds_nothing(helm: str) -> None:
+    done = run(helm, "lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_chart_carries_every_definition_that_was_generated(helm: str) -> None:
+    rendered = {crd["metadata"]["name"]: crd["spec"] for crd in of_kind(render(helm), "CustomResourceDefinition")}
+    generated = {
+        document["metadata"]["name"]: document["spec"]
+        for path in sorted((ROOT / "crds").glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
+    }
+    assert len(generated) == 5
+    assert rendered == generated
+
+
+def test_the_definitions_survive_an_uninstall_unless_told_otherwise(helm: str) -> None:
+    def policies(*arguments: str) -> set[str]:
+        crds = of_kind(render(helm, *arguments), "CustomResourceDefinition")
+        return {crd["metadata"].get("annotations", {}).get("helm.sh/resource-policy", "") for crd in crds}
+
+    assert policies() == {"keep"}
+    assert policies("--set", "crds.keep=false") == {""}
+    assert policies("--set", "crds.enabled=false") == set()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "imgae.tag=1",
+        "image.digest=abc",
+        "crds.enabeld=true",
+        "resync.intervalSeconds=0",
+        "logLevel=LOUD",
+        "metrics.prot=1",
+    ],
+)
+def test_a_typo_in_the_values_is_refused_by_name(helm: str, setting: str) -> None:
+    done = run(helm, "template", "trial", str(CHART), "--set", setting)
+    assert done.returncode != 0
+    assert setting.split("=")[0].split(".")[-1] in done.stderr
+
+
+def test_it_works_as_a_subchart(helm: str, tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    (parent / "charts").mkdir(parents=True)
+    (parent / "charts" / "tenant-retention-operator").symlink_to(CHART)
+    chart = {"apiVersion": "v2", "name": "parent", "version": "0.0.1"}
+    (parent / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    values = {
+        "global": {"imageRegistry": "mirror.example.com", "other": 1},
+        "tenant-retention-operator": {"enabled": True},
+    }
+    (parent / "values.yaml").write_text(yaml.safe_dump(values))
+    done = run(helm, "template", "trial", str(parent))
+    assert done.returncode == 0, done.stderr
+    assert "mirror.example.com/localhost/tenant-retention/tenant-retention-operator:" in done.stdout
+
+
+def test_a_digest_wins_over_the_tag(helm: str) -> None:
+    digest = "sha256:" + "0" * 64
+    (deployment,) = of_kind(render(helm, "--set", f"image.digest={digest}"), "Deployment")
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image.endswith("@" + digest)
+
+
+def test_the_operator_pod_is_restricted_and_alone(helm: str) -> None:
+    (deployment,) = of_kind(render(helm), "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        names = [variable["name"] for variable in container["env"]]
+        assert len(names) == len(set(names)), "Helm applies server-side: no variable twice"
+
+
+def test_no_cluster_wide_role_of_the_operator_reads_secrets__X2(helm: str) -> None:
+    documents = render(helm)
+    bound = {binding["roleRef"]["name"] for binding in of_kind(documents, "ClusterRoleBinding")}
+    for role in of_kind(documents, "ClusterRole"):
+        if role["metadata"]["name"] not in bound:
+            continue
+        for rule in role["rules"]:
+            assert "secrets" not in rule["resources"], rule
+            assert "*" not in rule["resources"] + rule["verbs"] + rule["apiGroups"], rule
+
+
+def test_the_operator_may_bind_one_role_only__X2(helm: str) -> None:
+    rules = [rule for role in of_kind(render(helm), "ClusterRole") for rule in role["rules"] if "bind" in rule["verbs"]]
+    assert [rule["resourceNames"] for rule in rules] == [["trial-tenant-retention-operator-tenant"]]
+    escalations = {"escalate", "impersonate"}
+    assert not [
+        r for role in of_kind(render(helm), "ClusterRole") for r in role["rules"] if escalations & set(r["verbs"])
+    ]
+
+
+def test_a_missing_service_monitor_kind_is_skipped_refused_or_rendered_as_told(helm: str) -> None:
+    enabled = ("--set", "metrics.serviceMonitor.enabled=true")
+    assert of_kind(render(helm, *enabled), "ServiceMonitor") == []
+    always = render(helm, *enabled, "--set", "metrics.serviceMonitor.renderMode=alwaysRender")
+    assert len(of_kind(always, "ServiceMonitor")) == 1
+    failing = ("--set", "metrics.serviceMonitor.renderMode=failIfMissing")
+    done = run(helm, "template", "trial", str(CHART), *enabled, *failing)
+    assert done.returncode != 0
+    assert "renderMode" in done.stderr
+
+
+def test_served_namespaces_get_their_role_binding_from_the_chart(helm: str) -> None:
+    bindings = of_kind(render(helm, "--set", "watchNamespaces={customer-a,customer-b}"), "RoleBinding")
+    assert {"customer-a", "customer-b", "retention"} == {binding["metadata"]["namespace"] for binding in bindings}
+
+
+def test_every_default_image_is_pinned_to_a_tag_other_than_latest(helm: str) -> None:
+    text = json.dumps(render(helm))
+    assert ":latest" not in text
+
+
+def test_the_release_fits_into_its_secret(helm: str) -> None:
+    """Helm keeps a release gzipped in a Secret: at most 200 KiB here."""
+    import base64
+    import gzip
+
+    done = run(helm, "template", "trial", str(CHART))
+    files = [path.read_text() for path in CHART.rglob("*") if path.is_file()]
+    assert len(base64.b64encode(gzip.compress("".join([done.stdout, *files]).encode()))) <= 200 * 1024

@@ -1,0 +1,126 @@
+"""Per category, what the observer counted, as the status says it (X4, X8); pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
+from tenant_retention.domain.conditions import instant
+from tenant_retention.domain.definition import CategoryDefinition, CategoryState, RetentionDefinition
+from tenant_retention.domain.durations import Period, end_of_period
+from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest
+from tenant_retention.domain.rules import effective_keep
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the observer logins read, by category. ``old_anomalies``: categories with items without a usable time that
+    were first seen longer than max ago (X8). Empty until a database answered."""
+
+    categories: Mapping[str, CategoryObservation] = field(default_factory=dict)
+    guard: tuple[GuardRequest, ...] = ()
+    old_anomalies: tuple[str, ...] = ()
+    chain_intact: bool = True
+
+
+def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinition) -> Counts:
+    """The counts of all databases of a policy; ``facts`` by the databases' purposes."""
+    categories = {found.category: found for fact in facts.values() for found in fact.categories}
+    now = max((fact.now for fact in facts.values()), default=None)
+    return Counts(
+        categories=categories,
+        guard=tuple(request for purpose in sorted(facts) for request in facts[purpose].guard_requests),
+        old_anomalies=tuple(
+            category.name
+            for category in definition.categories
+            if now is not None and _too_old(categories.get(category.name), category, now)
+        ),
+        chain_intact=all(fact.chain_intact for fact in facts.values()),
+    )
+
+
+def overdue_total(counts: Counts) -> int | None:
+    """Rows and objects past their deadline; None where nothing was counted."""
+    return sum(found.overdue for found in counts.categories.values()) if counts.categories else None
+
+
+def category_rows(
+    profile: RetentionProfileSpec | None,
+    definition: RetentionDefinition | None,
+    counts: Counts,
+    *,
+    counted_only: bool,
+) -> list[dict[str, Any]]:
+    """One row per category, in the profile's order."""
+    if definition is None:
+        return []
+    order = [category.name for category in profile.categories] if profile else []
+    known = {category.name: category for category in definition.categories}
+    names = [name for name in order if name in known] + [name for name in known if name not in order]
+    stopped = {request.category for request in counts.guard}
+    margin = timedelta(seconds=definition.margin_seconds)
+    return [
+        _row(known[name], counts.categories.get(name), margin, counted_only=counted_only, stopped=name in stopped)
+        for name in names
+    ]
+
+
+def _row(
+    category: CategoryDefinition,
+    found: CategoryObservation | None,
+    margin: timedelta,
+    *,
+    counted_only: bool,
+    stopped: bool,
+) -> dict[str, Any]:
+    effective = effective_keep(category.keep, category.maximum, margin)
+    row: dict[str, Any] = {
+        "name": category.name,
+        "state": _state(category, counted_only=counted_only, stopped=stopped),
+        "message": _message(category, effective, stopped=stopped),
+        "min": category.minimum,
+        "max": category.maximum,
+        "keep": category.keep,
+        "effectiveKeep": effective,
+    }
+    if found is not None:
+        row.update(
+            {
+                "objects" if category.objects is not None else "rows": found.rows,
+                "oldest": instant(found.oldest) if found.oldest else None,
+                "nextDeadline": instant(found.next_deadline) if found.next_deadline else None,
+                "due": found.due,
+                "overdue": found.overdue,
+                "held": found.held,
+                "anomalies": found.anomalies,
+            }
+        )
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _state(category: CategoryDefinition, *, counted_only: bool, stopped: bool) -> str:
+    if category.state is CategoryState.NOT_ENFORCED:
+        return "NotEnforced"
+    if counted_only:
+        return "CountedOnly"
+    return "ApprovalRequired" if stopped else "Enforced"
+
+
+def _message(category: CategoryDefinition, effective: str | None, *, stopped: bool) -> str | None:
+    if category.state is CategoryState.NOT_ENFORCED:
+        why = f"clock event {category.clock_event.value}" if category.clock_column is None else "it has no tables"
+        return f"this version does not act on it: {why}"
+    if stopped:
+        return "the guard holds the surplus back; see status.approval"
+    if effective != category.keep:
+        return f"keep {category.keep} is shortened to {effective}, so that every copy is gone by max {category.maximum}"
+    return None
+
+
+def _too_old(found: CategoryObservation | None, category: CategoryDefinition, now: datetime) -> bool:
+    if found is None or found.anomalies_since is None or category.maximum is None:
+        return False
+    return end_of_period(found.anomalies_since, Period.parse(category.maximum)) <= now

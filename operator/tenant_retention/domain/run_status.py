@@ -1,0 +1,123 @@
+"""What a policy's runs did, from the evidence in its databases (X6), as the status says it; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tenant_retention.domain.category_status import Counts
+from tenant_retention.domain.conditions import instant
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+
+SUCCEEDED, STOPPED, FAILED = "Succeeded", "Stopped", "Failed"
+_WORST_FIRST = (FAILED, STOPPED, SUCCEEDED)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """``latest``: the newest evidence by database purpose. ``active``: a Job is at work now. ``failure``: what the last
+    Job said that ended without evidence (bad configuration, a store that did not answer). ``missed``: see resync."""
+
+    latest: Mapping[str, RunEvidence] = field(default_factory=dict)
+    active_since: datetime | None = None
+    failure: str | None = None
+    failed_at: datetime | None = None
+    missed: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last thing that happened was a failure."""
+        if self.failure is not None:
+            return True
+        return outcome(self.latest) == FAILED
+
+
+def outcome(latest: Mapping[str, RunEvidence]) -> str | None:
+    """The worst outcome over the databases of the newest run; None without a run. An interrupted run is a failed one."""
+    newest = newest_run(latest)
+    if not newest:
+        return None
+    outcomes = {run.outcome if run.outcome in _WORST_FIRST else FAILED for run in newest.values()}
+    return next(word for word in _WORST_FIRST if word in outcomes)
+
+
+def newest_run(latest: Mapping[str, RunEvidence]) -> dict[str, RunEvidence]:
+    """The evidence of the newest run alone: one run id over all databases."""
+    if not latest:
+        return {}
+    newest = max(latest.values(), key=lambda run: run.started_at).run_id
+    return {purpose: run for purpose, run in latest.items() if run.run_id == newest}
+
+
+def last_run_time(report: RunReport) -> str | None:
+    """When the last run ended."""
+    ends = [run.finished_at for run in newest_run(report.latest).values() if run.finished_at is not None]
+    return instant(max(ends)) if ends else None
+
+
+def run_rows(report: RunReport, definition: RetentionDefinition | None) -> list[dict[str, Any]]:
+    """The last run of the task ``expire``; a Job at work, or one that failed without evidence, is told instead."""
+    newest = newest_run(report.latest)
+    summary = summarize(newest, definition) if newest else None
+    if report.active_since is not None:
+        return [{**(summary or {}), "task": "expire", "outcome": "Running", "started": instant(report.active_since)}]
+    if report.failure is not None:
+        told: dict[str, Any] = {"task": "expire", "outcome": FAILED, "message": report.failure[:1024]}
+        return [{**told, "finished": instant(report.failed_at)} if report.failed_at else told]
+    return [summary] if summary else []
+
+
+def summarize(runs: Mapping[str, RunEvidence], definition: RetentionDefinition | None) -> dict[str, Any]:
+    """One run over all its databases: worst outcome, sums, counts by category."""
+    first = min(run.started_at for run in runs.values())
+    ends = [run.finished_at for run in runs.values() if run.finished_at is not None]
+    categories = [found for purpose in sorted(runs) for found in runs[purpose].categories]
+    with_objects = _categories_with_objects(definition)
+    any_run = next(iter(runs.values()))
+    row: dict[str, Any] = {
+        "task": "expire",
+        "outcome": outcome(runs),
+        "runId": str(any_run.run_id),
+        "mode": any_run.mode.value,
+        "started": instant(first),
+        "deletedRows": sum(found.acted for found in categories if found.category not in with_objects),
+        "deletedObjects": sum(found.acted for found in categories if found.category in with_objects),
+        "categories": [_category_row(found) for found in categories],
+    }
+    if len(ends) == len(runs):
+        row["finished"] = instant(max(ends))
+        row["durationSeconds"] = round((max(ends) - first).total_seconds(), 3)
+    return row
+
+
+def approval_request(counts: Counts, definition: RetentionDefinition | None) -> dict[str, Any] | None:
+    """What an approval must say; None where the guard asks for nothing."""
+    requests = [found for found in counts.guard if definition is None or found.rules_digest == definition.rules_digest()]
+    if not requests:
+        return None
+    return {
+        "rulesDigest": requests[0].rules_digest,
+        "rows": sum(found.surplus for found in requests),
+        "categories": sorted({found.category for found in requests}),
+    }
+
+
+def _categories_with_objects(definition: RetentionDefinition | None) -> set[str]:
+    return {category.name for category in definition.categories if category.objects} if definition else set()
+
+
+def _category_row(found: CategoryEvidence) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": found.category,
+        "candidates": found.candidates,
+        "acted": found.acted,
+        "held": found.held,
+        "skipped": found.skipped + found.surplus,
+        "failed": found.failed,
+        "residue": found.residue,
+        "oldestLeft": instant(found.oldest_left) if found.oldest_left else None,
+    }
+    return {name: value for name, value in row.items() if value is not None}

@@ -1,0 +1,269 @@
+"""The status of a policy, computed whole from what is wanted and what was found (rule 8 of ARCHITECTURE.md); pure.
+
+``now`` moves transition times and nothing else, so that an unchanged world is never patched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
+from tenant_retention.domain.category_status import Counts, category_rows, overdue_total
+from tenant_retention.domain.conditions import Finding, reason_of, render
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid, RetentionError
+from tenant_retention.domain.run_status import RunReport, approval_request, last_run_time, run_rows
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """One store as this reconcile found it; ``problem`` None: it answers and is as wanted."""
+
+    purpose: str
+    type: str
+    class_name: str | None = None
+    data_store: str | None = None
+    region: str | None = None
+    problem: RetentionError | None = None
+
+
+@dataclass(frozen=True)
+class BindingReport:
+    """A Secret handed out in the policy's namespace; ``role`` is App, Reader or Enforcer."""
+
+    name: str
+    purpose: str
+    role: str
+
+
+@dataclass(frozen=True)
+class PolicyReport:
+    """Everything one reconcile learned. ``problem``: what the user (Invalid) or time (others) must solve; the rest is
+    still told. ``definition``: what the stores hold now, which is the last good one when the spec is invalid."""
+
+    generation: int
+    mode: str
+    suspended: bool
+    problem: RetentionError | None = None
+    definition: RetentionDefinition | None = None
+    profile: RetentionProfileSpec | None = None
+    stores: tuple[StoreReport, ...] = ()
+    counts: Counts = field(default_factory=Counts)
+    runs: RunReport = field(default_factory=RunReport)
+    enforced: bool = False
+    cron: str | None = None
+    time_zone: str | None = None
+    next_run: datetime | None = None
+    schedule_problem: RetentionError | None = None
+    isolation: tuple[str, ...] | None = None
+    bindings: tuple[BindingReport, ...] = ()
+
+
+def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The whole status as the API server should hold it (``status.kopf`` apart, which is the framework's)."""
+    before: Sequence[Mapping[str, Any]] = previous.get("conditions") or ()
+    stores = report.stores
+    status: dict[str, Any] = {
+        "observedGeneration": report.generation,
+        "conditions": render(_findings(report, now), before, report.generation, now),
+        "databases": _ready_of(stores, "PostgreSQL"),
+        "buckets": _ready_of(stores, "S3"),
+        "stores": [_store_row(store) for store in stores],
+        "categories": category_rows(
+            report.profile, report.definition, report.counts, counted_only=report.suspended or report.mode == "DryRun"
+        ),
+        "overdue": overdue_total(report.counts),
+        "jobs": run_rows(report.runs, report.definition),
+        "lastRunTime": last_run_time(report.runs),
+        "bindings": [
+            {"name": binding.name, "store": binding.purpose, "role": binding.role} for binding in report.bindings
+        ],
+        "approval": approval_request(report.counts, report.definition),
+    }
+    if report.definition is not None and report.enforced:
+        status["enforced"] = {
+            "generation": report.definition.policy_generation,
+            "profileGeneration": report.definition.profile_generation,
+            "rulesDigest": report.definition.rules_digest(),
+        }
+    elif previous.get("enforced"):
+        status["enforced"] = previous["enforced"]
+    if report.cron and report.time_zone:
+        status["schedule"] = {"cron": report.cron, "timeZone": report.time_zone}
+    if report.next_run is not None and not report.suspended:
+        status["nextRun"] = report.next_run.strftime("%Y-%m-%dT%H:%MZ")
+    app = next((binding.name for binding in report.bindings if binding.role == "App"), None)
+    if app:
+        status["binding"] = {"name": app}
+    known = TenantRetentionPolicyStatus.from_object({name: value for name, value in status.items() if value is not None})
+    return known.to_object()
+
+
+def status_patch(previous: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The merge patch from ``previous`` to ``wanted``: None if nothing differs; what is no longer said goes."""
+    patch: dict[str, Any] = {name: value for name, value in wanted.items() if previous.get(name) != value}
+    patch.update({name: None for name in previous if name not in wanted and name != "kopf"})
+    # A merge patch merges objects: a field that is gone inside one must be named.
+    for name, value in list(patch.items()):
+        before = previous.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            patch[name] = {**{key: None for key in before if key not in value}, **value}
+    return patch or None
+
+
+def _findings(report: PolicyReport, now: datetime) -> list[Finding]:
+    databases = _stores_finding(ConditionType.DATABASES_READY, report, "PostgreSQL")
+    buckets = _stores_finding(ConditionType.BUCKETS_READY, report, "S3")
+    schedules = _schedules_finding(report)
+    made = all(finding.holds for finding in (databases, buckets, schedules))
+    return [
+        _ready_finding(report, made, (databases, buckets, schedules)),
+        _reconciling_finding(report, made, (databases, buckets, schedules)),
+        _stalled_finding(report),
+        databases,
+        buckets,
+        schedules,
+        _isolation_finding(report),
+        _compliant_finding(report, now),
+        _approval_finding(report),
+    ]
+
+
+def _ready_finding(report: PolicyReport, made: bool, parts: Sequence[Finding]) -> Finding:
+    if report.problem is not None:
+        return Finding(ConditionType.READY, False, reason_of(report.problem.reason), report.problem.message)
+    if not made:
+        part = next(finding for finding in parts if not finding.holds)
+        return Finding(ConditionType.READY, False, part.reason, part.message)
+    if report.suspended:
+        return Finding(
+            ConditionType.READY, True, Reason.SUSPENDED, "runs are suspended, debt counts on; set spec.suspend to false"
+        )
+    if report.mode == "DryRun":
+        return Finding(
+            ConditionType.READY, True, Reason.DRY_RUN, "runs count and delete nothing; set spec.mode to Enforce"
+        )
+    return Finding(ConditionType.READY, True, Reason.ENFORCING, "stores, rules and schedule are as the spec asks")
+
+
+def _reconciling_finding(report: PolicyReport, made: bool, parts: Sequence[Finding]) -> Finding:
+    problem = report.problem
+    if problem is not None and not isinstance(problem, Invalid):
+        return Finding(ConditionType.RECONCILING, True, reason_of(problem.reason), problem.message)
+    if problem is None and not made:
+        part = next(finding for finding in parts if not finding.holds)
+        if not _stalled_by_stores(report):
+            return Finding(ConditionType.RECONCILING, True, part.reason, part.message)
+    return Finding(ConditionType.RECONCILING, False, Reason.AVAILABLE)
+
+
+def _stalled_finding(report: PolicyReport) -> Finding:
+    stalled = report.problem if isinstance(report.problem, Invalid) else _stalled_by_stores(report)
+    if stalled is None:
+        return Finding(ConditionType.STALLED, False, Reason.AVAILABLE)
+    kept = "" if report.definition is None else "; the last good rules stay enforced inside today's bounds"
+    return Finding(ConditionType.STALLED, True, reason_of(stalled.reason), stalled.message + kept)
+
+
+def _stalled_by_stores(report: PolicyReport) -> Invalid | None:
+    problems = [report.schedule_problem, *(store.problem for store in report.stores)]
+    return next((problem for problem in problems if isinstance(problem, Invalid)), None)
+
+
+def _stores_finding(type_: ConditionType, report: PolicyReport, kind: str) -> Finding:
+    stores = [store for store in report.stores if store.type == kind]
+    if report.problem is not None and not stores:
+        return Finding(type_, False, reason_of(report.problem.reason), report.problem.message)
+    problem = next(((store, store.problem) for store in stores if store.problem is not None), None)
+    if problem is not None:
+        store, error = problem
+        return Finding(type_, False, reason_of(error.reason), f"{store.purpose}: {error.message}")
+    return Finding(type_, True, Reason.AVAILABLE, "" if stores else "the profile needs none")
+
+
+def _schedules_finding(report: PolicyReport) -> Finding:
+    type_ = ConditionType.SCHEDULES_READY
+    if report.schedule_problem is not None:
+        return Finding(type_, False, reason_of(report.schedule_problem.reason), report.schedule_problem.message)
+    if report.cron is None:
+        return Finding(type_, False, Reason.PROVISIONING, "the schedule waits for the stores")
+    reason = Reason.SUSPENDED if report.suspended else Reason.SCHEDULED
+    return Finding(type_, True, reason, f"{report.cron} in {report.time_zone}")
+
+
+def _isolation_finding(report: PolicyReport) -> Finding:
+    type_ = ConditionType.ISOLATION_VERIFIED
+    if report.isolation is None:
+        return Finding(type_, None, Reason.NOT_YET_VERIFIED, "each role is tried elsewhere once the stores are ready")
+    if report.isolation:
+        return Finding(type_, False, Reason.ISOLATION_BROKEN, "; ".join(report.isolation)[:1024])
+    return Finding(type_, True, Reason.VERIFIED, "every role of this policy was refused everywhere else")
+
+
+def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
+    type_ = ConditionType.COMPLIANT
+    overdue = overdue_total(report.counts)
+    if overdue:
+        return Finding(
+            type_, False, Reason.DELETION_DEBT, "data past its deadline is still there; see status.categories[].overdue"
+        )
+    if overdue is None:
+        return Finding(type_, None, Reason.NO_RUN_YET, "nothing has been counted yet")
+    if report.counts.old_anomalies:
+        names = ", ".join(report.counts.old_anomalies)
+        return Finding(
+            type_, False, Reason.ANOMALIES_TOO_OLD, f"{names}: items without a usable time are older than max"
+        )
+    if report.runs.missed:
+        return Finding(type_, False, Reason.RUN_MISSED, "the last scheduled run did not come; the operator starts it")
+    if report.runs.failed:
+        return Finding(type_, False, Reason.RUN_FAILED, report.runs.failure or "the last run failed; see status.jobs")
+    unenforced = [row.name for row in report.definition.categories if row.state == "NotEnforced"] if report.definition else []
+    if unenforced:
+        return Finding(
+            type_,
+            False,
+            Reason.CATEGORIES_NOT_ENFORCED,
+            f"this version does not act on the clocks of: {', '.join(unenforced)}",
+        )
+    if not report.runs.latest:
+        return Finding(type_, None, Reason.NO_RUN_YET, "nothing is overdue; no run has ended yet")
+    return Finding(type_, True, Reason.COMPLIANT, "nothing is past its deadline")
+
+
+def _approval_finding(report: PolicyReport) -> Finding:
+    type_ = ConditionType.APPROVAL_REQUIRED
+    request = approval_request(report.counts, report.definition)
+    if request is None:
+        return Finding(type_, False, Reason.NOT_REQUIRED)
+    return Finding(
+        type_,
+        True,
+        Reason.GUARD_STOPPED,
+        f"{', '.join(request['categories'])}: more would be newly deleted than spec.guard.maxDeletedPercent lets pass; "
+        "to allow it, create a RetentionRun whose spec.approves has the rulesDigest of status.approval",
+    )
+
+
+def _ready_of(stores: Sequence[StoreReport], kind: str) -> str:
+    mine = [store for store in stores if store.type == kind]
+    return f"{sum(1 for store in mine if store.problem is None)}/{len(mine)}"
+
+
+def _store_row(store: StoreReport) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "purpose": store.purpose,
+        "type": store.type,
+        "ready": store.problem is None,
+        "className": store.class_name,
+        "dataStore": store.data_store,
+        "region": store.region,
+    }
+    if store.problem is not None:
+        row.update(reason=reason_of(store.problem.reason).value, message=store.problem.message[:1024])
+    return {name: value for name, value in row.items() if value is not None}

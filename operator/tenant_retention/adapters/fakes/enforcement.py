@@ -124,15 +124,14 @@ class InMemoryEnforcementDatabase:
             if row.key is not None and id(row) in due and id(row) not in claimed:
                 claimed[id(row)] = max(server.claims, default=0) + 1
                 server.claims[claimed[id(row)]] = row
-        fresh = [
-            claim_id
+        # What this run was already given but never answered for (a lost reply) is given again.
+        open_claims = [
+            (claim_id, row)
             for claim_id, row in sorted(server.claims.items())
-            if row.table in found.tables and claim_id not in run.tried
+            if row.table in found.tables and claim_id not in run.released
         ]
-        run.tried.update(fresh[:limit])
         return tuple(
-            Claim(claim_id=claim_id, key=server.claims[claim_id].key or "", version=server.claims[claim_id].version)
-            for claim_id in fresh[:limit]
+            Claim(claim_id=claim_id, key=row.key or "", version=row.version) for claim_id, row in open_claims[:limit]
         )
 
     def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
@@ -145,6 +144,7 @@ class InMemoryEnforcementDatabase:
     def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
         run = self._current(run_id)
         for claim_id, _ in failures:
+            run.released.add(claim_id)
             row = self._server.claims.get(claim_id)
             for category in self._server.categories():
                 if row is not None and row.table in category.tables:
@@ -236,7 +236,8 @@ class InMemoryEnforcementDatabase:
         rows = [row for row in self._server.rows if row.table == table and f"{row.born_at:%Y%m}" == month]
         through = run.categories[category.name].remove_through if run else None
         first_of_next = (datetime.strptime(month, "%Y%m").replace(tzinfo=UTC) + timedelta(days=31)).replace(day=1)
-        whole = through is not None and first_of_next <= through
+        by_birth = category.clock_column in (None, self._server.definition.table(table).born_at)
+        whole = by_birth and through is not None and first_of_next <= through
         if not whole or category.objects or len(rows) != sum(row in rows for row in self._removable(category)):
             return PartitionStepKind.RANGE
         back = cutoff(self._server.now(), Period.parse(self._server.definition.table(table).back))

@@ -67,7 +67,7 @@ class Run:
     categories: dict[str, CategoryRun]
     acted: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
-    tried: set[int] = field(default_factory=set)
+    released: set[int] = field(default_factory=set)
     finished: bool = False
 
 

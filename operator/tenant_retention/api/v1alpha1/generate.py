@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tenant_retention.api.v1alpha1.admission import bounds_binding, bounds_policy
 from tenant_retention.api.v1alpha1.common import ApiObject
 from tenant_retention.api.v1alpha1.crd import KINDS, crd_name, custom_resource_definition
 from tenant_retention.api.v1alpha1.reference import reference_page
@@ -30,6 +31,12 @@ CHART_METADATA = """metadata:
   {{- end }}
 """
 CHART_TAIL = "{{- end }}\n"
+CHART_BOUNDS = Path("charts/tenant-retention-operator/templates/admission/bounds.yaml")
+BOUNDS_NAME = '{{ include "tenant-retention-operator.fullname" . }}-bounds'
+BOUNDS_METADATA = """metadata:
+  name: %s
+  labels: {{- include "tenant-retention-operator.labels" . | nindent 4 }}
+"""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -55,9 +62,21 @@ def chart_crd(kind: type[ApiObject]) -> str:
     return HEADER + CHART_HEAD + head + CHART_METADATA % crd_name(kind) + body + CHART_TAIL
 
 
+def chart_bounds() -> str:
+    """Return the admission policy for bounds and its binding as a template of the chart."""
+    documents = []
+    for kind, spec in (
+        ("ValidatingAdmissionPolicy", bounds_policy()),
+        ("ValidatingAdmissionPolicyBinding", bounds_binding(BOUNDS_NAME)),
+    ):
+        head = _dump({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind})
+        documents.append(head + BOUNDS_METADATA % BOUNDS_NAME + _dump({"spec": spec}))
+    return HEADER + "---\n".join(documents)
+
+
 def generated_files() -> dict[Path, str]:
     """Return every generated file by its path below the root of the repository."""
-    files = {Path("docs/reference/api.md"): reference_page()}
+    files = {Path("docs/reference/api.md"): reference_page(), CHART_BOUNDS: chart_bounds()}
     for kind in KINDS:
         name = f"{kind.resource.plural}.yaml"
         files[Path("crds") / name] = crd_yaml(kind)

@@ -1,0 +1,124 @@
+"""The ValidatingAdmissionPolicy that holds a policy against its profile: unknown categories, bounds, content (X1, P4).
+
+It lives here because it compares periods by the same CEL text as the CRDs. `paramKind` is RetentionProfile with an
+empty selector, so the API server evaluates it once a profile; the match condition leaves the one that the policy names.
+"""
+
+from typing import Any
+
+from tenant_retention.api.v1alpha1.common import API_VERSION, GROUP, VERSION
+from tenant_retention.api.v1alpha1.durations import cel_never_longer
+
+_CHOICES = "variables.retention.exists(r, r.category == c.name)"
+_CHOICE = "variables.retention.filter(r, r.category == c.name)[0].keep"
+
+
+def _violations(condition: str, message: str) -> str:
+    """CEL for the messages of all pairs of choice `r` and category `c` for which `condition` holds."""
+    return (
+        "variables.retention.map(r, params.spec.categories.filter(c, c.name == r.category && "
+        f"{condition}).map(c, {message})).flatten()"
+    )
+
+
+VARIABLES: tuple[tuple[str, str], ...] = (
+    ("retention", "has(object.spec.retention) ? object.spec.retention : []"),
+    (
+        "unknown",
+        "variables.retention.filter(r, !params.spec.categories.exists(c, c.name == r.category))"
+        ".map(r, 'category ' + r.category + ' is not in profile ' + params.metadata.name + ', which has ' + "
+        "params.spec.categories.map(c, c.name).join(', '))",
+    ),
+    (
+        "ageless",
+        _violations(
+            "!has(c.max)",
+            "'category ' + c.name + ': keep ' + r.keep + ' is not allowed: it is kept until termination and has no age'",
+        ),
+    ),
+    (
+        "tooShort",
+        _violations(
+            f"has(c.min) && !{cel_never_longer('c.min', 'r.keep')}",
+            "'category ' + c.name + ': keep ' + r.keep + ' is shorter than min ' + c.min + ' of profile ' + "
+            "params.metadata.name",
+        ),
+    ),
+    (
+        "tooLong",
+        _violations(
+            f"has(c.max) && !{cel_never_longer('r.keep', 'c.max')}",
+            "'category ' + c.name + ': keep ' + r.keep + ' is longer than max ' + c.max + ' of profile ' + "
+            "params.metadata.name",
+        ),
+    ),
+    (
+        "keeps",
+        "params.spec.categories.filter(c, has(c.default)).map(c, {'name': c.name, "
+        f"'contentOf': has(c.contentOf) ? c.contentOf : '', 'keep': {_CHOICES} ? {_CHOICE} : c.default, "
+        f"'from': dyn({_CHOICES} ? '' : ' (the default of profile ' + params.metadata.name + ')')}})",
+    ),
+    (
+        "outliving",
+        "variables.keeps.map(content, variables.keeps.filter(record, record.name == content.contentOf && "
+        f"!{cel_never_longer('content.keep', 'record.keep')}).map(record, 'category ' + content.name + ': keep ' + "
+        "content.keep + content.from + ' is longer than keep ' + record.keep + record.from + ' of its record ' + "
+        "record.name)).flatten()",
+    ),
+)
+
+
+def bounds_policy() -> dict[str, Any]:
+    """Return the spec of the policy."""
+    return {
+        "failurePolicy": "Fail",
+        "paramKind": {"apiVersion": API_VERSION, "kind": "RetentionProfile"},
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": [GROUP],
+                    "apiVersions": [VERSION],
+                    "operations": ["CREATE", "UPDATE"],
+                    "resources": ["tenantretentionpolicies"],
+                }
+            ]
+        },
+        "matchConditions": [
+            {
+                "name": "the-profile-that-the-policy-names",
+                "expression": "params.metadata.name == object.spec.profileRef.name",
+            },
+            # A profile that changed later must not stop anybody from suspending or mending the policy.
+            {
+                "name": "only-where-the-choice-changes",
+                "expression": "oldObject == null || has(object.spec.retention) && "
+                "!(has(oldObject.spec.retention) && object.spec.retention == oldObject.spec.retention)",
+            },
+        ],
+        "variables": [{"name": name, "expression": expression} for name, expression in VARIABLES],
+        "validations": [
+            {
+                "expression": f"variables.{name}.size() == 0",
+                "messageExpression": f"'spec.retention: ' + variables.{name}.join('; ')",
+                "message": f"spec.retention: {fallback}",
+                "reason": "Invalid",
+            }
+            for name, fallback in (
+                ("unknown", "a category is not in the profile"),
+                ("ageless", "a category that is kept until termination has no keep"),
+                ("tooShort", "a keep is shorter than the profile's min"),
+                ("tooLong", "a keep is longer than the profile's max"),
+                ("outliving", "content would be kept longer than its record"),
+            )
+        ],
+    }
+
+
+def bounds_binding(policy_name: str) -> dict[str, Any]:
+    """Return the spec of the binding of the policy called `policy_name`."""
+    return {
+        "policyName": policy_name,
+        "validationActions": ["Deny"],
+        # A missing profile is the operator's to report: Helm and Flux apply in any order.
+        "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"},
+    }

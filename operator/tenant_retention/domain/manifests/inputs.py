@@ -27,6 +27,14 @@ class PolicyRef:
 
 
 @dataclass(frozen=True)
+class RunRef:
+    """A RetentionRun that asked for a job: owner of that job and its plan, so that both go when the run's time is over."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class OperatorRef:
     """Where the operator runs and how its pods are selected by NetworkPolicies."""
 
@@ -131,11 +139,15 @@ class DnsServers:
 
 @dataclass(frozen=True)
 class EnforcementPod:
-    """What the pods of a policy's jobs run. ``bindings``: names of the Secrets mounted at ``/bindings/<name>``."""
+    """What the pods of a policy's jobs run. ``bindings``: names of the Secrets mounted at ``/bindings/<name>``.
+
+    ``plan``: name of the ConfigMap with ``plan.json`` (see ``jobs.plan_config_map``).
+    """
 
     policy: PolicyRef
     image: Image
     bindings: tuple[str, ...]
+    plan: str
     task: str = "expire"
     resources: Resources | None = None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Final
 
-from tenant_retention.domain.manifests.inputs import PolicyRef, Resources
+from tenant_retention.domain.manifests.inputs import PolicyRef, Resources, RunRef
 from tenant_retention.domain.names import bounded, purpose_label
 
 Manifest = dict[str, Any]
@@ -66,15 +66,15 @@ def manifest(api_version: str, kind: str, name: str, namespace: str, labelled: M
     }
 
 
-def owner_reference(policy: PolicyRef) -> Manifest:
-    """Only for what may vanish with the policy: jobs, their plan and their NetworkPolicy; never data or credentials (X5)."""
+def owner_reference(owner: PolicyRef | RunRef) -> Manifest:
+    """Only for what may vanish with its owner: jobs, their plan and their NetworkPolicy; never data or credentials (X5)."""
     return {
         "apiVersion": API_VERSION,
-        "kind": "TenantRetentionPolicy",
-        "name": policy.name,
-        "uid": policy.uid,
+        "kind": "RetentionRun" if isinstance(owner, RunRef) else "TenantRetentionPolicy",
+        "name": owner.name,
+        "uid": owner.uid,
         "controller": True,
-        # True would need "update" on the policy's finalizers, and the policy's deletion must never wait for us.
+        # True would need "update" on the owner's finalizers, and its deletion must never wait for us.
         "blockOwnerDeletion": False,
     }
 

@@ -13,7 +13,7 @@ from devcluster.layout import Layout
 from devcluster.parts import COREDNS, LOCAL_PATH, PAUSE, Part, Parts
 
 BASE_IMAGE = "localhost/base:trixie"
-POSTGRES_VERSION = "17.11"
+POSTGRES_VERSION = "17.12"
 SEAWEEDFS_VERSION = "4.48"
 _REPOSITORY = "localhost/tenant-retention"
 _DEBIAN_PACKAGES = "ca-certificates,python3,tzdata"

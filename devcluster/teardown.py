@@ -63,7 +63,9 @@ def _remove_files(layout: Layout) -> None:
 
 def _remove_traces_outside(layout: Layout) -> None:
     """Files at places that the kubelet and the network plugins do not let one choose."""
-    for result in (_NETWORK_RESULTS / "results").glob(f"{NAME}-*"):
+    for result in (_NETWORK_RESULTS / "results").glob(f"{NAME}-*-eth0"):
+        container = result.name.removeprefix(f"{NAME}-").removesuffix("-eth0")
+        (result.parent / f"cni-loopback-{container}-lo").unlink(missing_ok=True)
         result.unlink()
     for link in _CONTAINER_LOG_LINKS.glob("*.log"):
         if link.is_symlink() and layout.state in link.readlink().parents:

@@ -55,15 +55,16 @@ VARIABLES: tuple[tuple[str, str], ...] = (
     (
         "keeps",
         "params.spec.categories.filter(c, has(c.default)).map(c, {'name': c.name, "
-        f"'contentOf': has(c.contentOf) ? c.contentOf : '', 'keep': {_CHOICES} ? {_CHOICE} : c.default, "
+        f"'keep': {_CHOICES} ? {_CHOICE} : c.default, "
         f"'from': dyn({_CHOICES} ? '' : ' (the default of profile ' + params.metadata.name + ')')}})",
     ),
+    # Content that nobody chose gives way to its record by itself; content at its min makes the record wait.
     (
         "outliving",
-        "variables.keeps.map(content, variables.keeps.filter(record, record.name == content.contentOf && "
-        f"!{cel_never_longer('content.keep', 'record.keep')}).map(record, 'category ' + content.name + ': keep ' + "
-        "content.keep + content.from + ' is longer than keep ' + record.keep + record.from + ' of its record ' + "
-        "record.name)).flatten()",
+        "variables.retention.map(r, params.spec.categories.filter(c, c.name == r.category && has(c.contentOf) && "
+        "!(has(c.min) && c.min == r.keep)).map(c, variables.keeps.filter(record, record.name == c.contentOf && "
+        f"!{cel_never_longer('r.keep', 'record.keep')}).map(record, 'category ' + c.name + ': keep ' + r.keep + "
+        "' is longer than keep ' + record.keep + record.from + ' of its record ' + record.name)).flatten()).flatten()",
     ),
 )
 

@@ -119,6 +119,12 @@ SPEC = (
         ".categories",
     ),
     Rule(
+        "self.categories.all(content, !has(content.contentOf) || !has(content.min) || "
+        f"{_RECORD} && (!has(record.max) || {cel_never_longer('content.min', 'record.max')})))",
+        "categories: the min of content must not be longer than the max of its record",
+        ".categories",
+    ),
+    Rule(
         "self.categories.all(category, !has(category.tables) || category.tables.all(name, "
         "has(self.tables) && self.tables.exists(table, table.name == name)))",
         "categories: every table of a category must be declared in spec.tables",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tenant_retention.domain.errors import NotReady, Unavailable
+from tenant_retention.domain.errors import NotReady, RetentionError
 from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
@@ -113,7 +113,7 @@ class CategoryWork:
         """Deletes the objects; what the store did not answer for counts as failed, never as gone."""
         try:
             outcomes = self._persistence.patiently(bucket.delete_objects, claims)
-        except Unavailable as error:
+        except RetentionError as error:
             released = [(claim.claim_id, error.reason) for claim in claims]
             self._persistence.patiently(self._database.release_claims, self._run_id, released)
             raise

@@ -6,12 +6,18 @@ that the next run does not finish. The database decides; a dry run makes the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode, PlanDocument
-from tenant_retention.domain.ports.enforcement import CategoryRun, ContentBucket, EnforcementDatabase, RunEvidence
+from tenant_retention.domain.ports.enforcement import (
+    CategoryRun,
+    ContentBucket,
+    EnforcementDatabase,
+    PartitionStepKind,
+    RunEvidence,
+)
 from tenant_retention.enforcement.category import CategoryWork
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
 from tenant_retention.enforcement.results import CategoryResult, Outcome, RunResult, StoreResult
@@ -96,7 +102,9 @@ class _DatabaseRun:
         except NotReady as error:
             return self._ended(Outcome.NOT_READY, error.reason, error.message)
         except RetentionError as error:
-            return self._ended(Outcome.INVALID, error.reason, error.message)
+            # Rules that changed since the plan was written are no bad configuration: the next attempt reads the new plan.
+            changed = error.reason == "RulesChanged"
+            return self._ended(Outcome.NOT_READY if changed else Outcome.INVALID, error.reason, error.message)
         outcome = _outcome(self._categories, evidence)
         self._world.journal.tell("database.finished", database=self._purpose, outcome=outcome.value)
         return StoreResult(self._purpose, outcome, categories=self._categories, evidence=evidence)
@@ -117,6 +125,11 @@ class _DatabaseRun:
             self._prepare()
         for position, run in enumerate(wanted):
             self._replace(position, self._work_on(run))
+            if self._plan.mode is Mode.ENFORCE and any(
+                step.kind is PartitionStepKind.DETACH for step in self._categories[position].steps
+            ):
+                # In this run still: what is detached but not dropped is not gone.
+                self._housekeep("partitions.dropped", self._database.finish_detached)
         return self._persistence.patiently(self._database.finish_run, self._run_id)
 
     def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
@@ -127,17 +140,17 @@ class _DatabaseRun:
 
     def _prepare(self) -> None:
         """Partitions ahead first, in a transaction of their own: neither may deletion undo them, nor they stop deletion."""
-        for name, call in (
-            ("partitions.ensured", self._database.ensure_partitions),
-            ("partitions.dropped", self._database.finish_detached),
-        ):
-            self._persistence.go_on()
-            try:
-                count = self._persistence.patiently(call, self._run_id)
-            except RetentionError as error:
-                self._world.journal.tell(f"{name}.failed", database=self._purpose, reason=error.reason)
-            else:
-                self._world.journal.tell(name, database=self._purpose, partitions=count)
+        self._housekeep("partitions.ensured", self._database.ensure_partitions)
+        self._housekeep("partitions.dropped", self._database.finish_detached)
+
+    def _housekeep(self, name: str, call: Callable[[UUID], int]) -> None:
+        self._persistence.go_on()
+        try:
+            count = self._persistence.patiently(call, self._run_id)
+        except RetentionError as error:
+            self._world.journal.tell(f"{name}.failed", database=self._purpose, reason=error.reason)
+        else:
+            self._world.journal.tell(name, database=self._purpose, partitions=count)
 
     def _work_on(self, run: CategoryRun) -> CategoryResult:
         definition = self._plan.definition.category(run.category)
@@ -161,13 +174,15 @@ class _DatabaseRun:
 
 
 def _outcome(categories: tuple[CategoryResult, ...], evidence: RunEvidence) -> Outcome:
-    """Incomplete if a category failed or due rows are left that no guard and no hold keeps back."""
-    seen = {result.start.category for result in categories}
-    left_over = any(
-        done.failed or done.residue is None or done.residue > 0 for done in evidence.categories if done.category in seen
-    )
-    if any(result.failure for result in categories) or (left_over and evidence.mode is Mode.ENFORCE):
+    """What the database says of the run (it counted what is left), or worse if this process saw a failure."""
+    if any(result.failure for result in categories):
         return Outcome.INCOMPLETE
-    if any(result.start.surplus for result in categories):
-        return Outcome.APPROVAL_REQUIRED
-    return Outcome.SUCCEEDED
+    return _OUTCOMES.get(evidence.outcome, Outcome.INCOMPLETE)
+
+
+_OUTCOMES = {
+    "Succeeded": Outcome.SUCCEEDED,
+    "ApprovalRequired": Outcome.APPROVAL_REQUIRED,
+    # The operator has a new plan for the next attempt.
+    "RulesChanged": Outcome.NOT_READY,
+}

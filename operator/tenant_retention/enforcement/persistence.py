@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.enforcement.world import World
 
 P = ParamSpec("P")
@@ -32,18 +32,21 @@ class Persistence:
             raise Interrupted
 
     def briefly(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """For the first call of a run: a server that is away is said so within seconds. Raises what ``call`` raises."""
-        return self._repeated(partial(call, *args, **kwargs), _BRIEF_PAUSES)
+        """For the first call of a run: a server that is away is said so within seconds. Raises what ``call`` raises.
+
+        NotReady too: the session of a run that was killed a moment ago may still be ending.
+        """
+        return self._repeated(partial(call, *args, **kwargs), _BRIEF_PAUSES, Unavailable, NotReady)
 
     def patiently(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """For work under way: outlasts a lock or a server's restart. Raises what ``call`` raises, or Interrupted."""
-        return self._repeated(partial(call, *args, **kwargs), _PATIENT_PAUSES)
+        return self._repeated(partial(call, *args, **kwargs), _PATIENT_PAUSES, Unavailable)
 
-    def _repeated(self, call: Callable[[], T], pauses: Sequence[float]) -> T:
+    def _repeated(self, call: Callable[[], T], pauses: Sequence[float], *passing: type[RetentionError]) -> T:
         for pause in pauses:
             try:
                 return call()
-            except Unavailable as error:
+            except passing as error:
                 self._world.journal.tell("waiting", reason=error.reason, seconds=pause)
             self._world.pause(pause)
             self.go_on()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tenant_retention.adapters.fakes.tenant_server import Row, Run, TenantServer, chained
-from tenant_retention.domain.definition import CategoryDefinition
+from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
 from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.plan_document import Mode
@@ -28,6 +28,8 @@ from tenant_retention.domain.ports.enforcement import (
 )
 
 LARGEST_SKEW = timedelta(minutes=1)
+GUARD_FLOOR = 10
+"""Newly due rows that never trip the guard."""
 _NO_DIGEST = "sha256:" + "0" * 64
 
 
@@ -56,7 +58,7 @@ class InMemoryEnforcementDatabase:
             self._append("Interrupted")
         now = min(own_clock, server.now())
         server.running = self
-        runs = tuple(self._category_run(category, now) for category in server.categories())
+        runs = self._approved(tuple(self._category_run(category, now) for category in server.categories()), now)
         server.run = Run(run_id, mode, rules_digest, now, {run.category: run for run in runs})
         return runs
 
@@ -157,9 +159,7 @@ class InMemoryEnforcementDatabase:
     def finish_run(self, run_id: UUID) -> RunEvidence:
         run = self._current(run_id)
         if not run.finished:
-            left = any(self._due_unheld(category) for category in self._server.categories())
-            incomplete = run.mode is Mode.ENFORCE and (left or any(run.failed.values()))
-            self._append("Incomplete" if incomplete else "Succeeded")
+            self._append(self._outcome(run))
             run.finished = True
             if run.mode is Mode.ENFORCE:
                 for category in self._server.categories():
@@ -184,15 +184,8 @@ class InMemoryEnforcementDatabase:
         newly = [row for row in due if id(row) not in already]
         total = len(server.rows_of(category))
         guard, through = GuardState.CLEAR, bounds.remove
-        if 100 * len(newly) > server.definition.guard_percent * total:
-            approved = any(
-                approval.rules_digest == server.definition.rules_digest()
-                and approval.max_rows >= len(newly)
-                and approval.until > now
-                for approval in server.approvals
-            )
-            guard = GuardState.APPROVED if approved else GuardState.TRIPPED
-        if guard is GuardState.TRIPPED:
+        if len(newly) > GUARD_FLOOR and 100 * len(newly) > server.definition.guard_percent * total:
+            guard = GuardState.TRIPPED
             through = min((bound for bound in (before, bounds.remove) if bound), default=None) if before else None
         surplus = len(newly) if guard is GuardState.TRIPPED else 0
         clocks = [clock for row in server.rows_of(category) if (clock := server.clock(category, row))]
@@ -208,6 +201,41 @@ class InMemoryEnforcementDatabase:
             oldest=min(clocks, default=None),
             guard=guard,
         )
+
+    def _approved(self, runs: tuple[CategoryRun, ...], now: datetime) -> tuple[CategoryRun, ...]:
+        """Lets tripped categories through if one approval of these rules allows for all their rows together."""
+        server = self._server
+        asking = sum(run.surplus for run in runs)
+        digest = server.definition.rules_digest()
+        if not any(
+            approval.rules_digest == digest and approval.until > now and approval.max_rows >= asking
+            for approval in server.approvals
+        ):
+            return runs
+        return tuple(self._through(run, now) if run.guard is GuardState.TRIPPED else run for run in runs)
+
+    def _through(self, run: CategoryRun, now: datetime) -> CategoryRun:
+        bounds = self._server.cutoffs(self._server.definition.category(run.category), now)
+        return run.model_copy(
+            update={
+                "guard": GuardState.APPROVED,
+                "remove_through": bounds.remove,
+                "candidates": run.candidates + run.surplus,
+                "surplus": 0,
+            }
+        )
+
+    def _outcome(self, run: Run) -> str:
+        if any(run.failed.values()):
+            return "Failed"
+        if run.mode is Mode.ENFORCE and any(
+            not self._server.waits_for_content(category, row)
+            for category in self._server.categories()
+            for row in self._due_unheld(category)
+        ):
+            return "Incomplete"
+        tripped = any(category.guard is GuardState.TRIPPED for category in run.categories.values())
+        return "ApprovalRequired" if tripped and run.mode is Mode.ENFORCE else "Succeeded"
 
     def _due_unheld(self, category: CategoryDefinition) -> list[Row]:
         run = self._server.run
@@ -236,7 +264,7 @@ class InMemoryEnforcementDatabase:
         rows = [row for row in self._server.rows if row.table == table and f"{row.born_at:%Y%m}" == month]
         through = run.categories[category.name].remove_through if run else None
         first_of_next = (datetime.strptime(month, "%Y%m").replace(tzinfo=UTC) + timedelta(days=31)).replace(day=1)
-        by_birth = category.clock_column in (None, self._server.definition.table(table).born_at)
+        by_birth = category.clock_event is ClockEvent.CREATED
         whole = by_birth and through is not None and first_of_next <= through
         if not whole or category.objects or len(rows) != sum(row in rows for row in self._removable(category)):
             return PartitionStepKind.RANGE

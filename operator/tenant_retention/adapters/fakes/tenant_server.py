@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from tenant_retention.domain.decisions import CategoryCutoffs, Rule, cutoffs
-from tenant_retention.domain.definition import CategoryDefinition, CategoryState, RetentionDefinition
+from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryRun, RunEvidence
@@ -33,10 +33,10 @@ class Row:
     key: str | None = None
     version: str | None = None
 
-    def clock(self, category: CategoryDefinition, born_column: str) -> datetime | None:
+    def clock(self, category: CategoryDefinition) -> datetime | None:
         """The instant the category counts from."""
-        column = category.clock_column
-        return self.born_at if column in (None, born_column) else self.clocks.get(column or "")
+        created = category.clock_event is ClockEvent.CREATED
+        return self.born_at if created else self.clocks.get(category.clock_column or "")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TenantServer:
 
     def clock(self, category: CategoryDefinition, row: Row) -> datetime | None:
         """The row's clock in its category."""
-        return row.clock(category, self.definition.table(row.table).born_at)
+        return row.clock(category)
 
     def held(self, category: CategoryDefinition, row: Row) -> bool:
         """Whether a hold selects the row; holding a record holds its content and the other way round (X3)."""

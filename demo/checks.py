@@ -11,7 +11,6 @@ from demo.customers import Customer
 from demo.expectation import checksum, ended
 from demo.families import TableRows, plan
 
-
 MARGIN = timedelta(days=2)
 """Data leaves this long before its max, so that the next run is never too late (X1)."""
 

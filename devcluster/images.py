@@ -7,14 +7,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from devcluster import containers, fingerprint, mounts
+from devcluster import containers, fingerprint, mounts, processes
 from devcluster.commands import run, succeeds
 from devcluster.layout import Layout
 from devcluster.progress import Progress
 from devcluster.recipes import BASE_IMAGE, Recipe
 
-# chroot isolation needs neither a daemon nor a container runtime of its own.
-_ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}
+_ENVIRONMENT = {
+    # chroot isolation needs neither a daemon nor a container runtime of its own.
+    "BUILDAH_ISOLATION": "chroot",
+    "STORAGE_DRIVER": "overlay",
+    # A build that outlives a killed launcher is ended with the rest.
+    **processes.marked("image build"),
+}
 
 
 class Images:
@@ -44,6 +49,12 @@ class Images:
             if recipe.on_base and not succeeds(self._buildah("inspect", "--type", "image", BASE_IMAGE)):
                 self._build(self._recipes[0])  # buildah's own storage was emptied
             self._build(recipe)
+
+    def remove_leftovers(self) -> None:
+        """Remove the work folders of builds that were killed. Only under the machine's lock."""
+        for folder in (self._layout.cache / "images").glob(".*-*"):
+            mounts.unmount_below(folder)
+            shutil.rmtree(folder)
 
     def not_on_node(self) -> list[Recipe]:
         """The images that the node does not have, or has in another version."""
@@ -78,12 +89,13 @@ class Images:
             context.mkdir()
             self._buildah_build(recipe, recipe.prepare(context))
             temporary = Path(folder) / "image.tar"
-            # Uncompressed: it goes no further than to this machine, and compressing takes longer than everything else.
+            # The archive goes no further than to this machine: time counts, not size.
             run(
                 self._buildah(
                     "push",
                     "--quiet",
-                    "--disable-compression",
+                    "--compression-level",
+                    "1",
                     recipe.reference,
                     f"oci-archive:{temporary}:{recipe.reference}",
                 ),

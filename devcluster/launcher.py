@@ -113,6 +113,7 @@ class Launcher:
             packages.install(absent, progress)
         for part in parts.missing():
             parts.build(part, progress)
+        images.remove_leftovers()
         try:
             for recipe in images.missing():
                 images.build(recipe, progress)

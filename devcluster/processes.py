@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.1
 _LAST_LINES = 15
 
 
-def start(layout: Layout, name: str, command: list[str | Path], environment: dict[str, str] | None = None) -> None:
+def start(layout: Layout, name: str, command: list[str | Path]) -> None:
     """Start a process that outlives the launcher; what it prints goes to its log."""
     layout.logs.mkdir(parents=True, exist_ok=True)
     # Not the caller's whole environment: a user's GOMAXPROCS or proxy settings must not change the node.
@@ -28,13 +28,18 @@ def start(layout: Layout, name: str, command: list[str | Path], environment: dic
     with (layout.logs / f"{name}.log").open("ab") as log:
         subprocess.Popen(
             [str(part) for part in command],
-            env={**kept, **(environment or {}), _MARK: name},
+            env={**kept, **marked(name)},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+def marked(name: str) -> dict[str, str]:
+    """The environment by which a process counts as one of the node's, found and ended with it."""
+    return {_MARK: name}
 
 
 def running() -> dict[str, list[int]]:

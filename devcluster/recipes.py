@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import fingerprint, python_packages
+from devcluster import fingerprint, processes, python_packages
 from devcluster.commands import run
 from devcluster.configuration import PAUSE_IMAGE
 from devcluster.layout import Layout
 from devcluster.parts import COREDNS, LOCAL_PATH, PAUSE, Part, Parts
 
 BASE_IMAGE = "localhost/base:trixie"
+# Debian's minor version of today. A later one is built under this name too, for the chart's default must be there.
 POSTGRES_VERSION = "17.12"
 SEAWEEDFS_VERSION = "4.48"
 _REPOSITORY = "localhost/tenant-retention"
@@ -100,7 +101,8 @@ def _base(layout: Layout) -> Recipe:
                 # Documentation is half of what changes between builds and is read by nobody in a container.
                 *("--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"),
                 *("--dpkgopt=path-exclude=/usr/share/locale/*", "trixie", folder / "rootfs.tar"),
-            ]
+            ],
+            extra_environment=processes.marked("image build"),
         )
         return folder
 

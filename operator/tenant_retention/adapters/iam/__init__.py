@@ -1,0 +1,1 @@
+"""Identities at object stores: the IAM dialect of AWS, SeaweedFS and Ceph; MinIO; none at all (Static)."""

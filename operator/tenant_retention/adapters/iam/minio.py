@@ -1,0 +1,128 @@
+"""Identities at MinIO, which has no IAM dialect: one named policy a role, and every key is a MinIO user that has it.
+
+So keys rotate with overlap here too: a new key is a new MinIO user ``<user>-<8 hex digits>`` with the same policy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from minio import MinioAdmin
+from minio.credentials.providers import StaticProvider
+from minio.error import MinioAdminException
+
+from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.errors import admin_code, store_errors
+from tenant_retention.domain.bucket_identities import (
+    POLICY_NAME,
+    AccessKey,
+    ObservedIdentity,
+    ObservedKey,
+    canonical_policy,
+)
+from tenant_retention.domain.bucket_steps import (
+    CreateUser,
+    IdentityStep,
+    IssueKey,
+    LeaveGroup,
+    PutPolicy,
+    RemoveKey,
+    RemovePolicy,
+    RemoveUser,
+)
+from tenant_retention.domain.errors import Invalid
+
+_NO_POLICY = "XMinioAdminNoSuchPolicy"
+_NO_USER = "XMinioAdminNoSuchUser"
+_SECRET_BYTES = 30
+"""40 characters in URL-safe base64: the longest secret that MinIO takes."""
+
+
+class MinioIdentities:
+    """Policies and users by MinIO's admin API. Implements ``IdentityDriver``."""
+
+    def __init__(self, connection: S3Connection) -> None:
+        if connection.key is None:
+            raise Invalid("MinIO's admin API needs a key", reason="SecretInvalid", field="spec.existing.adminSecretRef")
+        self._admin = MinioAdmin(
+            endpoint=urlsplit(connection.endpoint.url).netloc,
+            credentials=StaticProvider(connection.key.key_id, connection.key.secret),
+            region=connection.endpoint.region,
+            http_client=connection.new_pool(),
+        )
+
+    def observe(self, user: str) -> ObservedIdentity:
+        """The role's policy and its keys. A key without exactly that policy makes the policy count as missing."""
+        doing = f"observing user {user}"
+        text = self._read(doing, lambda: self._admin.policy_info(user), missing=_NO_POLICY)
+        keys = self._keys(user)
+        if text is None and not keys:
+            return ObservedIdentity(user)
+        mapped = {name for key in keys.values() for name in str(key.get("policyName") or "").split(",") if name}
+        complete = all(key.get("policyName") == user for key in keys.values())
+        document = canonical_policy(_document(text)) if text is not None and complete else None
+        return ObservedIdentity(
+            user=user,
+            exists=True,
+            policies=((POLICY_NAME, document),) if document else (),
+            attached=tuple(sorted(mapped - {user})),
+            groups=tuple(sorted({group for key in keys.values() for group in key.get("memberOf") or ()})),
+            keys=tuple(ObservedKey(key_id, key.get("status") == "enabled") for key_id, key in sorted(keys.items())),
+        )
+
+    def apply(self, step: IdentityStep) -> AccessKey | None:
+        """Carries one step out. Raises Unavailable or Invalid."""
+        doing = step.describe()
+        match step:
+            case CreateUser() | RemovePolicy():
+                # A user is its policy here, and a surplus policy makes ours count as missing: PutPolicy does both.
+                return None
+            case PutPolicy(user, policy):
+                self._read(doing, lambda: self._admin.policy_add(user, policy=json.loads(policy)))
+                for key_id in self._keys(user):
+                    # Setting the mapping replaces it whole, surplus policies included.
+                    self._read(doing, lambda key_id=key_id: self._admin.policy_set(user, user=key_id))  # type: ignore[misc]
+            case LeaveGroup(user, group):
+                members = [key_id for key_id, key in self._keys(user).items() if group in (key.get("memberOf") or ())]
+                for key_id in members:
+                    self._read(doing, lambda key_id=key_id: self._admin.group_remove(group, key_id))  # type: ignore[misc]
+            case RemoveKey(_, key_id):
+                self._read(doing, lambda: self._admin.user_remove(key_id), missing=_NO_USER)
+            case IssueKey(_, user):
+                return self._issue(user, doing)
+            case RemoveUser(user):
+                for key_id in self._keys(user):
+                    self.apply(RemoveKey(user, key_id))
+                self._read(doing, lambda: self._admin.policy_remove(user), missing=_NO_POLICY)
+        return None
+
+    def _issue(self, user: str, doing: str) -> AccessKey:
+        key = AccessKey(f"{user}-{secrets.token_hex(4)}", secrets.token_urlsafe(_SECRET_BYTES))
+        self._read(doing, lambda: self._admin.user_add(key.key_id, key.secret))
+        self._read(doing, lambda: self._admin.policy_set(user, user=key.key_id))
+        return key
+
+    def _keys(self, user: str) -> dict[str, dict[str, Any]]:
+        listed = json.loads(self._read("listing users", self._admin.user_list) or "{}")
+        ours = re.compile(re.escape(user) + r"-[0-9a-f]{8}")
+        return {key_id: about for key_id, about in listed.items() if ours.fullmatch(key_id)}
+
+    def _read(self, doing: str, call: Callable[[], str], *, missing: str | None = None) -> str | None:
+        with store_errors(doing):
+            try:
+                return call()
+            except MinioAdminException as error:
+                if missing is not None and admin_code(error) == missing:
+                    return None
+                raise
+
+
+def _document(text: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(text)
+    inner = parsed.get("Policy", parsed)
+    return inner if isinstance(inner, dict) else parsed

@@ -1,0 +1,23 @@
+"""No identity management at all: the platform made the identities by hand and hands their keys out (``iam: Static``)."""
+
+from __future__ import annotations
+
+from tenant_retention.domain.bucket_identities import AccessKey, ObservedIdentity
+from tenant_retention.domain.bucket_steps import IdentityStep
+from tenant_retention.domain.errors import Invalid
+
+
+class StaticIdentities:
+    """Sees nothing and changes nothing; ``plan_bucket`` plans no identity steps for such a class. An ``IdentityDriver``."""
+
+    def observe(self, user: str) -> ObservedIdentity:
+        """Always a user that we know nothing of."""
+        return ObservedIdentity(user)
+
+    def apply(self, step: IdentityStep) -> AccessKey | None:
+        """Raises Invalid (ClassInvalid): such a step needs another ``iam``."""
+        raise Invalid(
+            f"cannot {step.describe()}: the class hands out staticCredentials; use iam AWS or MinIO, or add the role",
+            reason="ClassInvalid",
+            field="spec.existing.iam",
+        )

@@ -1,0 +1,229 @@
+"""Deleting content as the enforcer: named versions in batches, everything of a key where no version is named.
+
+Measured (RETENTION.md section 3): 100 keys a request on 8 threads is fastest at SeaweedFS. What was deleted before and
+is claimed again, because a reply or the process was lost, counts as gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from minio.commonconfig import GOVERNANCE
+from minio.deleteobjects import DeleteObject
+from minio.error import S3Error
+from minio.retention import Retention
+
+from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.errors import store_errors
+from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
+
+BATCH = 100
+"""Keys a request."""
+UPLOAD_GRACE = timedelta(hours=24)
+"""Unfinished uploads younger than this may still be going on: somebody's new object, not the one that is due."""
+# XML cannot carry these; a carriage return would arrive as a line feed and name another key.
+_NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_DOT_SEGMENT = re.compile(r"(^|/)\.{1,2}(/|$)")
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
+
+_Target = tuple[str, str | None]
+"""Key and version; None: the key has no versions."""
+
+
+@dataclass(frozen=True)
+class RetainUntil:
+    """An object that has not reached its min: nobody may delete it before ``until`` (UTC) = birth + min."""
+
+    key: str
+    version: str | None
+    until: datetime
+
+
+class S3ContentBucket:
+    """A tenant's content bucket as the enforcer identity sees it. Implements ``ContentBucket``.
+
+    Uses ``connection.threads`` requests at once; give it about ``threads * batch`` claims a call to keep them busy.
+    """
+
+    def __init__(
+        self, connection: S3Connection, bucket: str, *, batch: int = BATCH, upload_grace: timedelta = UPLOAD_GRACE
+    ) -> None:
+        self._connection = connection
+        self._client = connection.client
+        self._bucket = bucket
+        self._batch = batch
+        self._upload_grace = upload_grace
+
+    def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
+        """Deletes what the claims name, and aborts unfinished uploads of those keys; outcomes in the order of ``claims``.
+
+        Errors are the store's codes, or ``ServerUnreachable``. Raises Unavailable if the store does not answer at all,
+        Invalid if it refuses the identity: then nothing was deleted.
+        """
+        if not claims:
+            return ()
+        # First, because it also proves that store and identity are fine before anything is deleted.
+        uploads = self._stale_uploads(self._upload_grace, {claim.key for claim in claims})
+        with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
+            failed, targets = self._targets(threads, claims)
+            failed |= self._delete(threads, targets)
+            failed |= dict(self._abort(threads, uploads))
+        by_key = _first_error_by_key(failed)
+
+        def error(claim: Claim) -> str | None:
+            if claim.version is None:
+                return by_key.get(claim.key)
+            return failed.get((claim.key, claim.version)) or failed.get((claim.key, None))
+
+        return tuple(ObjectDeletion(claim_id=claim.claim_id, error=error(claim)) for claim in claims)
+
+    def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+        """Aborts every unfinished upload older than that, whatever its key; how many are gone. Raises as ``delete_objects``."""
+        uploads = self._stale_uploads(older_than, None)
+        with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
+            failed = list(self._abort(threads, uploads))
+        return len(uploads) - len(failed)
+
+    def retain_objects(self, objects: Iterable[RetainUntil]) -> tuple[tuple[RetainUntil, str], ...]:
+        """Locks objects (GOVERNANCE) until their min is reached; those it could not lock, with the store's code.
+
+        Never shortens: an object that is locked for longer already is fine, one that is gone too.
+        """
+        with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
+            wanted = tuple(objects)
+            outcomes = threads.map(self._retain, wanted)
+            return tuple((item, error) for item, error in zip(wanted, outcomes, strict=True) if error is not None)
+
+    def _targets(self, threads: ThreadPoolExecutor, claims: Sequence[Claim]) -> tuple[dict[_Target, str], set[_Target]]:
+        """What could not be listed, and every version to delete."""
+        targets: set[_Target] = {(claim.key, claim.version) for claim in claims if claim.version is not None}
+        failed: dict[_Target, str] = {}
+        whole = sorted({claim.key for claim in claims if claim.version is None})
+        for key, (error, versions) in zip(whole, threads.map(self._versions, whole), strict=True):
+            targets.update((key, version) for version in versions)
+            if error is not None:
+                failed[key, None] = error
+        return failed, targets
+
+    def _versions(self, key: str) -> tuple[str | None, list[str | None]]:
+        """Every version and delete marker of exactly this key. No early end: not every store sorts versions strictly."""
+        found: list[str | None] = []
+
+        def read() -> None:
+            listed = self._client.list_objects(self._bucket, prefix=key, recursive=True, include_version=True)
+            found.extend(entry.version_id for entry in listed if entry.object_name == key)
+
+        return self._attempt(read), found
+
+    def _delete(self, threads: ThreadPoolExecutor, targets: set[_Target]) -> dict[_Target, str]:
+        ordered = sorted(targets, key=lambda target: (target[0], target[1] or ""))
+        bulk = [target for target in ordered if not _NOT_IN_XML.search(target[0])]
+        single = [target for target in ordered if _NOT_IN_XML.search(target[0])]
+        failed: dict[_Target, str] = {}
+        for outcome in threads.map(self._delete_batch, _batches(bulk, self._batch)):
+            failed |= outcome
+        for target, error in zip(single, threads.map(self._delete_single, single), strict=True):
+            if error is not None:
+                failed[target] = error
+        return failed
+
+    def _delete_batch(self, batch: tuple[_Target, ...]) -> dict[_Target, str]:
+        """One request; the errors inside its 200. An error that names no key of the batch counts for all of it."""
+        named: list[tuple[str | None, str | None, str]] = []
+
+        def send() -> None:
+            keys = [DeleteObject(key, version) for key, version in batch]
+            named.extend(
+                (error.name, error.version_id, error.code) for error in self._client.remove_objects(self._bucket, keys)
+            )
+
+        refused = self._attempt(send)
+        if refused is not None:
+            return dict.fromkeys(batch, refused)
+        failed: dict[_Target, str] = {}
+        for key, version, code in named:
+            if code in _GONE:
+                continue
+            hit = [target for target in batch if target == (key, version)]
+            hit = hit or [target for target in batch if target[0] == key] or list(batch)
+            failed |= dict.fromkeys(hit, code)
+        return failed
+
+    def _delete_single(self, target: _Target) -> str | None:
+        key, version = target
+        if _DOT_SEGMENT.search(key):
+            return "UnsupportedKey"  # A path with dots is rewritten on its way and would name another key.
+        return self._attempt(lambda: self._client.remove_object(self._bucket, key, version_id=version))
+
+    def _stale_uploads(self, older_than: timedelta, keys: set[str] | None) -> list[Upload]:
+        before = datetime.now(UTC) - older_than
+        return [
+            upload
+            for upload in unfinished_uploads(self._connection, self._bucket)
+            if upload.initiated <= before and (keys is None or upload.key in keys)
+        ]
+
+    def _abort(self, threads: ThreadPoolExecutor, uploads: list[Upload]) -> Iterable[tuple[_Target, str]]:
+        for upload, error in zip(uploads, threads.map(self._abort_one, uploads), strict=True):
+            if error is not None:
+                yield (upload.key, None), error
+
+    def _abort_one(self, upload: Upload) -> str | None:
+        if _DOT_SEGMENT.search(upload.key):
+            return "UnsupportedKey"
+        try:
+            return abort_upload(self._connection, self._bucket, upload)
+        except RetentionError as error:
+            return error.reason
+
+    def _retain(self, item: RetainUntil) -> str | None:
+        retention = Retention(GOVERNANCE, item.until.astimezone(UTC))
+        error = self._attempt(
+            lambda: self._client.set_object_retention(self._bucket, item.key, retention, version_id=item.version)
+        )
+        if error == "AccessDenied" and self._retained_until(item) >= item.until:
+            return None
+        return error
+
+    def _retained_until(self, item: RetainUntil) -> datetime:
+        known = [datetime.min.replace(tzinfo=UTC)]
+
+        def read() -> None:
+            found = self._client.get_object_retention(self._bucket, item.key, version_id=item.version)
+            if found is not None:
+                known.append(found.retain_until_date)
+
+        self._attempt(read)
+        return max(known)
+
+    def _attempt(self, call: Callable[[], object]) -> str | None:
+        """Runs one request: None when it worked or the object is gone, else the store's code or our reason word."""
+        try:
+            with store_errors(f"working on bucket {self._bucket}"):
+                try:
+                    call()
+                except S3Error as error:
+                    return None if error.code in _GONE else error.code or "Unknown"
+        except RetentionError as error:
+            return error.reason
+        return None
+
+
+def _first_error_by_key(failed: dict[_Target, str]) -> dict[str, str]:
+    by_key: dict[str, str] = {}
+    for (key, _), code in failed.items():
+        by_key.setdefault(key, code)
+    return by_key
+
+
+def _batches(targets: Sequence[_Target], size: int) -> Iterable[tuple[_Target, ...]]:
+    waiting = iter(targets)
+    while batch := tuple(islice(waiting, size)):
+        yield batch

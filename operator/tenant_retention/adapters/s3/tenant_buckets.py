@@ -1,0 +1,91 @@
+"""Buckets for the reconcile: ``prepare_bucket`` and ``probe_bucket`` of ``TenantStores``, over real S3 endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenant_retention.adapters.iam.aws import AwsIdentities
+from tenant_retention.adapters.iam.minio import MinioIdentities
+from tenant_retention.adapters.iam.static import StaticIdentities
+from tenant_retention.adapters.s3.administration import S3BucketAdministration
+from tenant_retention.adapters.s3.connection import Patience, S3Connection
+from tenant_retention.adapters.s3.probe import S3Probe
+from tenant_retention.adapters.s3.provisioning import provision_bucket
+from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys, Iam
+from tenant_retention.domain.buckets import BucketUsage, S3Endpoint, want_bucket
+from tenant_retention.domain.ports.buckets import EndpointFacts, IdentityDriver
+from tenant_retention.domain.ports.stores import BucketOutcome, BucketRequest, BucketServer
+
+FOREIGN_BUCKETS = 5
+"""How many buckets of others a probe tries."""
+
+
+def connect(server: BucketServer, *, patience: Patience | None = None) -> S3Connection:
+    """A connection as the administrator. Raises Invalid (ClassInvalid, CertificateInvalid) for an address or CA that cannot be."""
+    return S3Connection(
+        S3Endpoint(server.url, server.region, server.ca), server.administrator, threads=2, patience=patience
+    )
+
+
+def identities(connection: S3Connection, iam: Iam) -> IdentityDriver:
+    """The driver for how this endpoint makes identities."""
+    match iam:
+        case Iam.AWS:
+            return AwsIdentities(connection)
+        case Iam.MINIO:
+            return MinioIdentities(connection)
+        case Iam.STATIC:
+            return StaticIdentities()
+
+
+class S3TenantBuckets:
+    """Every call opens a connection of its own and ends it: calls come from several threads, minutes apart."""
+
+    def __init__(self, *, patience: Patience | None = None, probe_wait: float = 30.0) -> None:
+        self._patience = patience
+        self._probe_wait = probe_wait
+
+    def check(self, server: BucketServer) -> EndpointFacts:
+        """Whether the endpoint answers, with which latency (D6, D7). Raises Unavailable or Invalid."""
+        with connect(server, patience=self._patience) as connection:
+            return S3BucketAdministration(connection, identities(connection, server.iam)).check()
+
+    def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
+        """Bucket, settings, identities and keys as wanted. Raises Invalid, NotReady, Unavailable.
+
+        When keys were issued before something failed, the outcome with the keys is returned instead: keep them, and the
+        next call raises what is still wrong.
+        """
+        wanted = want_bucket(
+            request.identity,
+            request.namespace_uid,
+            request.server.iam,
+            object_lock=request.object_lock,
+            confirmed_uids=request.confirmed_uids,
+        )
+        held = {role: HeldKeys(key.key_id) for role, key in request.held.items()}
+        with connect(request.server, patience=self._patience) as connection:
+            administration = S3BucketAdministration(connection, identities(connection, request.server.iam))
+            done = provision_bucket(administration, wanted, held, in_ledger=True)
+        if done.error is not None and not done.issued:
+            raise done.error
+        return BucketOutcome({**request.held, **done.issued}, done.changes)
+
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """What a key may do that it must not, here or in buckets of others; empty as it must be.
+
+        Raises NotReady (NotYetVerified) while a new key is not known, Invalid (PrivilegesMissing) if one cannot do its work.
+        """
+        with connect(request.server, patience=self._patience) as connection:
+            administration = S3BucketAdministration(connection, identities(connection, request.server.iam))
+            others = administration.other_buckets(request.name, FOREIGN_BUCKETS)
+            probe = S3Probe(connection, wait=self._probe_wait, patience=self._patience)
+            here = probe.verify_access(request.name, keys)
+            elsewhere = probe.verify_isolation(keys, others)
+        return tuple(breach.what for breach in (*here.breaches, *elsewhere.breaches))
+
+    def usage(self, server: BucketServer, bucket: str, page_limit: int = 20) -> BucketUsage:
+        """Objects and bytes, counted by listing at most ``page_limit`` pages of 1,000."""
+        with connect(server, patience=self._patience) as connection:
+            administration = S3BucketAdministration(connection, identities(connection, server.iam))
+            return administration.usage(bucket, page_limit)

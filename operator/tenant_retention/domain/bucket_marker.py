@@ -1,0 +1,84 @@
+"""Whose bucket it is: our marker as bucket tags, in the character set and lengths that every store allows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from tenant_retention.domain.names import StoreIdentity
+
+TAG_PREFIX = "tenantretention.io/"
+_VALUE_LIMIT = 256
+_DIGEST_DIGITS = 16
+_SAFE = re.compile(r"[A-Za-z0-9+\-._:/@]")
+
+
+@dataclass(frozen=True)
+class BucketMarker:
+    """What makes a bucket ours: the same fields as a database's marker (PROVISIONING.md section 2)."""
+
+    installation: str
+    namespace: str
+    namespace_uid: str
+    policy: str
+    purpose: str
+    store: str
+    region: str = ""
+    unit: str = ""
+
+    @classmethod
+    def of(cls, identity: StoreIdentity, namespace_uid: str) -> BucketMarker:
+        """The marker of the store with this identity in the namespace with this UID."""
+        return cls(
+            installation=identity.installation,
+            namespace=identity.namespace,
+            namespace_uid=namespace_uid,
+            policy=identity.policy,
+            purpose=identity.purpose,
+            store=identity.store_id(),
+            region=identity.region,
+            unit=identity.unit,
+        )
+
+    def tags(self) -> dict[str, str]:
+        """The bucket tags; empty fields have none (some stores refuse empty values)."""
+        named = {field.name: str(getattr(self, field.name)) for field in fields(self)}
+        return {_tag(name): tag_value(value) for name, value in named.items() if value}
+
+    def is_on(self, tags: Mapping[str, str]) -> bool:
+        """True if these tags are exactly this marker; further tags that others added do not matter."""
+        return marker_tags(tags) == self.tags()
+
+    def differs_only_in_namespace_uid(self, tags: Mapping[str, str]) -> bool:
+        """True if the bucket was this store's before the namespace was made again, or the cluster restored."""
+        uid = _tag("namespace_uid")
+        theirs, ours = marker_tags(tags), self.tags()
+        return uid in theirs and theirs != ours and {**theirs, uid: ours[uid]} == ours
+
+
+def namespace_uid_of(tags: Mapping[str, str]) -> str | None:
+    """The namespace UID of the marker in these tags, None if there is none."""
+    return tags.get(_tag("namespace_uid"))
+
+
+def marker_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Those of the tags that are a marker's."""
+    return {name: value for name, value in tags.items() if name.startswith(TAG_PREFIX)}
+
+
+def tag_value(value: str) -> str:
+    """``value`` with every byte outside the common character set as ``=XX``; over 256 characters: cut, digest behind it."""
+    encoded = "".join(
+        character if _SAFE.fullmatch(character) else "".join(f"={byte:02X}" for byte in character.encode())
+        for character in value
+    )
+    if len(encoded) <= _VALUE_LIMIT:
+        return encoded
+    digest = hashlib.sha256(value.encode()).hexdigest()[:_DIGEST_DIGITS]
+    return encoded[: _VALUE_LIMIT - _DIGEST_DIGITS - 1] + "=" + digest
+
+
+def _tag(field_name: str) -> str:
+    return TAG_PREFIX + field_name.replace("_", "-")

@@ -72,20 +72,20 @@ def test_the_definitions_survive_an_uninstall_unless_told_otherwise(helm: str) -
 
 
 @pytest.mark.parametrize(
-    "setting",
+    "setting, named",
     [
-        "imgae.tag=1",
-        "image.digest=abc",
-        "crds.enabeld=true",
-        "resync.intervalSeconds=0",
-        "logLevel=LOUD",
-        "metrics.prot=1",
+        ("imgae.tag=1", "imgae"),
+        ("image.digest=abc", "digest"),
+        ("crds.enabeld=true", "enabeld"),
+        ("resync.intervalSeconds=0", "intervalSeconds"),
+        ("logLevel=LOUD", "logLevel"),
+        ("metrics.prot=1", "prot"),
     ],
 )
-def test_a_typo_in_the_values_is_refused_by_name(helm: str, setting: str) -> None:
+def test_a_typo_in_the_values_is_refused_by_name(helm: str, setting: str, named: str) -> None:
     done = run(helm, "template", "trial", str(CHART), "--set", setting)
     assert done.returncode != 0
-    assert setting.split("=")[0].split(".")[-1] in done.stderr
+    assert named in done.stderr
 
 
 def test_it_works_as_a_subchart(helm: str, tmp_path: Path) -> None:

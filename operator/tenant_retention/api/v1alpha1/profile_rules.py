@@ -146,6 +146,7 @@ SPEC = (
     ),
     Rule(
         "self.categories.all(category, !has(category.objects) || !has(category.objects.table) || "
+        "!has(category.objects.keyColumn) || !has(category.objects.versionColumn) || "
         "(has(self.tables) && self.tables.exists(table, table.name == category.objects.table && "
         "table.columns.filter(column, column.name == category.objects.keyColumn || "
         "column.name == category.objects.versionColumn).size() == 2)))",

@@ -150,15 +150,15 @@ def warnings_of(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[Dat
         for each in sorted(_surplus(wanted, observed))
         if not each.revocable
     ]
-    open_to_all = [
+    names = ", ".join(observed.open_databases)
+    closing = (
         DatabaseWarning(
             "PrivilegesMissing",
-            f"everybody may connect to database {name}, this tenant's logins too; as its owner: "
-            f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC',
-        )
-        for name in observed.open_databases
-    ]
-    return (*dangerous, *foreign, *open_to_all)
+            f"everybody may connect to {names}, this tenant's logins too; for each, as its owner: GRANT CONNECT ON "
+            f'DATABASE ... TO "{observed.administrator}"; REVOKE CONNECT ON DATABASE ... FROM PUBLIC',
+        ),
+    )
+    return (*dangerous, *foreign, *(closing if names else ()))
 
 
 def _owner(wanted: WantedDatabase, observed: ObservedDatabase) -> list[DatabaseStep]:

@@ -69,7 +69,7 @@ class SetDatabasePrivileges:
 
     def describe(self) -> str:
         """One line for people."""
-        given = [f"grant CONNECT to {grantee}" for grantee in self.grant_connect]
+        given = [f"grant CONNECT to {' '.join(self.grant_connect)}"] if self.grant_connect else []
         taken = [f"revoke {privilege} from {grantee or 'PUBLIC'}" for grantee, privilege in self.revoke]
         return f"database {self.database}: " + ", ".join(given + taken)
 

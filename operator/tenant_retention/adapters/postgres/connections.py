@@ -1,0 +1,192 @@
+"""Connections: always TLS with verify-full, always SCRAM, always with timeouts; errors in the domain's words, without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from tenant_retention.adapters.postgres.statements import statement
+from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
+from tenant_retention.domain.servers import MINIMUM_SERVER_VERSION, ServerAccess
+
+Connection = psycopg.Connection[TupleRow]
+
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}")
+"""One host name or address: no list of hosts, no socket directory, as libpq would understand them."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for a connection, for one statement and for a lock."""
+
+    connect: timedelta = timedelta(seconds=10)
+    statement: timedelta = timedelta(seconds=60)
+    lock: timedelta = timedelta(seconds=10)
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+def connect(
+    server: ServerAccess,
+    *,
+    application_name: str,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    search_path: str | None = "pg_catalog",
+    minimum_version: int = MINIMUM_SERVER_VERSION,
+) -> Connection:
+    """A session in autocommit mode. ``search_path`` None: the role's own (applications); else it is set before any statement.
+
+    Raises Unavailable (ServerUnreachable, ServerTooSlow, Unavailable) or Invalid (CertificateInvalid,
+    AuthenticationFailed, PrivilegesMissing, ServerTooOld, ClassInvalid).
+    """
+    _check_arguments(server)
+    with errors_of(server):
+        connection = psycopg.connect(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            dbname=server.database,
+            sslmode="verify-full",
+            sslrootcert=str(server.ca_file),
+            gssencmode="disable",
+            # With SCRAM the server proves that it knows the password too, and never sees it.
+            require_auth="scram-sha-256",
+            connect_timeout=max(2, round(timeouts.connect.total_seconds())),
+            # A server that vanishes in mid-statement is noticed within half a minute.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=30_000,
+            application_name=application_name,
+            client_encoding="utf8",
+            autocommit=True,
+        )
+    try:
+        if connection.info.server_version < minimum_version:
+            raise Invalid(
+                f"{_place(server)} is PostgreSQL {_major(connection.info.server_version)}; "
+                f"at least {_major(minimum_version)} is needed: upgrade it or choose another class",
+                reason="ServerTooOld",
+            )
+        with errors_of(server):
+            connection.execute(
+                statement("administration", "begin_session"),
+                {
+                    "statement_timeout": str(timeouts.statement // timedelta(milliseconds=1)),
+                    "lock_timeout": str(timeouts.lock // timedelta(milliseconds=1)),
+                    "search_path": search_path,
+                },
+            )
+    except RetentionError:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def errors_of(server: ServerAccess) -> Iterator[None]:
+    """Turns psycopg's errors into the domain's. The original is not chained: its text may quote a statement."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+            # Not the server's doing: a mistake of ours, which must not look like an outage.
+            raise
+        raise translated(error, server) from None
+
+
+def translated(error: psycopg.Error, server: ServerAccess) -> RetentionError:
+    """The domain error for one of psycopg's: what went wrong, where, and what to do next; never a password."""
+    place = _place(server)
+    if error.sqlstate is None:
+        return _connection_error(error, place)
+    said = f"{place}: {error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+    if error.sqlstate == "42501":
+        return Invalid(
+            f"{said}; the administrator login needs CREATEDB, CREATEROLE and to have made this store itself",
+            reason="PrivilegesMissing",
+        )
+    # query_canceled (statement_timeout) and lock_not_available
+    if error.sqlstate in {"57014", "55P03"}:
+        return Unavailable(f"{said}; the server took too long", reason="ServerTooSlow")
+    if error.sqlstate.startswith(("08", "57P")):
+        return Unavailable(said, reason="ServerUnreachable")
+    # Everything else is tried again with backoff: "already exists" and "concurrently updated" are decided anew then.
+    return Unavailable(said, reason="Unavailable")
+
+
+# What libpq itself says is never translated here; what a server says is in the server's language, so the fallback is careful.
+_CAUSES: tuple[tuple[str, type[RetentionError], str, tuple[str, ...]], ...] = (
+    (
+        "check the CA of the class and that the server's certificate names this host",
+        Invalid,
+        "CertificateInvalid",
+        (
+            "certificate verify failed",
+            "does not match host name",
+            "root certificate file",
+            "server does not support SSL",
+        ),
+    ),
+    (
+        "check user and password in the Secret, and that the server allows this login with SCRAM",
+        Invalid,
+        "AuthenticationFailed",
+        (
+            "password authentication failed",
+            "authentication method requirement",
+            "no pg_hba.conf entry",
+            "is not permitted to log in",
+        ),
+    ),
+    ("grant CONNECT on it", Invalid, "PrivilegesMissing", ("permission denied for database",)),
+    ("the server took too long", Unavailable, "ServerTooSlow", ("timeout expired",)),
+    (
+        "the server refused for now",
+        Unavailable,
+        "Unavailable",
+        ("too many", "remaining connection slots", "not currently accepting", "does not exist", "starting up"),
+    ),
+)
+
+
+def _connection_error(error: psycopg.Error, place: str) -> RetentionError:
+    said = str(error)
+    # "connection to server at ..., port ... failed: " stands before every cause; the place is named already.
+    cause = said.splitlines()[0].rsplit(" failed: ", 1)[-1] if said else type(error).__name__
+    if "timeout" in type(error).__name__.lower():
+        said = "timeout expired"
+    for advice, kind, reason, words in _CAUSES:
+        if any(word in said for word in words):
+            return kind(f"{place}: {cause}; {advice}", reason=reason)
+    return Unavailable(f"{place}: {cause}", reason="ServerUnreachable")
+
+
+def _check_arguments(server: ServerAccess) -> None:
+    if _HOST.fullmatch(server.host) is None:
+        raise Invalid(
+            f"{server.host[:80]!r} is not the name or address of one host", reason="ClassInvalid", field="host"
+        )
+    if not server.password:
+        # Without one libpq would look for a password file.
+        raise Invalid(f"{_place(server)}: the password is empty", reason="AuthenticationFailed", field="password")
+    if "\0" in server.password + server.user + server.database:
+        raise Invalid(f"{_place(server)}: a NUL in user, password or database", reason="AuthenticationFailed")
+
+
+def _place(server: ServerAccess) -> str:
+    database = server.database.replace("\0", "\\0")
+    user = server.user.replace("\0", "\\0")
+    return f"PostgreSQL at {server.host}:{server.port}, database {database}, user {user}"
+
+
+def _major(version: int) -> int:
+    return version // 10_000

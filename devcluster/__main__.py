@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from devcluster.commands import run
 from devcluster.errors import DevclusterError
 from devcluster.launcher import Launcher
 from devcluster.layout import Layout, layout
@@ -96,13 +97,9 @@ def _current_cluster(command: str) -> int:
     """CLUSTER=current: nothing is started or stopped; it only says which cluster that is."""
     if command == "env":
         return 0  # the shell's own settings are the right ones
-    finished = subprocess.run(
-        ["kubectl", "config", "current-context"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    if finished.returncode != 0:
-        raise DevclusterError(f"CLUSTER=current, but kubectl has no current context: {finished.stderr.strip()}")
+    context = run(["kubectl", "config", "current-context"]).strip()
     print(
-        f"CLUSTER=current: using the context {finished.stdout.strip()} of your own kubeconfig; "
+        f"CLUSTER=current: using the context {context} of your own kubeconfig; "
         "nothing is started or stopped, and its images are yours to provide (docs/clusters.md)."
     )
     return 0

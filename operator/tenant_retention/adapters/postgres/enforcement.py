@@ -1,0 +1,140 @@
+"""``EnforcementDatabase`` on a real tenant database: every method is one call of a function that decides by itself.
+
+The enforcer login may execute these functions and nothing else; no cut-off, rule or statement is ever sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from tenant_retention.adapters.postgres.failures import translated
+from tenant_retention.adapters.postgres.statements import statement
+from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import (
+    CategoryRun,
+    Claim,
+    PartitionStep,
+    PartitionStepKind,
+    RangeBatch,
+    RunEvidence,
+)
+
+Connect = Callable[[], psycopg.Connection[Any]]
+"""Opens a connection as the enforcer (or observer) login; called again after a connection was lost."""
+_ROW_BY_ROW = -1
+_FALLBACK_BATCH = 5000
+
+
+class PostgresEnforcementDatabase:
+    """See ``EnforcementDatabase``. One connection is one run's session: it is kept from ``begin_run`` to ``close``.
+
+    Errors of our own functions come as Invalid or NotReady with their reason (RulesChanged, ClockSkew, RunInProgress,
+    Suspended ...), lock timeouts and lost connections as Unavailable; after those the next call connects anew.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
+        """See ``EnforcementDatabase.begin_run``; a second call with the same id returns the same answer."""
+        rows = self._call("begin_run", run_id, mode.value, rules_digest, own_clock)
+        return tuple(CategoryRun.model_validate(row) for row in rows)
+
+    def ensure_partitions(self, run_id: UUID) -> int:
+        """See ``EnforcementDatabase.ensure_partitions``: one transaction a table, so that a busy one stops no other.
+
+        Raises Unavailable after the last table if one of them failed.
+        """
+        made, failures = 0, []
+        for table in self._call("active_tables"):
+            try:
+                made += self._call("ensure_partitions", run_id, table)
+            except Unavailable as error:
+                failures.append(f"{table}: {error.message}")
+        if failures:
+            raise Unavailable("months ahead could not be created: " + "; ".join(failures), reason="PartitionsMissing")
+        return made
+
+    def finish_detached(self, run_id: UUID) -> int:
+        """See ``EnforcementDatabase.finish_detached``: one transaction a month; months dropped."""
+        dropped = 0
+        while (done := self._call("finish_detached", run_id)) is not None:
+            dropped += bool(done["dropped"])
+        return dropped
+
+    def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
+        """See ``EnforcementDatabase.partition_steps``."""
+        return tuple(PartitionStep.model_validate(row) for row in self._call("partition_steps", run_id, category))
+
+    def expire_partition(self, run_id: UUID, step: PartitionStep) -> int:
+        """See ``EnforcementDatabase.expire_partition``. A DETACH is followed by its DROP, in a transaction of its own.
+
+        Where held rows, or rows that wait for content, appeared since the plan, the rest goes row by row instead.
+        """
+        rows: int = self._call(
+            "expire_partition", run_id, step.category, step.table, step.partition, step.kind.value
+        )
+        if rows == _ROW_BY_ROW:
+            return self._expire_rows(run_id, step)
+        if step.kind is PartitionStepKind.DETACH:
+            rows = 0
+            while (done := self._call("finish_detached", run_id)) is not None:
+                rows += done["rows"] if done["dropped"] else 0
+        return rows
+
+    def expire_range(self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int) -> RangeBatch:
+        """See ``EnforcementDatabase.expire_range``; rows with equal clocks go together, so a batch may exceed ``limit``."""
+        arguments = (run_id, step.category, step.table, step.partition, resume_after, limit)
+        return RangeBatch.model_validate(self._call("expire_range", *arguments))
+
+    def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
+        """See ``EnforcementDatabase.claim_content``."""
+        return tuple(Claim.model_validate(row) for row in self._call("claim_content", run_id, category, limit))
+
+    def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
+        """See ``EnforcementDatabase.confirm_claims``; rows that a hold reached meanwhile stay and are counted as held."""
+        deleted: int = self._call("confirm_claims", run_id, list(claim_ids))
+        return deleted
+
+    def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
+        """See ``EnforcementDatabase.release_claims``."""
+        self._call("release_claims", run_id, Jsonb([[claim_id, error] for claim_id, error in failures]))
+
+    def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
+        """See ``EnforcementDatabase.record_failure``."""
+        self._call("record_failure", run_id, category, reason)
+
+    def finish_run(self, run_id: UUID) -> RunEvidence:
+        """See ``EnforcementDatabase.finish_run``."""
+        return RunEvidence.model_validate(self._call("finish_run", run_id))
+
+    def close(self) -> None:
+        """Ends the session; an unfinished run is marked Interrupted by the next one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _expire_rows(self, run_id: UUID, step: PartitionStep) -> int:
+        deleted, batch = 0, self.expire_range(run_id, step, None, _FALLBACK_BATCH)
+        while True:
+            deleted += batch.deleted
+            if batch.resume_after is None:
+                return deleted
+            batch = self.expire_range(run_id, step, batch.resume_after, _FALLBACK_BATCH)
+
+    def _call(self, name: str, *arguments: object) -> Any:
+        """One function in one transaction: committed when this returns, gone as a whole when it raises."""
+        with translated():
+            if self._connection is None or self._connection.closed:
+                self._connection = self._connect()
+            with self._connection.transaction():
+                row = self._connection.execute(statement("calls", name), arguments).fetchone()
+            return row[0] if row else None

@@ -1,0 +1,48 @@
+"""From PostgreSQL's errors to the domain's three, where the error comes from inside a tenant database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+
+_OWN_CODES: dict[str, type[RetentionError]] = {"RTI00": Invalid, "RTN00": NotReady, "RTG00": Invalid}
+"""SQLSTATEs that our own functions raise: the reason word is in the DETAIL."""
+_REASONS = {
+    "55P03": "LockTimeout",
+    "57014": "StatementTimeout",
+    "40P01": "Deadlock",
+    "42501": "PermissionDenied",
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises the domain's error for psycopg's.
+
+    Our own refusals become Invalid or NotReady with their reason; a missing privilege is Invalid (PermissionDenied):
+    somebody took it away; everything else is Unavailable: tried again, nothing is deleted meanwhile.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+            # Not the server's doing: a mistake of ours, which must not look like an outage.
+            raise
+        # Not chained: the original's text may quote a row.
+        raise domain_error(error) from None
+
+
+def domain_error(error: psycopg.Error) -> RetentionError:
+    """The domain's error for one of PostgreSQL: its message names no row's content."""
+    code = error.sqlstate or ""
+    message = error.diag.message_primary or str(error).strip() or type(error).__name__
+    hint = f"; {error.diag.message_hint}" if error.diag.message_hint else ""
+    if code in _OWN_CODES:
+        return _OWN_CODES[code](f"{message}{hint}", reason=error.diag.message_detail or "Refused")
+    reason = _REASONS.get(code, "DatabaseError" if code else "DatabaseUnreachable")
+    kind = Invalid if code == "42501" else Unavailable
+    return kind(message, reason=reason)

@@ -1,0 +1,35 @@
+-- name: begin_run
+SELECT retention.begin_run(%s, %s, %s, %s)
+
+-- name: active_tables
+SELECT retention.active_tables()
+
+-- name: ensure_partitions
+SELECT retention.ensure_partitions(%s, %s)
+
+-- name: finish_detached
+SELECT retention.finish_detached(%s)
+
+-- name: partition_steps
+SELECT retention.partition_steps(%s, %s)
+
+-- name: expire_partition
+SELECT retention.expire_partition(%s, %s, %s, %s, %s)
+
+-- name: expire_range
+SELECT retention.expire_range(%s, %s, %s, %s, %s, %s)
+
+-- name: claim_content
+SELECT retention.claim_content(%s, %s, %s)
+
+-- name: confirm_claims
+SELECT retention.confirm_claims(%s, %s)
+
+-- name: release_claims
+SELECT retention.release_claims(%s, %s)
+
+-- name: record_failure
+SELECT retention.record_failure(%s, %s, %s)
+
+-- name: finish_run
+SELECT retention.finish_run(%s)

@@ -1,0 +1,56 @@
+-- name: become_owner
+SET LOCAL ROLE {owner}
+
+-- name: settle_session
+SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('TimeZone', 'UTC', true),
+    set_config('DateStyle', 'ISO', true), set_config('lock_timeout', '5s', true),
+    set_config('client_min_messages', 'warning', true), set_config('check_function_bodies', 'off', true)
+
+-- name: is_installed
+SELECT to_regclass('retention.installed_function') IS NOT NULL
+
+-- name: installed_source
+SELECT source_digest FROM retention.component WHERE name = 'scripts'
+
+-- name: remember_source
+INSERT INTO retention.component (name, source_digest) VALUES ('scripts', %s)
+ON CONFLICT (name) DO UPDATE SET source_digest = excluded.source_digest
+
+-- name: close_functions
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA retention FROM PUBLIC
+
+-- name: forget_functions
+DELETE FROM retention.installed_function
+
+-- name: remember_functions
+INSERT INTO retention.installed_function (signature, digest)
+SELECT p.oid::regprocedure::text, md5(pg_get_functiondef(p.oid) || p.proowner::regrole::text)
+FROM pg_proc AS p WHERE p.pronamespace = 'retention'::regnamespace
+
+-- name: changed_functions
+SELECT coalesce(i.signature, p.signature) FROM retention.installed_function AS i
+FULL JOIN (SELECT oid::regprocedure::text AS signature, md5(pg_get_functiondef(oid) || proowner::regrole::text) AS digest
+    FROM pg_proc WHERE pronamespace = 'retention'::regnamespace) AS p USING (signature)
+WHERE i.digest IS DISTINCT FROM p.digest ORDER BY 1
+
+-- name: converge_rules
+SELECT retention.converge_rules(%s, %s, %s, %s, %s, %s)
+
+-- name: converge_tables
+SELECT retention.converge_tables()
+
+-- name: converge_guards
+SELECT retention.converge_guards()
+
+-- name: converge_grants
+SELECT retention.converge_grants(%s)
+
+-- name: create_partitions
+SELECT retention.create_partitions(%s)
+
+-- name: write_approval
+INSERT INTO retention.approval (rules_digest, max_rows, until, run_name) VALUES (%s, %s, %s, %s)
+ON CONFLICT (rules_digest) DO UPDATE SET max_rows = excluded.max_rows, until = excluded.until, run_name = excluded.run_name
+
+-- name: read_definition
+SELECT definition FROM retention.settings

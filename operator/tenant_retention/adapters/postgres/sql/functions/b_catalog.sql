@@ -1,0 +1,44 @@
+-- What is managed, as the functions look at it.
+
+CREATE OR REPLACE VIEW retention.managed AS
+SELECT t.name AS table_name, t.category, t.position, t.active, t.primary_key, t.born_at, t.back, t.ahead,
+    t.session_column, t.unit_column, c.position AS category_position, c.state, c.content_of, c.minimum, c.keep, c.maximum,
+    c.clock_event, coalesce(c.content_of, c.name) AS family,
+    CASE c.clock_event WHEN 'Created' THEN t.born_at WHEN 'Closed' THEN c.clock_column END AS clock,
+    c.clock_event = 'Created' AS by_birth,
+    coalesce(c.object_table = t.name, false) AS has_objects, c.key_column, c.version_column
+FROM retention.managed_table AS t JOIN retention.category AS c ON c.name = t.category;
+
+-- Every partition of a managed table with its range of births, read from the catalog: also one that somebody made by hand.
+-- Inside the functions TimeZone is UTC and DateStyle ISO, so that the printed bounds are read back as they were.
+CREATE OR REPLACE VIEW retention.partition AS
+SELECT parent.relname::text AS table_name, child.oid AS partition_oid, child.relname::text AS partition,
+    coalesce(substring(bound FROM 'FROM \(''([^'']+)''\)')::timestamptz, '-infinity') AS born_from,
+    coalesce(substring(bound FROM 'TO \(''([^'']+)''\)')::timestamptz, 'infinity') AS born_to
+FROM retention.managed_table AS t
+JOIN pg_catalog.pg_class AS parent
+    ON parent.relname = t.name AND parent.relnamespace = 'public'::regnamespace AND parent.relkind = 'p'
+JOIN pg_catalog.pg_inherits AS i ON i.inhparent = parent.oid
+JOIN pg_catalog.pg_class AS child ON child.oid = i.inhrelid
+CROSS JOIN LATERAL pg_catalog.pg_get_expr(child.relpartbound, child.oid) AS bound;
+
+CREATE OR REPLACE FUNCTION retention.bounded_name(name text, suffix text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN octet_length(name || suffix) <= 63 THEN name || suffix
+    ELSE left(name, 52 - octet_length(suffix)) || '_' || left(encode(sha256(convert_to(name, 'UTF8')), 'hex'), 10) || suffix
+    END
+$$;
+
+-- The row of retention.managed for a table; refuses names that are not managed.
+CREATE OR REPLACE FUNCTION retention.managed_or_refuse(wanted text) RETURNS retention.managed
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_table retention.managed;
+BEGIN
+    SELECT * INTO found_table FROM retention.managed WHERE table_name = wanted;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'table % is not managed here', wanted USING ERRCODE = 'RTI00', DETAIL = 'UnknownTable';
+    END IF;
+    RETURN found_table;
+END
+$$;

@@ -1,0 +1,45 @@
+-- Partitions by UTC month.
+
+-- Puts the guards on one table or partition: statement level, since a statement sees only the guards of what it names.
+CREATE OR REPLACE FUNCTION retention.guard_relation(relation text, managed_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER retention_guard_delete AFTER DELETE ON public.%I REFERENCING OLD TABLE AS old_rows'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION retention.guard_delete(%L)', relation, managed_name);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER retention_guard_truncate BEFORE TRUNCATE ON public.%I'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION retention.guard_truncate(%L)', relation, managed_name);
+END
+$$;
+
+-- Makes the missing months from `back` to `ahead`; returns how many. Made apart and attached: ATTACH locks the parent
+-- weakly, where CREATE TABLE ... PARTITION OF would stop everybody. A month that any partition touches is left alone.
+CREATE OR REPLACE FUNCTION retention.create_partitions(wanted text) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    t retention.managed := retention.managed_or_refuse(wanted);
+    month timestamptz;
+    partition_name text;
+    made integer := 0;
+BEGIN
+    FOR month IN
+        SELECT missing.month FROM generate_series(
+            date_trunc('month', retention.cutoff(now(), t.back)),
+            date_trunc('month', retention.period_end(now(), retention.months_of(t.ahead), retention.days_of(t.ahead))),
+            interval '1 month') AS missing(month)
+        WHERE NOT EXISTS (SELECT FROM retention.partition AS p WHERE p.table_name = wanted
+            AND p.born_from < missing.month + interval '1 month' AND p.born_to > missing.month)
+        ORDER BY 1
+    LOOP
+        partition_name := retention.bounded_name(wanted, '_p' || to_char(month, 'YYYYMM'));
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS'
+            ' INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING GENERATED)', partition_name, wanted);
+        EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+            wanted, partition_name, month, month + interval '1 month');
+        PERFORM retention.guard_relation(partition_name, wanted);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;

@@ -1,0 +1,85 @@
+-- Legal holds and the wait of a record for its content, as conditions over one table's rows.
+
+-- Whether a hold selects rows of this table directly; `alias` names the row. What the table cannot tell is answered for
+-- keeping: without a session column any category of the family counts; without a unit column (here or in its session's
+-- record) a hold on a unit holds all.
+CREATE OR REPLACE FUNCTION retention.directly_held_condition(wanted text, alias text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t retention.managed := retention.managed_or_refuse(wanted);
+    categories text[];
+    by_session text := 'h.session IS NULL';
+    by_unit text := 'true';
+BEGIN
+    SELECT CASE WHEN t.session_column IS NULL THEN array_agg(DISTINCT category) ELSE ARRAY[t.category] END
+        INTO categories FROM retention.managed WHERE family = t.family;
+    IF t.session_column IS NOT NULL THEN
+        by_session := format('(h.session IS NULL OR h.session = %I.%I::text)', alias, t.session_column);
+    END IF;
+    IF t.unit_column IS NOT NULL THEN
+        by_unit := format('(h.unit IS NULL OR h.unit = %I.%I::text)', alias, t.unit_column);
+    ELSIF t.session_column IS NOT NULL AND EXISTS (SELECT FROM retention.managed
+        WHERE family = t.family AND unit_column IS NOT NULL AND session_column IS NOT NULL) THEN
+        by_unit := 'h.unit IS NULL';
+    END IF;
+    RETURN format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
+        ' AND (h.category IS NULL OR h.category = ANY (%L::text[])) AND %s'
+        ' AND (h.born_from IS NULL OR %3$I.%4$I >= h.born_from) AND (h.born_to IS NULL OR %3$I.%4$I < h.born_to))',
+        categories, by_session || ' AND ' || by_unit, alias, t.born_at);
+END
+$$;
+
+-- The condition under which a row is held: 'false' where nothing is on hold. Holding a record holds its content, holding
+-- content holds its record and so the whole session (X3). Births from..to bound where the session's other rows are sought,
+-- a day more on both sides, since content may carry its own time.
+CREATE OR REPLACE FUNCTION retention.held_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
+RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    t retention.managed := retention.managed_or_refuse(wanted);
+    relative retention.managed;
+    condition text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM retention.hold WHERE released_at IS NULL) THEN
+        RETURN 'false';
+    END IF;
+    condition := retention.directly_held_condition(wanted, alias);
+    IF t.session_column IS NOT NULL THEN
+        FOR relative IN SELECT * FROM retention.managed WHERE family = t.family AND session_column IS NOT NULL LOOP
+            condition := condition || format(
+                ' OR %I.%I::text IN (SELECT relative.%I::text FROM public.%I AS relative'
+                ' WHERE relative.%I >= %L::timestamptz AND relative.%5$I < %7$L::timestamptz AND %s)',
+                alias, t.session_column, relative.session_column, relative.table_name, relative.born_at,
+                born_from - interval '1 day', born_to + interval '1 day',
+                retention.directly_held_condition(relative.table_name, 'relative'));
+        END LOOP;
+    END IF;
+    RETURN '(' || condition || ')';
+END
+$$;
+
+-- The condition under which a row of a record category waits for content of its session (P4): 'false' where there is no
+-- content around these births. Rows without a session are linked by their equal birth.
+CREATE OR REPLACE FUNCTION retention.waiting_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
+RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    t retention.managed := retention.managed_or_refuse(wanted);
+    content retention.managed;
+    around text;
+    present boolean;
+    conditions text[] := '{}';
+BEGIN
+    FOR content IN SELECT * FROM retention.managed WHERE content_of = t.category LOOP
+        around := format('content.%I >= %L::timestamptz AND content.%1$I < %3$L::timestamptz',
+            content.born_at, born_from - interval '1 day', born_to + interval '1 day');
+        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS content WHERE %s)', content.table_name, around) INTO present;
+        IF present THEN
+            conditions := conditions || format('EXISTS (SELECT FROM public.%I AS content WHERE %s AND %s)',
+                content.table_name, around,
+                CASE WHEN t.session_column IS NOT NULL AND content.session_column IS NOT NULL
+                THEN format('content.%I::text = %I.%I::text', content.session_column, alias, t.session_column)
+                ELSE format('content.%I = %I.%I', content.born_at, alias, t.born_at) END);
+        END IF;
+    END LOOP;
+    RETURN CASE WHEN conditions = '{}' THEN 'false' ELSE '(' || array_to_string(conditions, ' OR ') || ')' END;
+END
+$$;

@@ -1,0 +1,320 @@
+-- A run: begun, asserted before every step, finished. The clock and the cut-offs are fixed when it begins; the rules,
+-- the holds and the approval are read again in every step.
+
+-- Whether the session that is in this run still lives. A login's own sessions only: nobody else can pose as one.
+CREATE OR REPLACE FUNCTION retention.run_is_alive(r retention.run) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.backend_pid <> pg_backend_pid() AND EXISTS (SELECT FROM pg_stat_activity
+        WHERE pid = r.backend_pid AND datname = current_database() AND usename = r.login)
+$$;
+
+-- The run, if this session may go on with it. The share lock on the settings makes a change of rules wait for this step,
+-- so that no step ends under rules that were replaced before it ended.
+CREATE OR REPLACE FUNCTION retention.assert_run(wanted uuid, step_mode text, wanted_category text DEFAULT NULL)
+RETURNS retention.run
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    s retention.settings;
+    r retention.run;
+    rc retention.run_category;
+BEGIN
+    SELECT * INTO STRICT s FROM retention.settings FOR SHARE;
+    SELECT * INTO r FROM retention.run WHERE run_id = wanted FOR UPDATE;
+    IF NOT FOUND OR r.finished_at IS NOT NULL THEN
+        RAISE EXCEPTION 'run % is not open', wanted USING ERRCODE = 'RTI00', DETAIL = 'RunNotOpen',
+            HINT = 'Begin a new run.';
+    END IF;
+    IF r.rules_digest <> s.rules_digest OR (r.mode = 'Enforce' AND s.mode <> 'Enforce') THEN
+        RAISE EXCEPTION 'the rules changed during the run' USING ERRCODE = 'RTI00', DETAIL = 'RulesChanged',
+            HINT = 'What is left waits for the next run.';
+    END IF;
+    IF s.suspended AND r.mode = 'Enforce' THEN
+        RAISE EXCEPTION 'the policy is suspended' USING ERRCODE = 'RTN00', DETAIL = 'Suspended', HINT = 'Resume it first.';
+    END IF;
+    IF r.backend_pid <> pg_backend_pid() THEN
+        IF retention.run_is_alive(r) THEN
+            RAISE EXCEPTION 'another session is in run %', wanted USING ERRCODE = 'RTN00', DETAIL = 'RunInProgress';
+        END IF;
+        UPDATE retention.run SET backend_pid = pg_backend_pid(), login = session_user WHERE run_id = wanted;
+    END IF;
+    IF step_mode = 'Enforce' AND r.mode <> 'Enforce' THEN
+        RAISE EXCEPTION 'run % is a dry run', wanted USING ERRCODE = 'RTI00', DETAIL = 'DryRun';
+    END IF;
+    IF wanted_category IS NOT NULL THEN
+        SELECT * INTO rc FROM retention.run_category WHERE run_id = wanted AND category = wanted_category;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'category % is not in this run', wanted_category
+                USING ERRCODE = 'RTI00', DETAIL = 'CategoryUnknown';
+        END IF;
+        IF rc.guard = 'Approved' AND NOT EXISTS (SELECT FROM retention.approval
+            WHERE rules_digest = r.rules_digest AND until > clock_timestamp()) THEN
+            RAISE EXCEPTION 'the approval ended during the run' USING ERRCODE = 'RTI00', DETAIL = 'RulesChanged',
+                HINT = 'What is left waits for a new approval.';
+        END IF;
+        UPDATE retention.run_category SET begun = true WHERE run_id = wanted AND category = wanted_category AND NOT begun;
+    END IF;
+    RETURN r;
+END
+$$;
+
+-- The latest clock that this run removes in a category now: the run's own cut-off, never below today's minimum.
+CREATE OR REPLACE FUNCTION retention.removable_through(for_run uuid, wanted_category text) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN rc.remove_through IS NULL THEN NULL
+        ELSE least(rc.remove_through, retention.cutoff(r.clock, c.minimum)) END
+    FROM retention.run_category AS rc JOIN retention.run AS r USING (run_id)
+    JOIN retention.category AS c ON c.name = rc.category AND c.active AND c.state = 'Enforced'
+    WHERE rc.run_id = for_run AND rc.category = wanted_category
+$$;
+
+CREATE OR REPLACE FUNCTION retention.interrupt_unfinished_runs() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    r retention.run;
+BEGIN
+    FOR r IN SELECT * FROM retention.run WHERE finished_at IS NULL ORDER BY number FOR UPDATE LOOP
+        IF retention.run_is_alive(r) THEN
+            RAISE EXCEPTION 'another session is in run %', r.run_id USING ERRCODE = 'RTN00', DETAIL = 'RunInProgress',
+                HINT = 'Wait for it to end.';
+        END IF;
+        PERFORM retention.append_evidence(r.run_id, 'Interrupted', retention.category_evidence(r.run_id, false));
+        DELETE FROM retention.run_partition WHERE run_id = r.run_id;
+    END LOOP;
+END
+$$;
+
+-- Up to this many newly due rows never trip the guard: a category of a few rows would ask every night.
+CREATE OR REPLACE FUNCTION retention.guard_floor() RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 10::bigint $$;
+
+CREATE OR REPLACE FUNCTION retention.run_categories_as_json(wanted uuid) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+        'category', category, 'removeThrough', remove_through, 'total', total, 'candidates', candidates,
+        'surplus', surplus, 'held', held, 'overdue', overdue, 'anomalies', anomalies, 'oldest', oldest, 'guard', guard)
+        ORDER BY position), '[]')
+    FROM retention.run_category WHERE run_id = wanted
+$$;
+
+-- Counts one category into run_category and run_partition, as if the guard were clear: surplus is what is newly due.
+CREATE OR REPLACE FUNCTION retention.count_for_run(r retention.run, c retention.category, s retention.settings, place integer)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    bounds record;
+    previous timestamptz;
+BEGIN
+    SELECT * INTO bounds FROM retention.rule_cutoffs(c.minimum, c.keep, c.maximum, s.margin_seconds, r.clock);
+    IF c.state <> 'Enforced' THEN
+        bounds.remove := NULL;
+        bounds.overdue := NULL;
+    END IF;
+    -- The last executed rules with the clock moved on; other clocks or tables than then count as never executed.
+    SELECT least((retention.rule_cutoffs(e.minimum, e.keep, e.maximum, e.margin_seconds, r.clock)).remove, bounds.remove)
+        INTO previous FROM retention.executed_rule AS e
+        WHERE e.category = c.name AND e.clock_event = c.clock_event AND e.clock_column IS NOT DISTINCT FROM c.clock_column
+            AND e.tables @> c.tables
+            AND (retention.rule_cutoffs(e.minimum, e.keep, e.maximum, e.margin_seconds, r.clock)).remove IS NOT NULL;
+    WITH counts AS MATERIALIZED (
+        SELECT * FROM retention.partition_counts(c.name, bounds.remove, previous, bounds.overdue, r.clock, NULL)
+    ), kept AS (
+        INSERT INTO retention.run_partition
+            (run_id, category, table_name, partition, born_from, born_to, total, due, previously_due, held)
+        SELECT r.run_id, c.name, table_name, partition, born_from, born_to, total, due, previously_due, held
+        FROM counts WHERE partition IS NOT NULL
+    )
+    INSERT INTO retention.run_category (run_id, category, position, remove_through, previous_through, total, candidates,
+        surplus, held, overdue, anomalies, oldest, guard)
+    SELECT r.run_id, c.name, place, bounds.remove, previous, coalesce(sum(total), 0), coalesce(sum(due), 0),
+        coalesce(sum(due - previously_due), 0), coalesce(sum(held), 0), coalesce(sum(overdue), 0),
+        coalesce(sum(unusable), 0), min(oldest), 'Clear'
+    FROM counts;
+END
+$$;
+
+-- The blast guard: a category with more newly due rows than the floor and than its share needs an approval of these rules
+-- that allows for all such rows together. A tripped category goes on under its last executed rules; only the surplus waits.
+CREATE OR REPLACE FUNCTION retention.ask_guard(r retention.run, s retention.settings) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    asking bigint;
+    approved boolean;
+BEGIN
+    UPDATE retention.run_category SET guard = 'Tripped' WHERE run_id = r.run_id
+        AND surplus > retention.guard_floor() AND surplus * 100 > total * s.guard_percent;
+    SELECT sum(surplus) INTO asking FROM retention.run_category WHERE run_id = r.run_id AND guard = 'Tripped';
+    approved := EXISTS (SELECT FROM retention.approval
+        WHERE rules_digest = r.rules_digest AND until > clock_timestamp() AND max_rows >= asking);
+    UPDATE retention.run_category SET guard = 'Approved' WHERE run_id = r.run_id AND guard = 'Tripped' AND approved;
+    UPDATE retention.run_category SET remove_through = previous_through, candidates = candidates - surplus
+        WHERE run_id = r.run_id AND guard = 'Tripped';
+    UPDATE retention.run_category SET surplus = 0 WHERE run_id = r.run_id AND guard <> 'Tripped';
+    UPDATE retention.run_partition AS p SET due = p.previously_due FROM retention.run_category AS rc
+        WHERE p.run_id = r.run_id AND rc.run_id = p.run_id AND rc.category = p.category AND rc.guard = 'Tripped';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.note_anomalies(wanted_category text, counted bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_read_only') = 'on' THEN
+        RETURN;
+    ELSIF counted > 0 THEN
+        INSERT INTO retention.anomaly (category, first_seen) VALUES (wanted_category, now()) ON CONFLICT DO NOTHING;
+    ELSE
+        DELETE FROM retention.anomaly WHERE category = wanted_category;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.begin_run(wanted uuid, run_mode text, digest text, own_clock timestamptz) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    s retention.settings;
+    r retention.run;
+    c retention.category;
+    place integer := 0;
+BEGIN
+    SELECT * INTO STRICT s FROM retention.settings FOR UPDATE;
+    IF digest <> s.rules_digest OR (run_mode = 'Enforce' AND s.mode <> 'Enforce') THEN
+        RAISE EXCEPTION 'the run was made for other rules than the database has (% there, % here)', digest, s.rules_digest
+            USING ERRCODE = 'RTI00', DETAIL = 'RulesChanged', HINT = 'Use the plan of the current policy.';
+    END IF;
+    IF s.suspended AND run_mode = 'Enforce' THEN
+        RAISE EXCEPTION 'the policy is suspended' USING ERRCODE = 'RTN00', DETAIL = 'Suspended', HINT = 'Resume it first.';
+    END IF;
+    IF abs(extract(epoch FROM clock_timestamp() - own_clock)) > 60 THEN
+        RAISE EXCEPTION 'the clocks of this run and of the database differ by over a minute (% and %)',
+            own_clock, clock_timestamp()
+            USING ERRCODE = 'RTN00', DETAIL = 'ClockSkew', HINT = 'Put the clocks right.';
+    END IF;
+    SELECT * INTO r FROM retention.run WHERE run_id = wanted;
+    IF FOUND AND r.finished_at IS NULL AND r.mode = run_mode THEN
+        PERFORM retention.assert_run(wanted, run_mode);
+        RETURN retention.run_categories_as_json(wanted);
+    END IF;
+    PERFORM retention.interrupt_unfinished_runs();
+    INSERT INTO retention.run (run_id, mode, rules_digest, policy_generation, clock, started_at, backend_pid, login)
+        VALUES (wanted, run_mode, s.rules_digest, s.policy_generation, least(own_clock, now()), clock_timestamp(),
+            pg_backend_pid(), session_user)
+        RETURNING * INTO r;
+    -- Content first: its record waits for it (P4).
+    FOR c IN SELECT * FROM retention.category WHERE active ORDER BY content_of IS NULL, position LOOP
+        place := place + 1;
+        PERFORM retention.count_for_run(r, c, s, place);
+    END LOOP;
+    PERFORM retention.note_anomalies(category, anomalies) FROM retention.run_category WHERE run_id = wanted;
+    PERFORM retention.ask_guard(r, s);
+    RETURN retention.run_categories_as_json(wanted);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.record_failure(for_run uuid, wanted_category text, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Not assert_run: a failure is worth noting also where the rules have changed meanwhile.
+    UPDATE retention.run_category AS rc
+        SET failed = failed + 1, failure_reasons = failure_reasons || left(regexp_replace(reason, '[^A-Za-z0-9_.-]', '', 'g'), 64)
+        FROM retention.run AS r WHERE rc.run_id = for_run AND rc.category = wanted_category
+            AND r.run_id = rc.run_id AND r.finished_at IS NULL;
+END
+$$;
+
+-- The categories of a run as its evidence: what is still due is counted anew where `count_residue`, else it is null.
+CREATE OR REPLACE FUNCTION retention.category_evidence(wanted uuid, count_residue boolean) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    rc retention.run_category;
+    evidence jsonb := '[]';
+    residue bigint;
+    oldest_left timestamptz;
+BEGIN
+    FOR rc IN SELECT * FROM retention.run_category WHERE run_id = wanted ORDER BY position LOOP
+        residue := NULL;
+        oldest_left := NULL;
+        IF count_residue THEN
+            BEGIN
+                SELECT coalesce(sum(n.due), 0) INTO residue FROM retention.partition_counts(
+                    rc.category, rc.remove_through, NULL, NULL, now(), coalesce(rc.remove_through, '-infinity')) AS n;
+                oldest_left := retention.oldest_of(rc.category);
+            EXCEPTION WHEN lock_not_available OR undefined_table OR undefined_column THEN
+                -- Evidence with an unknown residue is better than none: null says that it could not be counted.
+                residue := NULL;
+            END;
+        END IF;
+        evidence := evidence || jsonb_build_object(
+            'category', rc.category, 'candidates', rc.candidates, 'acted', rc.acted, 'held', rc.held,
+            'skipped', rc.skipped, 'failed', rc.failed, 'surplus', rc.surplus, 'oldestLeft', oldest_left,
+            'residue', residue);
+    END LOOP;
+    RETURN evidence;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.oldest_of(wanted text) RETURNS timestamptz
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t retention.managed;
+    oldest timestamptz;
+    oldest_of_table timestamptz;
+BEGIN
+    FOR t IN SELECT * FROM retention.managed WHERE category = wanted AND active AND clock IS NOT NULL LOOP
+        EXECUTE format('SELECT min(%I) FROM public.%I', t.clock, t.table_name) INTO oldest_of_table;
+        oldest := least(oldest, oldest_of_table);
+    END LOOP;
+    RETURN oldest;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.outcome_of(r retention.run, evidence jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN r.mode = 'DryRun' THEN CASE WHEN bool_or(rc.failed > 0) THEN 'Failed' ELSE 'Succeeded' END
+        WHEN r.rules_digest <> (SELECT rules_digest FROM retention.settings)
+            OR (SELECT mode <> 'Enforce' FROM retention.settings) THEN 'RulesChanged'
+        WHEN bool_or(rc.failed > 0) THEN 'Failed'
+        -- Work that was begun and left: less removed than was due, and still due without waiting for anything.
+        WHEN bool_or(rc.begun AND rc.acted < rc.candidates AND coalesce((e ->> 'residue')::bigint > rc.skipped, true))
+            THEN 'Incomplete'
+        WHEN bool_or(rc.guard = 'Tripped') THEN 'ApprovalRequired'
+        ELSE 'Succeeded' END
+    FROM retention.run_category AS rc
+    LEFT JOIN jsonb_array_elements(evidence) AS e ON e ->> 'category' = rc.category
+    WHERE rc.run_id = r.run_id
+$$;
+
+CREATE OR REPLACE FUNCTION retention.finish_run(wanted uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '5s' AS $$
+DECLARE
+    r retention.run;
+    link retention.evidence;
+    evidence jsonb;
+    outcome text;
+BEGIN
+    SELECT * INTO r FROM retention.run WHERE run_id = wanted FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % is not open', wanted USING ERRCODE = 'RTI00', DETAIL = 'RunNotOpen', HINT = 'Begin a new run.';
+    END IF;
+    IF r.finished_at IS NULL THEN
+        evidence := retention.category_evidence(wanted, true);
+        outcome := coalesce(retention.outcome_of(r, evidence), 'Succeeded');
+        PERFORM retention.append_evidence(wanted, outcome, evidence);
+        IF r.mode = 'Enforce' AND outcome <> 'RulesChanged' THEN
+            INSERT INTO retention.executed_rule (category, rules_digest, minimum, keep, maximum, margin_seconds, clock_event,
+                clock_column, tables, executed_at)
+            SELECT c.name, r.rules_digest, c.minimum, c.keep, c.maximum, s.margin_seconds, c.clock_event, c.clock_column,
+                c.tables, now()
+            FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
+            WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
+            ON CONFLICT (category) DO UPDATE SET rules_digest = excluded.rules_digest, minimum = excluded.minimum,
+                keep = excluded.keep, maximum = excluded.maximum, margin_seconds = excluded.margin_seconds,
+                clock_event = excluded.clock_event, clock_column = excluded.clock_column, tables = excluded.tables,
+                executed_at = excluded.executed_at;
+        END IF;
+        DELETE FROM retention.run_partition WHERE run_id = wanted;
+    END IF;
+    SELECT * INTO STRICT link FROM retention.evidence WHERE run_id = wanted;
+    RETURN retention.link_as_json(link);
+END
+$$;

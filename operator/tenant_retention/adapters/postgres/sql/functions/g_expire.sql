@@ -1,0 +1,243 @@
+-- Rows: whole months by TRUNCATE or DETACH and DROP, the rest by keyset ranges. Every function is one transaction of the
+-- client's and believes nothing it is told but the names, which it looks up.
+
+CREATE OR REPLACE FUNCTION retention.active_tables() RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(name ORDER BY position), '[]') FROM retention.managed_table WHERE active
+$$;
+
+CREATE OR REPLACE FUNCTION retention.ensure_partitions(for_run uuid, wanted text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET lock_timeout = '2s' AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Any');
+BEGIN
+    IF r.mode <> 'Enforce' THEN
+        RETURN 0;
+    END IF;
+    RETURN retention.create_partitions(wanted);
+END
+$$;
+
+-- Whether all rows with births below `born_to` are due in this run.
+CREATE OR REPLACE FUNCTION retention.wholly_due(born_to timestamptz, through timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(born_to - interval '1 microsecond' <= through, false)
+$$;
+
+-- Whether this run also removes all content around a month of its record, so that the month can be planned as a whole.
+CREATE OR REPLACE FUNCTION retention.content_goes_too(for_run uuid, t retention.managed, from_birth timestamptz, to_birth timestamptz)
+RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+    SELECT NOT EXISTS (SELECT FROM retention.category AS c
+        LEFT JOIN retention.run_category AS rc ON rc.run_id = for_run AND rc.category = c.name
+        WHERE c.content_of = t.category AND NOT retention.wholly_due(to_birth, rc.remove_through)
+            AND EXISTS (SELECT FROM retention.run_partition AS p WHERE p.run_id = for_run AND p.category = c.name
+                AND p.total > 0 AND p.born_from < to_birth AND p.born_to > from_birth))
+$$;
+
+CREATE OR REPLACE FUNCTION retention.partition_steps(for_run uuid, wanted_category text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Any', wanted_category);
+    through timestamptz := retention.removable_through(for_run, wanted_category);
+    t retention.managed;
+    p retention.run_partition;
+    kind text;
+    steps jsonb := '[]';
+BEGIN
+    FOR t IN SELECT * FROM retention.managed WHERE category = wanted_category AND active ORDER BY position LOOP
+        FOR p IN SELECT * FROM retention.run_partition WHERE run_id = for_run AND table_name = t.table_name
+            ORDER BY born_from
+        LOOP
+            kind := NULL;
+            IF p.total = 0 OR (t.by_birth AND retention.wholly_due(p.born_to, through) AND p.held = 0
+                AND retention.content_goes_too(for_run, t, p.born_from, p.born_to))
+            THEN
+                kind := CASE WHEN retention.is_beyond_back(t, p.born_to, r.clock) THEN 'Detach'
+                    WHEN p.total > 0 AND NOT t.has_objects THEN 'Truncate' END;
+            ELSIF p.due > 0 AND NOT t.has_objects THEN
+                kind := 'Range';
+            END IF;
+            IF kind IS NOT NULL THEN
+                steps := steps || jsonb_build_object('kind', kind, 'category', wanted_category, 'table', p.table_name,
+                    'partition', p.partition, 'rows', CASE WHEN t.has_objects THEN 0 ELSE p.due END);
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN steps;
+END
+$$;
+
+-- Beyond `back`, and never the newest month of its table.
+CREATE OR REPLACE FUNCTION retention.is_beyond_back(t retention.managed, to_birth timestamptz, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+    SELECT to_birth <= date_trunc('month', retention.cutoff(at, t.back))
+        AND EXISTS (SELECT FROM retention.partition WHERE table_name = t.table_name AND born_to > to_birth)
+$$;
+
+-- One whole month: truncated, or detached and registered. Returns the rows, or -1 where it must go row by row (held rows,
+-- or rows that wait for content, came between plan and act).
+CREATE OR REPLACE FUNCTION retention.expire_partition(for_run uuid, wanted_category text, wanted_table text, wanted text, kind text)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
+    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
+    through timestamptz := retention.removable_through(for_run, wanted_category);
+    p record := retention.partition_of(wanted_table, wanted);
+    condition text;
+    found_one boolean;
+    rows bigint;
+BEGIN
+    -- The hold table first, then parent, then partition: the order everywhere.
+    LOCK TABLE retention.hold IN SHARE MODE;
+    IF kind = 'Detach' THEN
+        IF NOT retention.is_beyond_back(t, p.born_to, r.clock) THEN
+            RAISE EXCEPTION 'partition % is not beyond % of %', wanted, t.back, wanted_table
+                USING ERRCODE = 'RTI00', DETAIL = 'StepNotAllowed';
+        END IF;
+        EXECUTE format('LOCK TABLE ONLY public.%I IN ACCESS EXCLUSIVE MODE', wanted_table);
+    END IF;
+    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', wanted);
+    EXECUTE format('SELECT count(*) FROM public.%I', wanted) INTO rows;
+    IF rows > 0 THEN
+        IF NOT t.by_birth OR NOT retention.wholly_due(p.born_to, through) THEN
+            RAISE EXCEPTION 'partition % holds rows that are not due', wanted
+                USING ERRCODE = 'RTI00', DETAIL = 'StepNotAllowed', HINT = 'Its due rows go by ranges.';
+        END IF;
+        IF t.has_objects THEN
+            -- Rows that name objects go only when their objects are proven gone.
+            RETURN 0;
+        END IF;
+        condition := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to) || ' OR '
+            || retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to);
+        IF condition <> 'false OR false' THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', wanted, condition) INTO found_one;
+            IF found_one THEN
+                RETURN -1;
+            END IF;
+        END IF;
+    END IF;
+    IF kind = 'Detach' THEN
+        INSERT INTO retention.detached_partition VALUES
+            (wanted, wanted_table, wanted_category, p.born_from, p.born_to, rows, for_run, now());
+        EXECUTE format('ALTER TABLE public.%I DETACH PARTITION public.%I', wanted_table, wanted);
+        RETURN rows;
+    END IF;
+    EXECUTE format('TRUNCATE TABLE ONLY public.%I', wanted);
+    UPDATE retention.run_category SET acted = acted + rows WHERE run_id = for_run AND category = wanted_category;
+    RETURN rows;
+END
+$$;
+
+-- Drops one detached month if it is still due and free of holds and of waiting rows, else attaches it back.
+-- Returns {table, rows, dropped}, null when none is left.
+CREATE OR REPLACE FUNCTION retention.finish_detached(for_run uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Any');
+    d retention.detached_partition;
+    c retention.category;
+    due boolean;
+    kept text;
+    found_one boolean := false;
+BEGIN
+    IF r.mode <> 'Enforce' THEN
+        RETURN NULL;
+    END IF;
+    LOCK TABLE retention.hold IN SHARE MODE;
+    SELECT * INTO d FROM retention.detached_partition ORDER BY detached_at, partition LIMIT 1 FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    DELETE FROM retention.detached_partition WHERE partition = d.partition;
+    IF to_regclass(format('public.%I', d.partition)) IS NULL THEN
+        RETURN jsonb_build_object('table', d.table_name, 'rows', 0, 'dropped', false);
+    END IF;
+    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', d.partition);
+    SELECT * INTO STRICT c FROM retention.category WHERE name = d.category;
+    -- Today's rules: what they no longer let go comes back.
+    SELECT retention.wholly_due(d.born_to, remove) INTO due FROM retention.settings AS s,
+        retention.rule_cutoffs(c.minimum, c.keep, c.maximum, s.margin_seconds, r.clock);
+    kept := retention.held_condition(d.table_name, 'r', d.born_from, d.born_to) || ' OR '
+        || retention.waiting_condition(d.table_name, 'r', d.born_from, d.born_to) || ' OR '
+        || CASE WHEN due AND c.active AND c.state = 'Enforced' THEN 'false' ELSE 'true' END;
+    EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', d.partition, kept) INTO found_one;
+    IF found_one THEN
+        EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+            d.table_name, d.partition, d.born_from, d.born_to);
+        PERFORM retention.guard_relation(d.partition, d.table_name);
+        RETURN jsonb_build_object('table', d.table_name, 'rows', d.rows, 'dropped', false);
+    END IF;
+    EXECUTE format('DROP TABLE public.%I', d.partition);
+    UPDATE retention.run_category SET acted = acted + d.rows WHERE run_id = for_run AND category = d.category;
+    RETURN jsonb_build_object('table', d.table_name, 'rows', d.rows, 'dropped', true);
+END
+$$;
+
+-- About `batch` rows of one partition, in the order of their clock, after `resume_after`. Held rows and rows that wait for
+-- content are passed over. Ranges end at a clock, so equal clocks go together.
+CREATE OR REPLACE FUNCTION retention.expire_range(
+    for_run uuid, wanted_category text, wanted_table text, wanted text, resume_after timestamptz, batch integer)
+RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
+SET enable_seqscan = off AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
+    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
+    through timestamptz := retention.removable_through(for_run, wanted_category);
+    p record := retention.partition_of(wanted_table, wanted);
+    range_start timestamptz := coalesce(resume_after, '-infinity');
+    range_end timestamptz;
+    kept text;
+    waiting text;
+    deleted bigint;
+    passed_over bigint := 0;
+BEGIN
+    IF through IS NULL OR t.clock IS NULL OR t.has_objects THEN
+        RETURN jsonb_build_object('deleted', 0, 'resumeAfter', NULL);
+    END IF;
+    LOCK TABLE retention.hold IN SHARE MODE;
+    EXECUTE format('SELECT r.%1$I FROM public.%2$I AS r WHERE r.%1$I > $1 AND r.%1$I <= $2 ORDER BY r.%1$I OFFSET $3 LIMIT 1',
+        t.clock, wanted) INTO range_end USING range_start, through, greatest(batch, 1) - 1;
+    kept := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to);
+    waiting := retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to);
+    EXECUTE format('DELETE FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND NOT %3$s AND NOT %4$s',
+        wanted, t.clock, kept, waiting) USING range_start, coalesce(range_end, through);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    IF waiting <> 'false' THEN
+        EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND NOT %3$s',
+            wanted, t.clock, kept) INTO passed_over USING range_start, coalesce(range_end, through);
+    END IF;
+    UPDATE retention.run_category SET acted = acted + deleted, skipped = skipped + passed_over
+        WHERE run_id = for_run AND category = wanted_category;
+    RETURN jsonb_build_object('deleted', deleted, 'resumeAfter', range_end);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.managed_of_category(wanted_table text, wanted_category text) RETURNS retention.managed
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t retention.managed := retention.managed_or_refuse(wanted_table);
+BEGIN
+    IF t.category <> wanted_category OR NOT t.active THEN
+        RAISE EXCEPTION 'table % is not one of category %', wanted_table, wanted_category
+            USING ERRCODE = 'RTI00', DETAIL = 'UnknownTable';
+    END IF;
+    RETURN t;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.partition_of(wanted_table text, wanted text, OUT born_from timestamptz, OUT born_to timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+BEGIN
+    SELECT x.born_from, x.born_to INTO born_from, born_to FROM retention.partition AS x
+        WHERE x.table_name = wanted_table AND x.partition = wanted;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '% is not a partition of %', wanted, wanted_table USING ERRCODE = 'RTI00', DETAIL = 'UnknownPartition';
+    END IF;
+END
+$$;

@@ -1,0 +1,292 @@
+-- From the definition to tables, guards and grants: compares with the catalog, changes what differs, returns what it changed.
+-- Run by the operator under SET ROLE owner; nobody else may execute these.
+
+CREATE OR REPLACE FUNCTION retention.column_type(api_type text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    known jsonb := '{"Text": "text", "Integer": "integer", "BigInteger": "bigint", "Numeric": "numeric",
+        "Boolean": "boolean", "Timestamp": "timestamp with time zone", "Date": "date", "Uuid": "uuid", "Json": "jsonb",
+        "Bytes": "bytea"}';
+BEGIN
+    IF NOT known ? api_type THEN
+        RAISE EXCEPTION 'column type % is not known', api_type USING ERRCODE = 'RTI00', DETAIL = 'ColumnTypeUnknown',
+            HINT = 'Use one of the types that RetentionProfile documents.';
+    END IF;
+    RETURN known ->> api_type;
+END
+$$;
+
+-- Writes the rules; the tables of other databases' purposes are left out.
+CREATE OR REPLACE FUNCTION retention.converge_rules(
+    definition jsonb, purpose text, digest text, mode text, suspended boolean, control_format integer)
+RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    before retention.settings;
+    shared text;
+    gone text;
+BEGIN
+    SELECT format('table %s belongs to more than one category', name) INTO shared FROM (
+        SELECT table_name AS name FROM jsonb_array_elements(definition -> 'categories') AS c,
+            jsonb_array_elements_text(c -> 'tables') AS table_name WHERE c ->> 'database' = purpose
+        GROUP BY 1 HAVING count(*) > 1 LIMIT 1) AS doubled;
+    IF shared IS NOT NULL THEN
+        RAISE EXCEPTION '%', shared USING ERRCODE = 'RTI00', DETAIL = 'ProfileInvalid', HINT = 'Change the profile.';
+    END IF;
+    SELECT * INTO before FROM retention.settings;
+    IF before IS NOT NULL AND before.purpose <> purpose THEN
+        RAISE EXCEPTION 'this database was made for purpose %, not %', before.purpose, purpose
+            USING ERRCODE = 'RTI00', DETAIL = 'Conflict';
+    END IF;
+    IF before.definition = definition AND before.rules_digest = digest AND before.mode = converge_rules.mode
+        AND before.suspended = converge_rules.suspended AND before.format = control_format
+        AND retention.rules_are_as_written() THEN
+        RETURN;
+    END IF;
+    INSERT INTO retention.settings VALUES (true, control_format, purpose, definition, digest,
+        (definition ->> 'policyGeneration')::bigint, (definition ->> 'profileGeneration')::bigint,
+        (definition ->> 'marginSeconds')::bigint, (definition ->> 'guardPercent')::integer, mode, suspended)
+    ON CONFLICT (only_row) DO UPDATE SET format = excluded.format, definition = excluded.definition,
+        rules_digest = excluded.rules_digest, policy_generation = excluded.policy_generation,
+        profile_generation = excluded.profile_generation, margin_seconds = excluded.margin_seconds,
+        guard_percent = excluded.guard_percent, mode = excluded.mode, suspended = excluded.suspended;
+    FOR gone IN SELECT name FROM retention.category WHERE active AND NOT EXISTS (
+        SELECT FROM retention.wanted_categories AS w WHERE w.name = category.name) ORDER BY 1
+    LOOP
+        RETURN NEXT format('category %s left the profile: its data stays, no longer expired', gone);
+    END LOOP;
+    FOR gone IN SELECT name FROM retention.managed_table WHERE active AND NOT EXISTS (
+        SELECT FROM retention.wanted_tables AS w WHERE w.name = managed_table.name) ORDER BY 1
+    LOOP
+        RETURN NEXT format('table %s left the profile: it stays with its data', gone);
+    END LOOP;
+    INSERT INTO retention.category SELECT * FROM retention.wanted_categories
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position, active = true, state = excluded.state,
+        content_of = excluded.content_of, minimum = excluded.minimum, keep = excluded.keep, maximum = excluded.maximum,
+        early_deletion = excluded.early_deletion, clock_event = excluded.clock_event, clock_column = excluded.clock_column,
+        tables = excluded.tables, object_table = excluded.object_table, key_column = excluded.key_column,
+        version_column = excluded.version_column;
+    UPDATE retention.category AS c SET active = false
+        WHERE active AND NOT EXISTS (SELECT FROM retention.wanted_categories AS w WHERE w.name = c.name);
+    INSERT INTO retention.managed_table SELECT * FROM retention.wanted_tables
+    ON CONFLICT (name) DO UPDATE SET category = excluded.category, position = excluded.position, active = true,
+        primary_key = excluded.primary_key, born_at = excluded.born_at, back = excluded.back, ahead = excluded.ahead,
+        clock_columns = excluded.clock_columns, session_column = excluded.session_column, unit_column = excluded.unit_column;
+    UPDATE retention.managed_table AS t SET active = false
+        WHERE active AND NOT EXISTS (SELECT FROM retention.wanted_tables AS w WHERE w.name = t.name);
+    IF before.rules_digest IS DISTINCT FROM digest THEN
+        RETURN NEXT format('rules %s written', digest);
+    ELSIF before.definition = definition AND before.mode = converge_rules.mode
+        AND before.suspended = converge_rules.suspended AND before.format = control_format THEN
+        RETURN NEXT 'rules put right';
+    ELSIF before.mode <> converge_rules.mode OR before.suspended <> converge_rules.suspended THEN
+        RETURN NEXT format('mode %s, suspended %s', mode, suspended);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE VIEW retention.wanted_categories AS
+SELECT c ->> 'name' AS name, ordinality::integer AS position, true AS active, c ->> 'state' AS state,
+    c ->> 'contentOf' AS content_of, c ->> 'minimum' AS minimum, c ->> 'keep' AS keep, c ->> 'maximum' AS maximum,
+    (c ->> 'earlyDeletion')::boolean AS early_deletion, c ->> 'clockEvent' AS clock_event, c ->> 'clockColumn' AS clock_column,
+    ARRAY(SELECT jsonb_array_elements_text(c -> 'tables')) AS tables, c #>> '{objects,table}' AS object_table,
+    c #>> '{objects,keyColumn}' AS key_column, c #>> '{objects,versionColumn}' AS version_column
+FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') WITH ORDINALITY AS categories(c, ordinality)
+WHERE c ->> 'database' = s.purpose;
+
+CREATE OR REPLACE VIEW retention.wanted_tables AS
+SELECT t ->> 'name' AS name, c.name AS category, array_position(c.tables, t ->> 'name') AS position, true AS active,
+    ARRAY(SELECT jsonb_array_elements_text(t -> 'primaryKey')) AS primary_key, t ->> 'bornAt' AS born_at,
+    t ->> 'back' AS back, t ->> 'ahead' AS ahead,
+    ARRAY(SELECT jsonb_array_elements_text(t -> 'clockColumns')) AS clock_columns,
+    t ->> 'sessionColumn' AS session_column, t ->> 'unitColumn' AS unit_column
+FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'tables') AS t
+JOIN retention.wanted_categories AS c ON t ->> 'name' = ANY (c.tables);
+
+-- Whether the derived tables still say what the definition says: somebody may have changed them by hand.
+CREATE OR REPLACE FUNCTION retention.rules_are_as_written() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT NOT EXISTS (SELECT * FROM retention.wanted_categories EXCEPT SELECT * FROM retention.category)
+        AND NOT EXISTS (SELECT * FROM retention.wanted_tables EXCEPT SELECT * FROM retention.managed_table)
+        AND NOT EXISTS (SELECT * FROM retention.category WHERE active EXCEPT SELECT * FROM retention.wanted_categories)
+        AND NOT EXISTS (SELECT FROM retention.settings WHERE guard_percent <> (definition ->> 'guardPercent')::integer
+            OR margin_seconds <> (definition ->> 'marginSeconds')::bigint)
+$$;
+
+CREATE OR REPLACE VIEW retention.wanted_columns AS
+SELECT t ->> 'name' AS table_name, col ->> 'name' AS name, retention.column_type(col ->> 'type') AS type,
+    NOT (col ->> 'nullable')::boolean OR col ->> 'name' IN (SELECT jsonb_array_elements_text(t -> 'primaryKey')) AS required,
+    ordinality AS position
+FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'tables') AS t,
+    jsonb_array_elements(t -> 'columns') WITH ORDINALITY AS columns(col, ordinality)
+WHERE t ->> 'name' IN (SELECT name FROM retention.wanted_tables) AND col ->> 'name' <> t ->> 'bornAt';
+
+CREATE OR REPLACE FUNCTION retention.create_managed_table(wanted text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t retention.managed := retention.managed_or_refuse(wanted);
+    columns text;
+BEGIN
+    SELECT string_agg(format('%I %s%s', name, type, CASE WHEN required THEN ' NOT NULL' ELSE '' END), ', ' ORDER BY position)
+        INTO columns FROM retention.wanted_columns WHERE table_name = wanted;
+    EXECUTE format('CREATE TABLE public.%I (%s, %I timestamp with time zone NOT NULL, PRIMARY KEY (%s, %3$I))'
+        ' PARTITION BY RANGE (%3$I)', wanted, columns, t.born_at,
+        (SELECT string_agg(quote_ident(k), ', ' ORDER BY n) FROM unnest(t.primary_key) WITH ORDINALITY AS keys(k, n)));
+END
+$$;
+
+-- Tables, columns, checks and indexes; the months come afterwards, in transactions of their own.
+CREATE OR REPLACE FUNCTION retention.converge_tables() RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t retention.managed;
+    relation oid;
+BEGIN
+    FOR t IN SELECT * FROM retention.managed WHERE active ORDER BY category_position, position LOOP
+        IF t.clock_event = 'Closed' AND t.state = 'Enforced' AND NOT EXISTS (
+            SELECT FROM retention.wanted_columns WHERE table_name = t.table_name AND name = t.clock)
+        THEN
+            RAISE EXCEPTION 'category % counts from column %, which table % does not have', t.category, t.clock, t.table_name
+                USING ERRCODE = 'RTI00', DETAIL = 'ProfileInvalid', HINT = 'Change the profile.';
+        END IF;
+        SELECT c.oid INTO relation FROM pg_class AS c
+            WHERE c.relname = t.table_name AND c.relnamespace = 'public'::regnamespace;
+        IF relation IS NULL THEN
+            PERFORM retention.create_managed_table(t.table_name);
+            RETURN NEXT format('table %s created', t.table_name);
+            relation := format('public.%I', t.table_name)::regclass;
+        ELSIF NOT EXISTS (SELECT FROM pg_partitioned_table AS p JOIN pg_attribute AS a
+            ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] WHERE p.partrelid = relation
+            AND p.partstrat = 'r' AND a.attname = t.born_at AND a.attnotnull) THEN
+            RAISE EXCEPTION 'table % exists and is not partitioned by %', t.table_name, t.born_at
+                USING ERRCODE = 'RTI00', DETAIL = 'Conflict', HINT = 'Rename it, or change the profile.';
+        END IF;
+        RETURN QUERY SELECT * FROM retention.converge_columns(t, relation);
+        RETURN QUERY SELECT * FROM retention.converge_indexes(t, relation);
+    END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.converge_columns(t retention.managed, relation oid) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    w record;
+    clock text;
+    constraint_name text;
+BEGIN
+    FOR w IN SELECT wanted.*, a.attnum, format_type(a.atttypid, a.atttypmod) AS actual, a.attnotnull
+        FROM retention.wanted_columns AS wanted LEFT JOIN pg_attribute AS a
+        ON a.attrelid = relation AND a.attname = wanted.name AND NOT a.attisdropped
+        WHERE wanted.table_name = t.table_name
+            AND (a.attnum IS NULL OR format_type(a.atttypid, a.atttypmod) <> wanted.type OR (a.attnotnull AND NOT wanted.required))
+        ORDER BY wanted.position
+    LOOP
+        IF w.attnum IS NULL THEN
+            -- Existing rows have no value: a column that is added later is nullable, whatever the profile says (M11).
+            EXECUTE format('ALTER TABLE public.%I ADD COLUMN %I %s', t.table_name, w.name, w.type);
+            RETURN NEXT format('column %s.%s added', t.table_name, w.name);
+        ELSIF w.actual <> w.type THEN
+            RAISE EXCEPTION 'column %.% is %, the profile says %', t.table_name, w.name, w.actual, w.type
+                USING ERRCODE = 'RTI00', DETAIL = 'Conflict', HINT = 'Types never change: give the column another name.';
+        ELSE
+            EXECUTE format('ALTER TABLE public.%I ALTER COLUMN %I DROP NOT NULL', t.table_name, w.name);
+            RETURN NEXT format('column %s.%s may be empty now', t.table_name, w.name);
+        END IF;
+    END LOOP;
+    -- A column that left the profile stays; applications that no longer write it must not fail on it.
+    FOR w IN SELECT a.attname AS name, a.attnotnull FROM pg_attribute AS a WHERE a.attrelid = relation AND a.attnum > 0
+        AND NOT a.attisdropped AND a.attnotnull AND a.attname <> t.born_at AND a.attname <> ALL (t.primary_key)
+        AND NOT EXISTS (SELECT FROM retention.wanted_columns AS c WHERE c.table_name = t.table_name AND c.name = a.attname)
+    LOOP
+        EXECUTE format('ALTER TABLE public.%I ALTER COLUMN %I DROP NOT NULL', t.table_name, w.name);
+        RETURN NEXT format('column %s.%s left the profile: it stays, and may be empty now', t.table_name, w.name);
+    END LOOP;
+    FOREACH clock IN ARRAY t.born_at || (SELECT clock_columns FROM retention.managed_table WHERE name = t.table_name) LOOP
+        constraint_name := retention.bounded_name('retention_finite_' || clock, '');
+        IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = relation AND conname = constraint_name AND contype = 'c') THEN
+            EXECUTE format('ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (isfinite(%I))', t.table_name, constraint_name, clock);
+            RETURN NEXT format('check on %s.%s added', t.table_name, clock);
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.converge_indexes(t retention.managed, relation oid) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT columns.name, retention.bounded_name(t.table_name, '_by_' || left(md5(columns.name), 8)) AS index_name
+        FROM (SELECT t.born_at UNION SELECT t.session_column
+            UNION SELECT unnest(clock_columns) FROM retention.managed_table WHERE name = t.table_name) AS columns(name)
+        WHERE columns.name IS NOT NULL
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+            WHERE i.indrelid = relation AND c.relname = wanted.index_name) THEN
+            EXECUTE format('CREATE INDEX %I ON public.%I (%I)', wanted.index_name, t.table_name, wanted.name);
+            RETURN NEXT format('index on %s.%s created', t.table_name, wanted.name);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Guards on every managed table and partition, also on those that left the profile: their minimum and holds go on.
+CREATE OR REPLACE FUNCTION retention.converge_guards() RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    r record;
+    t record;
+    clock_trigger text;
+    written_once text[];
+    stale name;
+BEGIN
+    FOR r IN
+        SELECT relation.oid, relation.relname::text AS relation, m.name AS table_name
+        FROM retention.managed_table AS m
+        JOIN pg_class AS parent ON parent.relname = m.name AND parent.relnamespace = 'public'::regnamespace
+        JOIN pg_class AS relation ON relation.oid = parent.oid
+            OR relation.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = parent.oid)
+        WHERE (SELECT count(*) FROM pg_trigger AS g WHERE g.tgrelid = relation.oid AND g.tgenabled = 'O'
+            AND ((g.tgname = 'retention_guard_delete' AND g.tgfoid = 'retention.guard_delete'::regproc)
+                OR (g.tgname = 'retention_guard_truncate' AND g.tgfoid = 'retention.guard_truncate'::regproc))) <> 2
+        ORDER BY 2
+    LOOP
+        PERFORM retention.guard_relation(r.relation, r.table_name);
+        EXECUTE format('ALTER TABLE public.%I ENABLE TRIGGER retention_guard_delete', r.relation);
+        EXECUTE format('ALTER TABLE public.%I ENABLE TRIGGER retention_guard_truncate', r.relation);
+        RETURN NEXT format('guards on %s put in place', r.relation);
+    END LOOP;
+    FOR t IN SELECT m.*, parent.oid AS relation FROM retention.managed_table AS m
+        JOIN pg_class AS parent ON parent.relname = m.name AND parent.relnamespace = 'public'::regnamespace
+    LOOP
+        written_once := ARRAY(SELECT DISTINCT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = t.relation
+            AND NOT a.attisdropped AND a.attname = ANY (ARRAY[t.born_at, t.session_column] || t.clock_columns) ORDER BY 1);
+        clock_trigger := 'retention_clock_' || left(md5(written_once::text), 8);
+        IF EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = t.relation AND g.tgname = clock_trigger AND g.tgenabled = 'O'
+            AND g.tgfoid = 'retention.refuse_clock_change'::regproc)
+            AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = t.relation AND NOT EXISTS (
+                SELECT FROM pg_trigger AS g WHERE g.tgrelid = i.inhrelid AND g.tgname = clock_trigger AND g.tgenabled = 'O'))
+        THEN
+            CONTINUE;
+        END IF;
+        FOR stale IN SELECT tgname FROM pg_trigger WHERE tgrelid = t.relation AND tgname LIKE 'retention\_clock\_%' LOOP
+            EXECUTE format('DROP TRIGGER %I ON public.%I', stale, t.name);
+        END LOOP;
+        EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OF %s ON public.%I FOR EACH ROW WHEN (%s)'
+            ' EXECUTE FUNCTION retention.refuse_clock_change(%L)', clock_trigger,
+            (SELECT string_agg(quote_ident(c), ', ') FROM unnest(written_once) AS c), t.name,
+            (SELECT string_agg(format('(OLD.%I IS NOT NULL AND OLD.%1$I IS DISTINCT FROM NEW.%1$I)', c), ' OR ')
+                FROM unnest(written_once) AS c),
+            array_to_string(written_once, ' or '));
+        RETURN NEXT format('clocks of %s are written once', t.name);
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'retention.evidence'::regclass
+        AND tgname = 'retention_append_only' AND tgenabled = 'O' AND tgfoid = 'retention.refuse_evidence_change'::regproc) THEN
+        DROP TRIGGER IF EXISTS retention_append_only ON retention.evidence;
+        CREATE TRIGGER retention_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON retention.evidence
+            FOR EACH STATEMENT EXECUTE FUNCTION retention.refuse_evidence_change();
+        RETURN NEXT 'evidence is append-only';
+    END IF;
+END
+$$;

@@ -1,0 +1,77 @@
+-- Who may do what inside this database. `roles` maps owner, app, reader, auditor, enforcer, backup, observer to role names.
+
+CREATE OR REPLACE FUNCTION retention.wanted_grants(roles jsonb)
+RETURNS TABLE (kind text, object text, column_name text, grantee text, privilege text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'SCHEMA', 'public', NULL, roles ->> role, 'USAGE' FROM unnest(ARRAY['app', 'reader', 'backup']) AS role
+    UNION ALL
+    SELECT 'SCHEMA', 'retention', NULL, roles ->> role, 'USAGE' FROM unnest(ARRAY['enforcer', 'observer', 'auditor']) AS role
+    UNION ALL
+    SELECT 'TABLE', format('public.%I', t.name), NULL, roles ->> g.role, g.privilege
+    FROM retention.managed_table AS t, (VALUES ('app', 'SELECT'), ('app', 'INSERT'), ('reader', 'SELECT'), ('backup', 'SELECT'))
+        AS g(role, privilege)
+    UNION ALL
+    -- The birth and the key are never updated; a clock that starts later is, once.
+    SELECT 'TABLE', format('public.%I', t.name), a.attname::text, roles ->> 'app', 'UPDATE'
+    FROM retention.managed_table AS t
+    JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('public.%I', t.name)) AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.attname <> t.born_at AND a.attname <> ALL (t.primary_key)
+    UNION ALL
+    SELECT 'FUNCTION', p.oid::regprocedure::text, NULL, roles ->> g.role, 'EXECUTE'
+    FROM pg_proc AS p JOIN (VALUES
+        ('begin_run', 'enforcer'), ('active_tables', 'enforcer'), ('ensure_partitions', 'enforcer'),
+        ('finish_detached', 'enforcer'), ('partition_steps', 'enforcer'), ('expire_partition', 'enforcer'),
+        ('expire_range', 'enforcer'), ('claim_content', 'enforcer'), ('confirm_claims', 'enforcer'),
+        ('release_claims', 'enforcer'), ('record_failure', 'enforcer'), ('finish_run', 'enforcer'),
+        ('observe', 'observer'), ('read_evidence', 'observer'), ('read_evidence', 'auditor')) AS g(name, role)
+        ON p.proname = g.name
+    WHERE p.pronamespace = 'retention'::regnamespace
+$$;
+
+-- What is granted on our schemas, tables, partitions and functions to anybody but the owner.
+CREATE OR REPLACE FUNCTION retention.actual_grants(roles jsonb)
+RETURNS TABLE (kind text, object text, column_name text, grantee text, privilege text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH relations AS (
+        SELECT c.oid, c.relacl, format('%I.%I', n.nspname, c.relname) AS name
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('public', 'retention') AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+            AND c.relowner = (roles ->> 'owner')::regrole
+    ), granted AS (
+        SELECT 'SCHEMA' AS kind, n.nspname::text AS object, NULL::text AS column_name, acl.grantee, acl.privilege_type
+        FROM pg_namespace AS n, aclexplode(n.nspacl) AS acl WHERE n.nspname IN ('public', 'retention')
+            AND acl.grantee <> n.nspowner
+        UNION ALL
+        SELECT 'TABLE', r.name, NULL, acl.grantee, acl.privilege_type FROM relations AS r, aclexplode(r.relacl) AS acl
+        UNION ALL
+        SELECT 'TABLE', r.name, a.attname::text, acl.grantee, acl.privilege_type
+        FROM relations AS r JOIN pg_attribute AS a ON a.attrelid = r.oid, aclexplode(a.attacl) AS acl
+        UNION ALL
+        SELECT 'FUNCTION', p.oid::regprocedure::text, NULL, acl.grantee, acl.privilege_type
+        FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS acl
+        WHERE p.pronamespace = 'retention'::regnamespace
+    )
+    SELECT kind, object, column_name,
+        CASE WHEN granted.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(granted.grantee)::text END, privilege_type
+    FROM granted WHERE granted.grantee <> (roles ->> 'owner')::regrole
+$$;
+
+CREATE OR REPLACE FUNCTION retention.converge_grants(roles jsonb) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    g record;
+    role_name text;
+BEGIN
+    FOR g IN SELECT * FROM retention.actual_grants(roles) EXCEPT SELECT * FROM retention.wanted_grants(roles) ORDER BY 1, 2, 3, 4, 5 LOOP
+        role_name := CASE g.grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(g.grantee) END;
+        EXECUTE format('REVOKE %s%s ON %s %s FROM %s CASCADE', g.privilege,
+            CASE WHEN g.column_name IS NULL THEN '' ELSE format(' (%I)', g.column_name) END, g.kind, g.object, role_name);
+        RETURN NEXT format('%s on %s%s revoked from %s', g.privilege, g.object, coalesce('.' || g.column_name, ''), g.grantee);
+    END LOOP;
+    FOR g IN SELECT * FROM retention.wanted_grants(roles) EXCEPT SELECT * FROM retention.actual_grants(roles) ORDER BY 1, 2, 3, 4, 5 LOOP
+        EXECUTE format('GRANT %s%s ON %s %s TO %I', g.privilege,
+            CASE WHEN g.column_name IS NULL THEN '' ELSE format(' (%I)', g.column_name) END, g.kind, g.object, g.grantee);
+        RETURN NEXT format('%s on %s%s granted to %s', g.privilege, g.object, coalesce('.' || g.column_name, ''), g.grantee);
+    END LOOP;
+END
+$$;

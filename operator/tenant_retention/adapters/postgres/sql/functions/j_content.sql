@@ -1,0 +1,151 @@
+-- Content: claim the row, delete the object, delete the row; each a transaction, so that a kill leaves a claim and no loss.
+
+-- The condition that finds a claim's row again, by its primary key in the key's own types.
+CREATE OR REPLACE FUNCTION retention.claimed_row_condition(wanted text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('r.%I = c.born_at', t.born_at) || string_agg(
+        format(' AND r.%I = (c.row_key ->> %L)::%s', k, k, format_type(a.atttypid, a.atttypmod)), '' ORDER BY n)
+    FROM retention.managed AS t, unnest(t.primary_key) WITH ORDINALITY AS keys(k, n)
+    JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('public.%I', wanted)) AND a.attname = k
+    WHERE t.table_name = wanted GROUP BY t.born_at
+$$;
+
+CREATE OR REPLACE FUNCTION retention.row_key_expression(wanted text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'jsonb_build_object(' || string_agg(format('%L, r.%I::text', k, k), ', ' ORDER BY n) || ')'
+    FROM retention.managed AS t, unnest(t.primary_key) WITH ORDINALITY AS keys(k, n) WHERE t.table_name = wanted
+$$;
+
+-- Takes over what earlier runs claimed and left: due still and not held, or with a row that is gone already.
+CREATE OR REPLACE FUNCTION retention.take_over_claims(
+    for_run uuid, t retention.managed, through timestamptz, batch integer) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    taken bigint[];
+BEGIN
+    EXECUTE format(
+        'WITH left_over AS (SELECT c.claim_id FROM retention.claim AS c LEFT JOIN public.%I AS r ON %s'
+        ' WHERE c.category = %L AND c.run_id <> $1 AND (r.%I IS NULL OR (r.%I <= $2 AND NOT %s))'
+        ' ORDER BY c.claim_id LIMIT $3),'
+        ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
+        ' WHERE c.claim_id = l.claim_id RETURNING c.claim_id)'
+        ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM taken',
+        t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at, t.clock,
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'))
+        INTO taken USING for_run, through, batch;
+    RETURN taken;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.claim_new(for_run uuid, t retention.managed, through timestamptz, batch integer)
+RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    claimed bigint[];
+BEGIN
+    IF through IS NULL OR batch <= 0 THEN
+        RETURN '{}';
+    END IF;
+    EXECUTE format(
+        'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, r.%4$I::text AS object_version'
+        ' FROM public.%5$I AS r WHERE r.%6$I <= %7$L::timestamptz AND NOT %8$s AND NOT EXISTS (SELECT FROM retention.claim AS c'
+        ' WHERE c.table_name = %5$L AND %9$s) ORDER BY r.%6$I LIMIT $2),'
+        ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version)'
+        ' SELECT $1, %10$L, %5$L, born_at, row_key, object_key, object_version FROM due RETURNING claim_id)'
+        ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM claimed',
+        t.born_at, retention.row_key_expression(t.table_name), t.key_column, t.version_column, t.table_name, t.clock, through,
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.claimed_row_condition(t.table_name),
+        t.category)
+        INTO claimed USING for_run, batch;
+    RETURN claimed;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.claim_content(for_run uuid, wanted_category text, batch integer) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
+    through timestamptz := retention.removable_through(for_run, wanted_category);
+    t retention.managed;
+    ids bigint[];
+    answer jsonb;
+BEGIN
+    SELECT * INTO t FROM retention.managed WHERE category = wanted_category AND has_objects AND active;
+    IF NOT FOUND OR t.clock IS NULL THEN
+        RETURN '[]';
+    END IF;
+    LOCK TABLE retention.hold IN SHARE MODE;
+    LOOP
+        ids := retention.take_over_claims(for_run, t, through, batch);
+        ids := ids || retention.claim_new(for_run, t, through, batch - cardinality(ids));
+        -- A row without a key has no object to wait for.
+        PERFORM retention.confirm_of_table(for_run, t, ARRAY(
+            SELECT claim_id FROM retention.claim WHERE claim_id = ANY (ids) AND object_key IS NULL));
+        SELECT coalesce(jsonb_agg(jsonb_build_object('claimId', claim_id, 'key', object_key, 'version', object_version)
+            ORDER BY claim_id), '[]')
+            INTO answer FROM retention.claim WHERE claim_id = ANY (ids) AND object_key IS NOT NULL;
+        EXIT WHEN ids = '{}' OR answer <> '[]';
+    END LOOP;
+    RETURN answer;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.confirm_of_table(for_run uuid, t retention.managed, ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    held text := retention.held_condition(t.table_name, 'r', '-infinity', 'infinity');
+    now_held bigint := 0;
+    deleted bigint;
+BEGIN
+    IF held <> 'false' THEN
+        -- The object is gone, the hold came too late for it: its row stays, and the run's evidence says so.
+        EXECUTE format('UPDATE retention.claim AS c SET state = ''HeldAfterRemoval'' FROM public.%I AS r'
+            ' WHERE c.claim_id = ANY ($1) AND %s AND %s', t.table_name, retention.claimed_row_condition(t.table_name), held)
+            USING ids;
+        GET DIAGNOSTICS now_held = ROW_COUNT;
+    END IF;
+    EXECUTE format('DELETE FROM public.%I AS r USING retention.claim AS c'
+        ' WHERE c.claim_id = ANY ($1) AND c.state <> ''HeldAfterRemoval'' AND %s',
+        t.table_name, retention.claimed_row_condition(t.table_name)) USING ids;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
+    UPDATE retention.run_category SET acted = acted + deleted, held = held + now_held
+        WHERE run_id = for_run AND category = t.category;
+    RETURN deleted;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.confirm_claims(for_run uuid, ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Enforce');
+    t retention.managed;
+    deleted bigint := 0;
+BEGIN
+    LOCK TABLE retention.hold IN SHARE MODE;
+    FOR t IN SELECT * FROM retention.managed WHERE table_name IN (
+        SELECT table_name FROM retention.claim WHERE claim_id = ANY (ids) AND run_id = for_run)
+    LOOP
+        deleted := deleted + retention.confirm_of_table(for_run, t, ARRAY(SELECT claim_id FROM retention.claim
+            WHERE claim_id = ANY (ids) AND run_id = for_run AND table_name = t.table_name));
+    END LOOP;
+    RETURN deleted;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.release_claims(for_run uuid, failures jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Enforce');
+BEGIN
+    WITH released AS (
+        UPDATE retention.claim AS c SET state = 'Failed', error = left(f ->> 1, 64)
+        FROM jsonb_array_elements(failures) AS f
+        WHERE c.claim_id = (f ->> 0)::bigint AND c.run_id = for_run AND c.state = 'Claimed' RETURNING c.category)
+    UPDATE retention.run_category AS rc SET failed = rc.failed + n.failed
+        FROM (SELECT category, count(*) AS failed FROM released GROUP BY category) AS n
+        WHERE rc.run_id = for_run AND rc.category = n.category;
+END
+$$;

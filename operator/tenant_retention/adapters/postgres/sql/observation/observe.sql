@@ -1,0 +1,54 @@
+-- What the operator's observer may know: counts and evidence, never a row.
+
+CREATE OR REPLACE FUNCTION retention.observe_category(c retention.category, s retention.settings) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    bounds record;
+    counted record;
+    deadline timestamptz;
+BEGIN
+    SELECT * INTO bounds FROM retention.rule_cutoffs(c.minimum, c.keep, c.maximum, s.margin_seconds, now());
+    IF c.state <> 'Enforced' THEN
+        bounds.remove := NULL;
+        bounds.overdue := NULL;
+    END IF;
+    SELECT coalesce(sum(n.total), 0) AS rows, min(n.oldest) AS oldest, coalesce(sum(n.due), 0) AS due,
+        coalesce(sum(n.overdue), 0) AS overdue, coalesce(sum(n.held), 0) AS held, coalesce(sum(n.unusable), 0) AS anomalies
+        INTO counted FROM retention.partition_counts(c.name, bounds.remove, NULL, bounds.overdue, now(), NULL) AS n;
+    PERFORM retention.note_anomalies(c.name, counted.anomalies::bigint);
+    IF c.state = 'Enforced' THEN
+        deadline := retention.period_end(counted.oldest, retention.months_of(c.maximum), retention.days_of(c.maximum));
+    END IF;
+    RETURN jsonb_build_object('category', c.name, 'rows', counted.rows, 'oldest', counted.oldest, 'due', counted.due,
+        'overdue', counted.overdue, 'held', counted.held, 'anomalies', counted.anomalies,
+        'anomaliesSince', (SELECT first_seen FROM retention.anomaly WHERE category = c.name), 'nextDeadline', deadline);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.observe() RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    s retention.settings;
+    latest retention.run;
+    latest_link retention.evidence;
+    c retention.category;
+    categories jsonb := '[]';
+BEGIN
+    SELECT * INTO STRICT s FROM retention.settings;
+    FOR c IN SELECT * FROM retention.category WHERE active ORDER BY position LOOP
+        categories := categories || retention.observe_category(c, s);
+    END LOOP;
+    SELECT * INTO latest FROM retention.run ORDER BY number DESC LIMIT 1;
+    SELECT * INTO latest_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
+    RETURN jsonb_build_object(
+        'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories,
+        'guardRequests', (SELECT coalesce(jsonb_agg(jsonb_build_object('category', rc.category, 'rulesDigest', s.rules_digest,
+            'surplus', rc.surplus, 'total', rc.total) ORDER BY rc.position), '[]')
+            FROM retention.run_category AS rc
+            WHERE rc.run_id = latest.run_id AND latest.rules_digest = s.rules_digest AND rc.guard = 'Tripped'),
+        'latestRun', CASE WHEN latest_link.sequence IS NULL THEN NULL ELSE retention.link_as_json(latest_link) END,
+        'latestSuccess', (SELECT max((body::jsonb ->> 'finishedAt')::timestamptz) FROM retention.evidence
+            WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'),
+        'chainIntact', retention.chain_is_intact());
+END
+$$;

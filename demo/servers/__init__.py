@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-from tenant_retention.adapters.certificates import CertificateMaker
-
 from demo.kubectl import Kubectl
+from tenant_retention.adapters.certificates import issue_server_certificate, make_authority
 
 NAMESPACE = "initech-servers"
 HOSTS = ("postgresql", "s3")
@@ -30,10 +28,9 @@ def start(kubectl: Kubectl, operator_namespace: str) -> None:
 
 
 def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
-    maker = CertificateMaker(lambda: datetime.now(UTC))
-    authority = maker.authority("initech servers")
-    names = [f"{host}.{NAMESPACE}.svc.cluster.local" for host in HOSTS]
-    leaf = maker.leaf(authority, names)
+    now = datetime.now(UTC)
+    authority = make_authority(now)
+    leaf = issue_server_certificate(authority, tuple(f"{host}.{NAMESPACE}.svc.cluster.local" for host in HOSTS), now)
     password, access_key, secret_key = (secrets.token_urlsafe(24) for _ in range(3))
     server = {
         "tls.crt": leaf.certificate,
@@ -58,8 +55,3 @@ def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
 def _secret(namespace: str, name: str, values: dict[str, str]) -> dict[str, Any]:
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": name}, "data": data}
-
-
-def documents() -> list[dict[str, Any]]:
-    """The customer's servers as objects."""
-    return [d for d in yaml.safe_load_all((Path(__file__).parent / "servers.yaml").read_text()) if d]

@@ -67,10 +67,8 @@ class Rule:
     rule: str
     message: str
     field_path: str | None = None
-    reason: Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"] = (
-        "FieldValueInvalid"
-    )
-    message_expression: str | None = None
+    # FieldValueDuplicate is left out: the API server drops its message.
+    reason: Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"] = "FieldValueInvalid"
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,6 @@ SPEC = (
         "self.categories.filter(other, has(other.tables) && name in other.tables).size() == 1))",
         "categories: a table belongs to exactly one category",
         ".categories",
-        "FieldValueDuplicate",
     ),
     Rule(
         "self.categories.all(category, !has(category.clock.column) || !has(category.tables) || "

@@ -38,8 +38,6 @@ def validation(rule: Rule) -> dict[str, str]:
     entry = {"rule": rule.rule, "message": rule.message, "reason": rule.reason}
     if rule.field_path:
         entry["fieldPath"] = rule.field_path
-    if rule.message_expression:
-        entry["messageExpression"] = rule.message_expression
     return entry
 
 

@@ -92,9 +92,7 @@ def transitions(previous: Sequence[Mapping[str, Any]], current: Sequence[Mapping
     return tuple(changed)
 
 
-def patience_ended(
-    previous: Sequence[Mapping[str, Any]], waiting: Reason, stalled: Reason, now: datetime
-) -> bool:
+def patience_ended(previous: Sequence[Mapping[str, Any]], waiting: Reason, stalled: Reason, now: datetime) -> bool:
     """Whether what is missing has been waited for long enough (``waiting`` since 5 minutes, or ``stalled`` already)."""
     for condition in previous:
         if condition.get("status") != "True":

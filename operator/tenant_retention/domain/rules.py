@@ -84,7 +84,8 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
         default, maximum = Period.parse(category.default, field="default"), Period.parse(category.max, field="max")
         if not default.never_longer_than(maximum):
             raise _profile_invalid(
-                f"{path}.default", f"category {category.name}: default {category.default} is longer than max {category.max}"
+                f"{path}.default",
+                f"category {category.name}: default {category.default} is longer than max {category.max}",
             )
         if category.min is not None:
             _check_minimum(path, category, category.min, default, maximum, margin)
@@ -219,7 +220,8 @@ def _check_content(profile: RetentionProfileSpec, path: str, category: Category)
     record = profile.category(category.content_of or "")
     if record is None:
         raise _profile_invalid(
-            f"{path}.contentOf", f"category {category.name}: contentOf names {category.content_of}, which does not exist"
+            f"{path}.contentOf",
+            f"category {category.name}: contentOf names {category.content_of}, which does not exist",
         )
     if category.min and record.max and not Period.parse(category.min).never_longer_than(Period.parse(record.max)):
         raise _profile_invalid(

@@ -95,7 +95,9 @@ def summarize(runs: Mapping[str, RunEvidence], definition: RetentionDefinition |
 
 def approval_request(counts: Counts, definition: RetentionDefinition | None) -> dict[str, Any] | None:
     """What an approval must say; None where the guard asks for nothing."""
-    requests = [found for found in counts.guard if definition is None or found.rules_digest == definition.rules_digest()]
+    requests = [
+        found for found in counts.guard if definition is None or found.rules_digest == definition.rules_digest()
+    ]
     if not requests:
         return None
     return {

@@ -100,7 +100,9 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
     app = next((binding.name for binding in report.bindings if binding.role == "App"), None)
     if app:
         status["binding"] = {"name": app}
-    known = TenantRetentionPolicyStatus.from_object({name: value for name, value in status.items() if value is not None})
+    known = TenantRetentionPolicyStatus.from_object(
+        {name: value for name, value in status.items() if value is not None}
+    )
     return known.to_object()
 
 
@@ -223,7 +225,9 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         return Finding(type_, False, Reason.RUN_MISSED, "the last scheduled run did not come; the operator starts it")
     if report.runs.failed:
         return Finding(type_, False, Reason.RUN_FAILED, report.runs.failure or "the last run failed; see status.jobs")
-    unenforced = [row.name for row in report.definition.categories if row.state == "NotEnforced"] if report.definition else []
+    unenforced = (
+        [row.name for row in report.definition.categories if row.state == "NotEnforced"] if report.definition else []
+    )
     if unenforced:
         return Finding(
             type_,

@@ -173,7 +173,9 @@ class KubernetesCluster:
         try:
             await self.create(event)
         except RetentionError as problem:
-            _LOG.warning("an Event could not be told", extra={"event_reason": happening.reason, "problem": str(problem)})
+            _LOG.warning(
+                "an Event could not be told", extra={"event_reason": happening.reason, "problem": str(problem)}
+            )
 
     async def _replace(self, kind: Kind, name: str, namespace: str | None, manifest: Manifest) -> Applied:
         for attempt in range(_ATTEMPTS):

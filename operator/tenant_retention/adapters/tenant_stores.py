@@ -1,0 +1,141 @@
+"""``TenantStores`` over real PostgreSQL servers and S3 endpoints: observe, plan, apply, then the inside of the database."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from tenant_retention.adapters.postgres.administration import PostgresAdministration
+from tenant_retention.adapters.postgres.connections import connect
+from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
+from tenant_retention.adapters.postgres.schema import apply_definition, write_approval
+from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
+from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
+from tenant_retention.domain.database_plan import plan_database, warnings_of
+from tenant_retention.domain.databases import DatabaseRoles, Group, Login, WantedDatabase, want_database
+from tenant_retention.domain.ports.databases import TenantLogin
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.ports.stores import (
+    ApprovalGrant,
+    BucketOutcome,
+    BucketRequest,
+    DatabaseLogin,
+    DatabaseOutcome,
+    DatabaseRequest,
+    DatabaseServer,
+)
+from tenant_retention.domain.servers import ServerAccess
+
+APPLICATION_NAME = "tenant-retention-operator"
+SYSTEM_AUTHORITIES = Path("system")
+"""What libpq calls the system's own list of authorities."""
+
+
+class RealTenantStores:
+    """Holds settings, no connection: safe to share between threads. ``directory``: where authorities' files are written
+    (libpq reads them from files)."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._databases = PostgresAdministration()
+        self._buckets = S3TenantBuckets()
+
+    def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
+        """See the port."""
+        server, wanted = self._access(request.server), _wanted(request)
+        roles = wanted.roles()
+        passwords = _by_role(request, roles)
+        changes: list[str] = []
+        observed = self._databases.observe(server, wanted, passwords)
+        for step in plan_database(wanted, observed):
+            self._databases.apply(server, step, passwords)
+            changes.append(step.describe())
+        inside = replace(server, database=wanted.name)
+        with connect(inside, application_name=APPLICATION_NAME) as connection:
+            made = apply_definition(
+                connection,
+                request.definition,
+                request.identity.purpose,
+                roles,
+                mode=request.mode,
+                suspended=request.suspended,
+            )
+        # Months ahead come with time; nobody took them away.
+        changes += [change for change in made if " months of " not in change]
+        return DatabaseOutcome(
+            usernames={group.value: roles.login(Login(group)) for group in Group},
+            changes=tuple(changes),
+            warnings=tuple(warning.message for warning in warnings_of(wanted, observed)),
+        )
+
+    def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:
+        """See the port."""
+        return self._observer(login).observe()
+
+    def evidence(self, login: DatabaseLogin, limit: int) -> tuple[RunEvidence, ...]:
+        """See the port."""
+        return self._observer(login).evidence(limit)
+
+    def approve(self, request: DatabaseRequest, grant: ApprovalGrant) -> None:
+        """See the port."""
+        inside = replace(self._access(request.server), database=request.name)
+        with connect(inside, application_name=APPLICATION_NAME) as connection:
+            write_approval(
+                connection,
+                DatabaseRoles.of(request.name),
+                rules_digest=grant.rules_digest,
+                max_rows=grant.max_rows,
+                until=grant.until,
+                run_name=grant.run,
+            )
+
+    def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
+        """See the port; what reaches no store of ours is not a breach."""
+        roles = DatabaseRoles.of(request.name)
+        logins = [TenantLogin(request.name, role, password) for role, password in _by_role(request, roles).items()]
+        report = self._databases.probe_isolation(self._access(request.server), logins)
+        return tuple(f"{finding.login}: {finding.what}" for finding in report.findings if finding.serious)
+
+    def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
+        """See the port."""
+        return self._buckets.prepare_bucket(request)
+
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """See the port."""
+        return self._buckets.probe_bucket(request, keys)
+
+    def _observer(self, login: DatabaseLogin) -> PostgresObserverDatabase:
+        access = ServerAccess(
+            login.host, login.port, login.user, login.password, self._authority(login.ca), login.database
+        )
+        return PostgresObserverDatabase(lambda: connect(access, application_name=APPLICATION_NAME))
+
+    def _access(self, server: DatabaseServer) -> ServerAccess:
+        return ServerAccess(server.host, server.port, server.user, server.password, self._authority(server.ca))
+
+    def _authority(self, bundle: str | None) -> Path:
+        """A file with the bundle; one per bundle, written whole, so that two threads never see half of it."""
+        if bundle is None:
+            return SYSTEM_AUTHORITIES
+        file = self._directory / f"{hashlib.sha256(bundle.encode()).hexdigest()}.crt"
+        if not file.exists():
+            draft = file.with_suffix(f".{id(bundle)}")
+            draft.write_text(bundle, encoding="ascii")
+            draft.rename(file)
+        return file
+
+
+def observer_user(database: str) -> str:
+    """The observer's login of a database."""
+    return DatabaseRoles.of(database).login(Login(Group.OBSERVER))
+
+
+def _wanted(request: DatabaseRequest) -> WantedDatabase:
+    return want_database(request.identity, request.namespace_uid, confirmed_uids=request.confirmed_uids)
+
+
+def _by_role(request: DatabaseRequest, roles: DatabaseRoles) -> dict[str, str]:
+    return {roles.login(Login(Group(role))): password for role, password in request.passwords.items()}

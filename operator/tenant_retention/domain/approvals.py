@@ -1,0 +1,110 @@
+"""RetentionRun: whether it may start, what it approves, and what became of it (X7); pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.retentionrun import RetentionRunSpec, RetentionRunStatus
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
+from tenant_retention.domain.conditions import Finding, instant, moment, render
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.stores import ApprovalGrant
+from tenant_retention.domain.run_status import summarize
+
+FINISHED = frozenset({"Succeeded", "Failed", "Stopped"})
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How far a run is. ``evidence``: by database purpose; ``message``: what the next step is."""
+
+    phase: str
+    reason: Reason
+    message: str = ""
+    job: str | None = None
+    digest: str | None = None
+    evidence: Mapping[str, RunEvidence] | None = None
+
+
+def may_start(run: RetentionRunSpec, policy: TenantRetentionPolicySpec) -> None:
+    """Raises Invalid where the platform has stopped deletion: a run does not get around suspension or mode (X2)."""
+    if run.mode == "Enforce" and policy.suspend:
+        raise Invalid(
+            "spec.mode: the policy is suspended (spec.suspend); resume it, or run with mode DryRun",
+            reason=Reason.SUSPENDED,
+            field="spec.mode",
+        )
+    if run.mode == "Enforce" and policy.mode == "DryRun":
+        raise Invalid(
+            "spec.mode: the policy's mode is DryRun; set it to Enforce, or run with mode DryRun",
+            reason=Reason.DRY_RUN,
+            field="spec.mode",
+        )
+
+
+def grant_of(run: RetentionRunSpec, name: str, definition: RetentionDefinition, now: datetime) -> ApprovalGrant | None:
+    """The approval that the run carries; None if it carries none. Raises Invalid: expired, or for other rules."""
+    approval = run.approves
+    if approval is None:
+        return None
+    until = moment(approval.until)
+    if until <= now:
+        raise Invalid(
+            f"spec.approves.until: {approval.until} has passed; make a new RetentionRun",
+            reason=Reason.APPROVAL_EXPIRED,
+            field="spec.approves.until",
+        )
+    if approval.rules_digest != definition.rules_digest():
+        raise Invalid(
+            f"spec.approves.rulesDigest: the policy's rules are {definition.rules_digest()}, not {approval.rules_digest}; "
+            "make a new RetentionRun with status.approval of the policy",
+            reason=Reason.APPROVAL_MISMATCH,
+            field="spec.approves.rulesDigest",
+        )
+    return ApprovalGrant(approval.rules_digest, approval.max_rows, until, name)
+
+
+def evidence_of(links: Mapping[str, Sequence[RunEvidence]], mode: Mode, since: datetime) -> dict[str, RunEvidence]:
+    """The evidence of the run whose Job was made at ``since``, by database: the oldest of that mode that began after it."""
+    # The Job's time has whole seconds, and clocks differ a little.
+    begin = since - timedelta(seconds=2)
+    found: dict[str, RunEvidence] = {}
+    for purpose, chain in links.items():
+        mine = [link for link in chain if link.mode is mode and link.started_at >= begin]
+        if mine:
+            found[purpose] = min(mine, key=lambda link: link.started_at)
+    return found
+
+
+def run_status(
+    outcome: RunOutcome,
+    previous: Mapping[str, Any],
+    generation: int,
+    definition: RetentionDefinition | None,
+    now: datetime,
+) -> dict[str, Any]:
+    """The whole status of a RetentionRun."""
+    ready = {"Succeeded": True, "Failed": False, "Stopped": False}.get(outcome.phase)
+    finding = Finding(ConditionType.READY, ready, outcome.reason, outcome.message)
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "phase": outcome.phase,
+        "conditions": render([finding], previous.get("conditions") or (), generation, now),
+        "jobName": outcome.job or previous.get("jobName"),
+        "rulesDigest": outcome.digest or previous.get("rulesDigest"),
+    }
+    if outcome.evidence:
+        row = summarize(outcome.evidence, definition)
+        kept = ("runId", "started", "finished", "deletedRows", "deletedObjects", "categories")
+        status.update({name: row[name] for name in kept if name in row})
+    if outcome.phase in FINISHED and "finished" not in status:
+        status["finished"] = previous.get("finished") or instant(now)
+    told = {name: value for name, value in status.items() if value is not None}
+    return RetentionRunStatus.from_object(told).to_object()

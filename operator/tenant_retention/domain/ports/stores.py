@@ -1,0 +1,149 @@
+"""What the reconcile needs of the tenants' servers: make a database or a bucket so, read counts, write an approval, probe.
+
+Every method is synchronous and is called in a bounded pool of threads. Each is idempotent: a kill in the middle is
+continued by the next call with the same request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.observation import DatabaseFacts
+
+DATABASE_ROLES = ("app", "reader", "auditor", "enforcer", "backup", "observer")
+"""Groups with a login each; the observer's is for the operator alone."""
+
+
+@dataclass(frozen=True)
+class DatabaseServer:
+    """A PostgreSQL server and the operator's administrator there. ``ca``: PEM, None: the system's own authorities."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    ca: str | None = None
+
+
+@dataclass(frozen=True)
+class DatabaseRequest:
+    """A database as it must be. ``passwords``: of the logins by role (``DATABASE_ROLES``), kept by the operator.
+
+    ``confirmed_uids``: namespace UIDs of before that an administrator confirmed (``spec.claimRef`` of the ledger).
+    ``mode`` DryRun or ``suspended``: the database itself refuses enforcing runs.
+    """
+
+    server: DatabaseServer
+    identity: StoreIdentity
+    namespace_uid: str
+    definition: RetentionDefinition
+    passwords: Mapping[str, str] = field(repr=False)
+    confirmed_uids: frozenset[str] = frozenset()
+    mode: Mode = Mode.ENFORCE
+    suspended: bool = False
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return self.identity.database()
+
+
+@dataclass(frozen=True)
+class DatabaseOutcome:
+    """``usernames``: the login of every role; ``changes``: what was put right, described; ``warnings``: for the status."""
+
+    usernames: Mapping[str, str]
+    changes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatabaseLogin:
+    """One login at one database."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(repr=False)
+    ca: str | None = None
+
+
+@dataclass(frozen=True)
+class BucketServer:
+    """An S3 endpoint and the operator's administrator there. ``ca``: PEM, None: the system's own authorities."""
+
+    url: str
+    region: str
+    iam: Iam
+    administrator: AccessKey
+    ca: str | None = None
+
+
+@dataclass(frozen=True)
+class BucketRequest:
+    """A bucket as it must be. ``held``: the keys that the operator keeps by role; ``confirmed_uids``: as for databases."""
+
+    server: BucketServer
+    identity: StoreIdentity
+    namespace_uid: str
+    object_lock: bool
+    held: Mapping[BucketRole, AccessKey] = field(repr=False)
+    confirmed_uids: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self.identity.bucket()
+
+
+@dataclass(frozen=True)
+class BucketOutcome:
+    """``keys``: the keys in force by role: those held, or newly issued ones that must be kept before anything else."""
+
+    keys: Mapping[BucketRole, AccessKey] = field(repr=False)
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ApprovalGrant:
+    """What an administrator let through: these rules, up to so many newly due rows, until an instant (UTC)."""
+
+    rules_digest: str
+    max_rows: int
+    until: datetime
+    run: str
+
+
+class TenantStores(Protocol):
+    """The tenants' servers. Every method may raise Unavailable (no answer), Invalid (wrong certificate, password or
+    privileges, a store that is not ours) or NotReady (still coming up)."""
+
+    def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
+        """Database, roles, grants, passwords, tables, guards and rules as wanted; what differs is put right."""
+
+    def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:
+        """Counts and evidence, read by the observer's login."""
+
+    def evidence(self, login: DatabaseLogin, limit: int) -> tuple[RunEvidence, ...]:
+        """The latest ``limit`` links of the evidence chain, newest first, read by the observer's login."""
+
+    def approve(self, request: DatabaseRequest, grant: ApprovalGrant) -> None:
+        """Writes the approval into the database."""
+
+    def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
+        """What the database's logins can reach besides their own database; empty as it must be."""
+
+    def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
+        """Bucket, settings, identities and keys as wanted; what differs is put right."""
+
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """What an identity may do that it must not, and cannot do that it must; empty as it must be."""

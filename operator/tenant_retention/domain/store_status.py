@@ -1,0 +1,82 @@
+"""The status of a ledger entry: phase, debt and the anchored head of the evidence chain (X4, X6); pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain.conditions import Finding, instant, moment, reason_of, render
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.ports.observation import DatabaseFacts
+
+RECOUNT = timedelta(hours=1)
+"""An unchanged count is dated anew at most this often: a ledger entry is no clock."""
+
+
+def store_status(
+    entry: DataStore,
+    previous: Mapping[str, Any],
+    *,
+    bound: bool,
+    facts: DatabaseFacts | None,
+    problem: RetentionError | None,
+    definition: RetentionDefinition | None,
+    now: datetime,
+) -> dict[str, Any]:
+    """The whole status. Without ``facts`` the last counts stay: a server that is away does not make debt vanish (X4)."""
+    ready = (
+        Finding(ConditionType.READY, False, reason_of(problem.reason), problem.message)
+        if problem is not None
+        else Finding(ConditionType.READY, True, Reason.AVAILABLE)
+    )
+    status: dict[str, Any] = {
+        name: previous[name]
+        for name in ("evidenceHead", "overdue", "debt", "countedAt", "rulesDigest")
+        if name in previous
+    }
+    status.update(
+        {
+            "observedGeneration": entry.metadata.generation,
+            "phase": _phase(bound=bound, problem=problem, previous=previous),
+            "conditions": render([ready], previous.get("conditions") or (), entry.metadata.generation, now),
+        }
+    )
+    if facts is not None:
+        status.update(_counted(facts, definition, previous, now))
+    return status
+
+
+def _phase(*, bound: bool, problem: RetentionError | None, previous: Mapping[str, Any]) -> str:
+    if not bound:
+        return "Released"
+    return "Pending" if problem is not None and previous.get("phase") in (None, "Pending") else "Bound"
+
+
+def _counted(
+    facts: DatabaseFacts, definition: RetentionDefinition | None, previous: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    with_objects = {found.name for found in definition.categories if found.objects} if definition else set()
+    debt = [
+        {
+            "category": found.category,
+            "rows": 0 if found.category in with_objects else found.overdue,
+            "objects": found.overdue if found.category in with_objects else 0,
+        }
+        for found in facts.categories
+    ]
+    counted = {"overdue": sum(found.overdue for found in facts.categories), "debt": debt}
+    same = all(previous.get(name) == value for name, value in counted.items())
+    dated = previous.get("countedAt")
+    fresh = same and dated is not None and now - moment(dated) < RECOUNT
+    head = facts.latest_run
+    if head is not None:
+        counted["evidenceHead"] = {
+            "runId": str(head.run_id),
+            "hash": head.digest if head.digest.startswith("sha256:") else f"sha256:{head.digest}",
+            "time": instant(head.finished_at or head.started_at),
+        }
+    return {**counted, "countedAt": dated if fresh else instant(now), "rulesDigest": facts.rules_digest}

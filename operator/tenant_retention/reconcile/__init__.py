@@ -1,0 +1,1 @@
+"""observe -> plan -> apply -> status: the only place that decides order. One level-triggered reconcile per kind of object."""

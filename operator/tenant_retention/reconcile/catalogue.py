@@ -1,0 +1,127 @@
+"""Profiles and classes: whether policies can use them, how many do; the default classes that are made once at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from tenant_retention.api.v1alpha1.common import API_VERSION
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
+from tenant_retention.domain.conditions import Finding, reason_of, render
+from tenant_retention.domain.errors import Invalid, RetentionError
+from tenant_retention.domain.ports.cluster import POLICY, PROFILE, SECRET, STORE, STORE_CLASS, Manifest
+from tenant_retention.domain.rules import check_profile
+from tenant_retention.reconcile.telling import tell_status
+from tenant_retention.reconcile.world import World, conditions_of, parse, secret_values
+
+_DEFAULTS = {"PostgreSQL": "embedded-postgresql", "S3": "embedded-s3"}
+_ADMINISTRATOR_KEYS = {
+    "PostgreSQL": ("username", "password"),
+    "S3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+}
+
+
+async def make_default_classes(world: World) -> None:
+    """One embedded default class per type, where no class of that type exists (PROVISIONING.md section 1)."""
+    if not world.embedded_classes:
+        return
+    types = {found["spec"]["type"] for found in await world.cluster.list(STORE_CLASS)}
+    for type_, name in _DEFAULTS.items():
+        if type_ not in types:
+            await world.cluster.create(
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": STORE_CLASS.name,
+                    "metadata": {"name": name},
+                    "spec": {"type": type_, "provisioner": "Embedded", "default": True},
+                }
+            )
+
+
+async def reconcile_profile(world: World, name: str) -> timedelta | None:
+    """The status of a profile: whether it agrees with itself, and how many policies name it."""
+    manifest = await world.cluster.get(PROFILE, name)
+    if manifest is None:
+        return None
+    problem: RetentionError | None = None
+    categories = 0
+    try:
+        profile = parse(RetentionProfile, manifest, Reason.PROFILE_INVALID)
+        categories = len(profile.spec.categories)
+        check_profile(profile.spec)
+    except Invalid as caught:
+        problem = caught
+    policies = [
+        found for found in await world.cluster.list(POLICY) if found["spec"].get("profileRef", {}).get("name") == name
+    ]
+    await tell_status(
+        world,
+        PROFILE,
+        manifest,
+        {**_status(world, manifest, problem), "categories": categories, "policies": len(policies)},
+    )
+    return timedelta(seconds=max(world.resync_seconds, 30.0))
+
+
+async def reconcile_class(world: World, name: str) -> timedelta | None:
+    """The status of a class: whether its Secrets are there, and how many stores come from it."""
+    manifest = await world.cluster.get(STORE_CLASS, name)
+    if manifest is None:
+        return None
+    problem: RetentionError | None = None
+    try:
+        await _check_class(world, parse(DataStoreClass, manifest, Reason.CLASS_INVALID))
+    except RetentionError as caught:
+        problem = caught
+    stores = [found for found in await world.cluster.list(STORE) if found["spec"].get("className") == name]
+    await tell_status(world, STORE_CLASS, manifest, {**_status(world, manifest, problem), "stores": len(stores)})
+    return timedelta(seconds=max(world.resync_seconds, 30.0))
+
+
+async def _check_class(world: World, found: DataStoreClass) -> None:
+    existing = found.spec.existing
+    if existing is None:
+        return
+    wanted: list[tuple[str, tuple[str, ...], str]] = [
+        (existing.admin_secret_ref.name, _ADMINISTRATOR_KEYS[found.spec.type], "adminSecretRef")
+    ]
+    if existing.tls.ca_secret_ref is not None:
+        wanted.append((existing.tls.ca_secret_ref.name, (existing.tls.ca_secret_ref.key,), "tls.caSecretRef"))
+    wanted += [
+        (credential.secret_ref.name, _ADMINISTRATOR_KEYS["S3"], f"staticCredentials[{credential.role}].secretRef")
+        for credential in existing.static_credentials
+    ]
+    for name, keys, path in wanted:
+        await _check_secret(world, name, keys, f"spec.existing.{path}.name")
+
+
+async def _check_secret(world: World, name: str, keys: tuple[str, ...], field: str) -> None:
+    secret = await world.cluster.get(SECRET, name, world.operator.namespace)
+    if secret is None:
+        raise Invalid(
+            f"{field}: there is no Secret {name} in namespace {world.operator.namespace}; create it",
+            reason=Reason.SECRET_NOT_FOUND,
+            field=field,
+        )
+    values = secret_values(secret)
+    missing = [key for key in keys if not values.get(key)]
+    if missing:
+        raise Invalid(
+            f"{field}: Secret {name} lacks the key {missing[0]}; add it", reason=Reason.SECRET_INVALID, field=field
+        )
+
+
+def _status(world: World, manifest: Manifest, problem: RetentionError | None) -> Mapping[str, Any]:
+    generation = manifest["metadata"].get("generation", 0)
+    finding = (
+        Finding(ConditionType.READY, False, reason_of(problem.reason), problem.message)
+        if problem is not None
+        else Finding(ConditionType.READY, True, Reason.AVAILABLE)
+    )
+    return {
+        "observedGeneration": generation,
+        "conditions": render([finding], conditions_of(manifest), generation, world.now()),
+    }

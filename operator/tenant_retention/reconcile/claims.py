@@ -1,0 +1,127 @@
+"""The ledger at work: every store of a policy has an entry before it is made, and an entry has one claimant (X5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.domain import ledger
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
+from tenant_retention.domain.ledger import Claimant, Standing
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS
+from tenant_retention.domain.status import StoreReport
+from tenant_retention.domain.topology import WantedStore, choose_class, pinned_class
+from tenant_retention.reconcile.tenancy import Home
+from tenant_retention.reconcile.world import World, parse
+
+
+@dataclass(frozen=True)
+class ClaimedStore:
+    """A store that the policy has, by its ledger entry."""
+
+    wanted: WantedStore
+    identity: StoreIdentity
+    entry: DataStore
+
+    def report(self, problem: RetentionError | None = None) -> StoreReport:
+        """The store's row of the status."""
+        return StoreReport(
+            purpose=self.wanted.purpose,
+            type=self.wanted.type,
+            class_name=self.entry.spec.class_name,
+            data_store=self.entry.metadata.name,
+            region=self.entry.spec.region,
+            problem=problem,
+        )
+
+    def confirmed_uids(self, home: Home) -> frozenset[str]:
+        """The namespace's UID of before, where an administrator bound the store to a policy of a recreated namespace."""
+        before = self.entry.spec.namespace_uid
+        return frozenset({before}) if before != home.uid else frozenset()
+
+
+@dataclass
+class Claims:
+    """The stores that the policy has, what stands in the way of the others, and a wish that a store cannot follow."""
+
+    claimed: list[ClaimedStore] = field(default_factory=list)
+    refused: list[StoreReport] = field(default_factory=list)
+    problem: RetentionError | None = None
+
+
+async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[WantedStore, ...]) -> Claims:
+    """Claims every wanted store: an entry of the ledger is found, confirmed or written; one that is refused is reported."""
+    everything = [parse(DataStore, found, Reason.STORE_CONFLICT) for found in await world.cluster.list(STORE)]
+    classes = [parse(DataStoreClass, found, Reason.CLASS_INVALID) for found in await world.cluster.list(STORE_CLASS)]
+    claims = Claims()
+    for store in wanted:
+        identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, store.purpose)
+        known = {entry.metadata.name: entry for entry in everything}.get(identity.store_id())
+        try:
+            if known is None:
+                chosen = choose_class(
+                    store, classes, namespace=home.name, namespace_labels=home.labels, ledger=everything
+                )
+                known = await _enter(world, identity, claimant, chosen, store)
+                everything.append(known)
+            else:
+                known = await _take(world, known, claimant)
+                claims.problem = claims.problem or moved(store, known)
+            claims.claimed.append(ClaimedStore(store, identity, known))
+        except RetentionError as problem:
+            claims.refused.append(_refusal(store, known, problem))
+    return claims
+
+
+def moved(store: WantedStore, known: DataStore) -> RetentionError | None:
+    """What is wrong where the policy names another class than the store was made from; the store itself goes on."""
+    try:
+        pinned_class(store, known)
+    except Invalid as problem:
+        return problem
+    return None
+
+
+async def _enter(
+    world: World, identity: StoreIdentity, claimant: Claimant, chosen: DataStoreClass, store: WantedStore
+) -> DataStore:
+    manifest = ledger.entry(identity, claimant, chosen)
+    if store.request and store.request.storage and chosen.spec.provisioner == "Embedded":
+        # The volume's size is a fact of the store: an embedded server's claim cannot be changed afterwards.
+        manifest["spec"]["classSnapshot"].setdefault("embedded", {})["storage"] = store.request.storage
+    created = await world.cluster.create(manifest)
+    if created is None:
+        raise NotReady(
+            f"DataStore {identity.store_id()} has just been written by somebody else; looking again",
+            reason=Reason.PROVISIONING,
+        )
+    return parse(DataStore, created, Reason.STORE_CONFLICT)
+
+
+async def _take(world: World, known: DataStore, claimant: Claimant) -> DataStore:
+    how = ledger.standing(known.spec, claimant)
+    if how is Standing.RELEASED:
+        if known.spec.claim_ref is not None and known.spec.claim_ref.uid is not None:
+            # The policy with that UID is gone: another one has its name. Now only an administrator's word counts.
+            await world.cluster.merge(STORE, known.metadata.name, None, ledger.release())
+        raise ledger.refuse_released(known, claimant)
+    if how is Standing.CONFIRMED:
+        patched = await world.cluster.merge(STORE, known.metadata.name, None, ledger.bind(claimant))
+        if patched is None:
+            raise NotReady(f"DataStore {known.metadata.name} has just gone; looking again", reason=Reason.PROVISIONING)
+        return parse(DataStore, patched, Reason.STORE_CONFLICT)
+    return known
+
+
+def _refusal(store: WantedStore, known: DataStore | None, problem: RetentionError) -> StoreReport:
+    return StoreReport(
+        purpose=store.purpose,
+        type=store.type,
+        class_name=known.spec.class_name if known else None,
+        data_store=known.metadata.name if known else None,
+        region=known.spec.region if known else None,
+        problem=problem,
+    )

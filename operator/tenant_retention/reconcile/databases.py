@@ -1,0 +1,149 @@
+"""The databases of a policy: passwords kept first, then roles, tables and rules, then the Secrets that hand them out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.manifests.bindings import postgres_binding
+from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials
+from tenant_retention.domain.manifests.metadata import binding_name
+from tenant_retention.domain.manifests.operator_secrets import administrator_secret
+from tenant_retention.domain.names import purpose_label
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cluster import SECRET, Happening, Manifest
+from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.ports.stores import (
+    DATABASE_ROLES,
+    DatabaseLogin,
+    DatabaseRequest,
+    DatabaseServer,
+)
+from tenant_retention.domain.status import BindingReport
+from tenant_retention.reconcile.claims import ClaimedStore
+from tenant_retention.reconcile.tenancy import Home
+from tenant_retention.reconcile.world import World, kept_secret, secret_values
+
+HANDED_OUT = {"app": "App", "reader": "Reader", "enforcer": "Enforcer"}
+"""Roles whose Secret is in the tenant's namespace; the observer's login never leaves the operator's."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a database is to hold: the rules, and whether runs may delete by them."""
+
+    definition: RetentionDefinition
+    mode: Mode
+    suspended: bool
+
+    def digest(self) -> str:
+        """Changes with everything that changes what is written into the database."""
+        return hashlib.sha256(f"{self.definition.model_dump_json()}{self.mode}{self.suspended}".encode()).hexdigest()
+
+
+@dataclass
+class DatabaseResult:
+    """What became of one database in this reconcile. ``prepared``: it is as wanted; ``facts``: what the observer read."""
+
+    store: ClaimedStore
+    request: DatabaseRequest | None = None
+    prepared: bool = False
+    facts: DatabaseFacts | None = None
+    problem: RetentionError | None = None
+    bindings: list[BindingReport] = field(default_factory=list)
+    breaches: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Works on the databases of one policy; ``regarding``: the policy, for Events."""
+
+    world: World
+    reference: PolicyRef
+    home: Home
+    regarding: Manifest
+
+    async def prepare(
+        self, store: ClaimedStore, server: DatabaseServer, wish: Wish, *, tell_drift: bool
+    ) -> DatabaseResult:
+        """Database, roles, tables, rules and binding Secrets as wanted; then the counts. Never raises RetentionError."""
+        result = DatabaseResult(store)
+        try:
+            passwords = await self._passwords(store.wanted.purpose)
+            result.request = DatabaseRequest(
+                server=server,
+                identity=store.identity,
+                namespace_uid=self.home.uid,
+                definition=wish.definition,
+                passwords=passwords,
+                confirmed_uids=store.confirmed_uids(self.home),
+                mode=wish.mode,
+                suspended=wish.suspended,
+            )
+            outcome = await self.world.call(server.host, self.world.stores.prepare_database, result.request)
+            if tell_drift and outcome.changes:
+                note = f"database {result.request.name}: {'; '.join(outcome.changes)}"
+                await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))
+            await self._hand_out(store, server, outcome.usernames, passwords, result)
+            result.prepared = True
+            result.facts = await self.observe(store, server, passwords["observer"], outcome.usernames["observer"])
+        except RetentionError as problem:
+            result.problem = problem
+        return result
+
+    async def probe(self, result: DatabaseResult) -> None:
+        """Tries every handed-out login elsewhere; what it reached is a breach."""
+        if result.request is None or not result.prepared:
+            return
+        request = result.request
+        result.breaches = await self.world.call(request.server.host, self.world.stores.probe_database, request)
+
+    async def observe(self, store: ClaimedStore, server: DatabaseServer, password: str, user: str) -> DatabaseFacts:
+        """What the observer's login reads."""
+        login = DatabaseLogin(server.host, server.port, store.entry.spec.name, user, password, server.ca)
+        return await self.world.call(server.host, self.world.stores.observe_database, login)
+
+    async def _passwords(self, purpose: str) -> dict[str, str]:
+        wanted = logins_secret(self.world, self.reference, purpose)
+        return await kept_secret(
+            self.world,
+            wanted,
+            lambda known: {role: known.get(role) or self.world.new_password() for role in DATABASE_ROLES},
+        )
+
+    async def _hand_out(
+        self,
+        store: ClaimedStore,
+        server: DatabaseServer,
+        usernames: Mapping[str, str],
+        passwords: Mapping[str, str],
+        result: DatabaseResult,
+    ) -> None:
+        purpose = store.wanted.purpose
+        for role, shown in HANDED_OUT.items():
+            credentials = PostgresCredentials(
+                host=server.host,
+                port=server.port,
+                database=store.entry.spec.name,
+                username=usernames[role],
+                password=passwords[role],
+                ca=server.ca,
+                provider=store.entry.spec.provisioner.lower(),
+            )
+            manifest = postgres_binding(self.reference, purpose, role, credentials, store.entry.metadata.name)
+            await self.world.applier.apply(manifest, self.regarding)
+            result.bindings.append(BindingReport(binding_name(self.reference, purpose, role), purpose, shown))
+
+
+def logins_secret(world: World, reference: PolicyRef, purpose: str) -> Manifest:
+    """The Secret of the operator's namespace that keeps the passwords of one database's logins, by role."""
+    return administrator_secret(world.operator, reference, f"{purpose_label(purpose)}-logins", {})
+
+
+async def kept_passwords(world: World, reference: PolicyRef, purpose: str) -> dict[str, str]:
+    """The passwords that are kept; empty if there are none."""
+    meta = logins_secret(world, reference, purpose)["metadata"]
+    return secret_values(await world.cluster.get(SECRET, meta["name"], meta["namespace"]))

@@ -1,0 +1,269 @@
+"""The reconcile of a policy: the one place that decides order (ARCHITECTURE.md).
+
+Ledger entry, the operator's way into the namespace, server, database and bucket, binding Secrets, plan and CronJob,
+probe, counts, status. Each step is idempotent and finds out by itself what is still to be done, so a kill anywhere is
+continued by the next reconcile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
+from tenant_retention.domain.category_status import counts_of
+from tenant_retention.domain.conditions import moment
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.ledger import Claimant
+from tenant_retention.domain.manifests.inputs import PolicyRef
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cluster import POLICY, Manifest
+from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
+from tenant_retention.domain.run_status import RunReport
+from tenant_retention.domain.schedule import Schedule
+from tenant_retention.domain.status import PolicyReport
+from tenant_retention.domain.topology import wanted_stores
+from tenant_retention.reconcile.buckets import BucketResult, Buckets
+from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim
+from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
+from tenant_retention.reconcile.rules import Rules, resolve, settle_waiting
+from tenant_retention.reconcile.schedules import Jobs, Schedules, schedule_of
+from tenant_retention.reconcile.servers import Authorities, Servers
+from tenant_retention.reconcile.telling import Result, tell_policy, tell_stores
+from tenant_retention.reconcile.tenancy import Home, enter, look_home
+from tenant_retention.reconcile.world import World, parse
+
+SOON = timedelta(seconds=5)
+"""When to look again at something that is coming up."""
+LATER = timedelta(seconds=20)
+"""When to try something again that does not answer."""
+PROBE_AGAIN = timedelta(minutes=15)
+
+
+@dataclass
+class Memory:
+    """What this process knows of a policy between two reconciles: nothing that a restart may not lose."""
+
+    prepared: dict[str, str] = field(default_factory=dict)
+    probed: tuple[str, datetime] | None = None
+    breaches: tuple[str, ...] | None = None
+
+
+@dataclass
+class Draft:
+    """What one reconcile has learned so far."""
+
+    manifest: Manifest
+    policy: TenantRetentionPolicy | None = None
+    home: Home | None = None
+    rules: Rules = field(default_factory=lambda: Rules(None, None, None, None))
+    claims: Claims = field(default_factory=Claims)
+    results: list[Result] = field(default_factory=list)
+    schedule: Schedule | None = None
+    schedule_problem: RetentionError | None = None
+    scheduled: bool = False
+    jobs: Jobs = field(default_factory=Jobs)
+    missed: bool = False
+    problem: RetentionError | None = None
+
+    def databases(self) -> list[DatabaseResult]:
+        """The results that are databases."""
+        return [result for result in self.results if isinstance(result, DatabaseResult)]
+
+    def wish(self) -> Wish:
+        """What the databases are to hold; only once there are rules."""
+        assert self.policy is not None
+        assert self.rules.definition is not None
+        return Wish(self.rules.definition, Mode(self.policy.spec.mode), self.policy.spec.suspend)
+
+    def complete(self) -> bool:
+        """Whether every store is there and as wanted."""
+        return not self.claims.refused and all(result.problem is None and result.prepared for result in self.results)
+
+
+class PolicyReconciler:
+    """Reconciles one policy at a time (the work queue sees to it); many policies at once."""
+
+    def __init__(self, world: World, authorities: Authorities) -> None:
+        self._world = world
+        self._authorities = authorities
+        self._memory: dict[str, Memory] = {}
+
+    async def reconcile(self, manifest: Manifest) -> timedelta:
+        """Makes everything as the policy asks, tells what is so, and says when to look again."""
+        memory = self._memory.setdefault(manifest["metadata"]["uid"], Memory())
+        draft = Draft(manifest)
+        try:
+            await self._work(draft, memory)
+        except RetentionError as problem:
+            draft.problem = draft.problem or problem
+        draft.problem = settle_waiting(self._world, manifest, draft.problem)
+        report = self._report(draft, memory)
+        await tell_stores(self._world, draft.rules.definition, draft.results)
+        await tell_policy(self._world, manifest, report, [result.facts for result in draft.databases()])
+        return self._again(draft)
+
+    def forget(self, uid: str) -> None:
+        """Forgets a policy that is gone."""
+        self._memory.pop(uid, None)
+
+    def _again(self, draft: Draft) -> timedelta:
+        """What comes up is looked at again soon; what the user must change waits for a change or the resync."""
+        resync = timedelta(seconds=self._world.resync_seconds)
+        problems = [draft.problem, *(result.problem for result in draft.results)]
+        problems += [refused.problem for refused in draft.claims.refused]
+        if any(isinstance(problem, NotReady) for problem in problems):
+            return min(SOON, resync)
+        return min(LATER, resync) if any(isinstance(problem, Unavailable) for problem in problems) else resync
+
+    async def _work(self, draft: Draft, memory: Memory) -> None:
+        world = self._world
+        draft.policy = policy = parse(TenantRetentionPolicy, draft.manifest, Reason.KEEP_OUT_OF_BOUNDS)
+        reference = PolicyRef(policy.metadata.namespace or "", policy.metadata.name, policy.metadata.uid or "")
+        draft.home = home = await look_home(world, reference.namespace)
+        await enter(world, home)
+        draft.rules = await resolve(world, reference, policy, home)
+        draft.problem = draft.rules.problem
+        if draft.rules.definition is None or draft.rules.profile is None or draft.rules.policy is None:
+            return
+        self._choose_schedule(draft, reference)
+        claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
+        wanted = wanted_stores(draft.rules.profile, draft.rules.policy)
+        draft.claims = await claim(world, claimant, home, wanted)
+        draft.problem = draft.problem or draft.claims.problem
+        await self._prepare(draft, memory, reference, home)
+        await self._schedule(draft, reference)
+        await self._probe(draft, memory, reference, home)
+
+    def _choose_schedule(self, draft: Draft, reference: PolicyRef) -> None:
+        """The policy's schedule; with a wrong window or zone, that of the last good policy."""
+        assert draft.policy is not None
+        try:
+            draft.schedule = schedule_of(reference, draft.policy.spec)
+        except RetentionError as problem:
+            draft.schedule_problem = problem
+            draft.schedule = None
+
+    async def _prepare(self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home) -> None:
+        """All stores, servers of different kinds at once."""
+        groups: dict[tuple[str, str, str], list[ClaimedStore]] = {}
+        for store in draft.claims.claimed:
+            spec = store.entry.spec
+            # One embedded server a type carries all stores of the policy; existing ones each have their own.
+            own = "" if spec.provisioner == "Embedded" else spec.class_name
+            groups.setdefault((spec.type, spec.provisioner, own), []).append(store)
+        done = await asyncio.gather(
+            *(self._prepare_group(draft, memory, reference, home, stores) for stores in groups.values())
+        )
+        by_purpose = {result.store.wanted.purpose: result for results in done for result in results}
+        draft.results = [by_purpose[store.wanted.purpose] for store in draft.claims.claimed]
+
+    async def _prepare_group(
+        self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home, stores: list[ClaimedStore]
+    ) -> list[Result]:
+        servers = Servers(self._world, self._authorities, reference, draft.manifest)
+        kind = DatabaseResult if stores[0].wanted.type == "PostgreSQL" else BucketResult
+        try:
+            server = await servers.of([store.entry for store in stores])
+        except RetentionError as problem:
+            return [kind(store, problem=problem) for store in stores]
+        wish = draft.wish()
+        results: list[Result] = []
+        for store in stores:
+            purpose, digest = store.wanted.purpose, wish.digest()
+            again = memory.prepared.get(purpose) == digest
+            result: Result
+            if isinstance(server, DatabaseServer):
+                databases = Databases(self._world, reference, home, draft.manifest)
+                result = await databases.prepare(store, server, wish, tell_drift=again)
+            else:
+                buckets = Buckets(self._world, reference, home, draft.manifest)
+                result = await buckets.prepare(store, server, wish.definition, tell_drift=again)
+            if result.prepared:
+                memory.prepared[purpose] = digest
+            results.append(result)
+        return results
+
+    async def _schedule(self, draft: Draft, reference: PolicyRef) -> None:
+        """CronJob and plan once every store is there; while one is away the ones that are there stay as they are."""
+        schedules = Schedules(self._world, reference, draft.manifest)
+        policy, definition = draft.policy, draft.rules.definition
+        assert policy is not None
+        assert definition is not None
+        evidence = [fact.latest_run for result in draft.databases() if (fact := result.facts) and fact.latest_run]
+        draft.jobs = await schedules.look(evidence)
+        if draft.schedule is None or not draft.complete():
+            return
+        stores = draft.claims.claimed
+        await schedules.apply(
+            draft.schedule, definition, stores, mode=Mode(policy.spec.mode), suspend=policy.spec.suspend
+        )
+        draft.scheduled = True
+        if not policy.spec.suspend:
+            made = moment(draft.manifest["metadata"]["creationTimestamp"])
+            draft.missed = await schedules.start_missed(draft.schedule, stores, draft.jobs, evidence, made)
+
+    async def _probe(self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home) -> None:
+        """Tries the logins and keys elsewhere: after every change of the stores, and every quarter of an hour."""
+        if not draft.results or not draft.complete():
+            return
+        state = "|".join(sorted(f"{purpose}:{digest}" for purpose, digest in memory.prepared.items()))
+        now = self._world.now()
+        if memory.probed is not None and memory.probed[0] == state and now - memory.probed[1] < PROBE_AGAIN:
+            return
+        databases = Databases(self._world, reference, home, draft.manifest)
+        buckets = Buckets(self._world, reference, home, draft.manifest)
+        try:
+            for result in draft.results:
+                if isinstance(result, DatabaseResult):
+                    await databases.probe(result)
+                else:
+                    await buckets.probe(result)
+        except NotReady:
+            # A key that the store does not know yet: the next reconcile tries again.
+            return
+        memory.breaches = tuple(breach for result in draft.results for breach in result.breaches or ())
+        memory.probed = (state, now)
+
+    def _report(self, draft: Draft, memory: Memory) -> PolicyReport:
+        spec = draft.policy.spec if draft.policy else None
+        facts = {result.store.wanted.purpose: result.facts for result in draft.databases() if result.facts is not None}
+        definition = draft.rules.definition
+        schedule = draft.schedule if draft.scheduled else None
+        return PolicyReport(
+            generation=draft.manifest["metadata"].get("generation", 0),
+            mode=spec.mode if spec else "Enforce",
+            suspended=bool(spec and spec.suspend),
+            problem=draft.problem,
+            definition=definition,
+            profile=draft.rules.profile,
+            stores=(*(result.store.report(result.problem) for result in draft.results), *draft.claims.refused),
+            **({"counts": counts_of(facts, definition)} if definition is not None and facts else {}),
+            runs=RunReport(
+                latest={purpose: fact.latest_run for purpose, fact in facts.items() if fact.latest_run is not None},
+                active_since=draft.jobs.active_since,
+                failure=draft.jobs.failure,
+                failed_at=draft.jobs.failed_at,
+                missed=draft.missed,
+            ),
+            enforced=bool(draft.databases()) and all(result.prepared for result in draft.databases()),
+            cron=schedule.cron if schedule else None,
+            time_zone=schedule.time_zone if schedule else None,
+            next_run=schedule.next_run(self._world.now()) if schedule else None,
+            schedule_problem=draft.schedule_problem,
+            isolation=memory.breaches,
+            bindings=tuple(binding for result in draft.results for binding in result.bindings),
+        )
+
+
+async def live_policies(world: World) -> Sequence[Manifest]:
+    """All policies that are not being deleted."""
+    return [found for found in await world.cluster.list(POLICY) if not found["metadata"].get("deletionTimestamp")]
+
+
+def store_server_name(server: DatabaseServer | BucketServer) -> str:
+    """The name under which calls to a server are counted."""
+    return server.host if isinstance(server, DatabaseServer) else server.url

@@ -1,0 +1,89 @@
+"""Stores without a policy: the claim ends, the jobs go, the data stays, debt is counted on (X4, X5)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tenant_retention.adapters.tenant_stores import observer_user
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain import ledger
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.manifests.inputs import PolicyRef
+from tenant_retention.domain.manifests.metadata import MANAGED_BY, POLICY_LABEL
+from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
+from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.ports.stores import DatabaseLogin, DatabaseServer
+from tenant_retention.reconcile.databases import kept_passwords
+from tenant_retention.reconcile.servers import Authorities, Servers
+from tenant_retention.reconcile.telling import tell_store
+from tenant_retention.reconcile.tenancy import enter, look_home
+from tenant_retention.reconcile.world import World, parse
+
+
+async def release(world: World, namespace: str, name: str) -> None:
+    """What is left of a policy that is gone: its claims end, its CronJob and Jobs go, its series end."""
+    world.shown.forget_policy(namespace, name)
+    for found in await world.cluster.list(STORE, labels=ledger.selector(namespace, name)):
+        claim = (found.get("spec") or {}).get("claimRef")
+        # A claim without a UID is an administrator's word about a policy that is still to come.
+        if claim is not None and claim.get("uid"):
+            await world.cluster.merge(STORE, found["metadata"]["name"], None, ledger.release())
+            note = f"policy {namespace}/{name} is gone: data and debt counting stay, nothing is deleted any more"
+            await world.cluster.tell(Happening(found, "StoreReleased", note))
+    labels = f"app.kubernetes.io/managed-by={MANAGED_BY},{POLICY_LABEL}={name}"
+    for kind in (CRON_JOB, JOB):
+        for found in await world.cluster.list(kind, namespace, labels):
+            await world.cluster.delete(kind, found["metadata"]["name"], namespace, found["metadata"]["uid"])
+
+
+class StoreReconciler:
+    """Looks after the ledger entries that no live policy has."""
+
+    def __init__(self, world: World, authorities: Authorities) -> None:
+        self._world = world
+        self._authorities = authorities
+
+    async def reconcile(self, name: str) -> timedelta | None:
+        """Counts the debt of a released store; None where a policy looks after the entry, or it is gone."""
+        world = self._world
+        manifest = await world.cluster.get(STORE, name)
+        if manifest is None:
+            world.shown.released_store(name, None)
+            return None
+        entry = parse(DataStore, manifest, "StoreConflict")
+        if await self._is_looked_after(entry):
+            world.shown.released_store(name, None)
+            return None
+        facts: DatabaseFacts | None = None
+        problem: RetentionError | None = None
+        reference = PolicyRef(entry.spec.namespace, entry.spec.policy_ref.name, entry.spec.policy_ref.uid or "")
+        try:
+            facts = await self._observe(entry, reference, manifest)
+        except RetentionError as caught:
+            problem = caught
+        overdue = await tell_store(world, name, False, facts, problem, None)
+        world.shown.released_store(name, overdue or 0)
+        return timedelta(seconds=max(world.resync_seconds, 20.0))
+
+    async def _is_looked_after(self, entry: DataStore) -> bool:
+        claim = entry.spec.claim_ref
+        if claim is None:
+            return False
+        policy = await self._world.cluster.get(POLICY, claim.name, claim.namespace)
+        return policy is not None and claim.uid in (None, policy["metadata"]["uid"])
+
+    async def _observe(self, entry: DataStore, reference: PolicyRef, manifest: Manifest) -> DatabaseFacts | None:
+        """Keeps the embedded server up and its certificate fresh, and reads the counts. Buckets are counted by their rows."""
+        world = self._world
+        await enter(world, await look_home(world, entry.spec.namespace))
+        server = await Servers(world, self._authorities, reference, manifest).of([entry])
+        if not isinstance(server, DatabaseServer):
+            return None
+        passwords = await kept_passwords(world, reference, entry.spec.purpose)
+        if "observer" not in passwords:
+            return None
+        database = entry.spec.name
+        login = DatabaseLogin(
+            server.host, server.port, database, observer_user(database), passwords["observer"], server.ca
+        )
+        return await world.call(server.host, world.stores.observe_database, login)

@@ -1,0 +1,163 @@
+"""Which rules are in force for a policy: its own, or the last good ones inside today's bounds (X1, M10).
+
+The last good choice is kept in a Secret of the operator's namespace: a tenant cannot edit it, and it survives a restart
+of the operator, a profile that went and a spec that is wrong now.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile, RetentionProfileSpec
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
+from tenant_retention.domain.conditions import patience_ended
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
+from tenant_retention.domain.manifests.inputs import PolicyRef
+from tenant_retention.domain.manifests.operator_secrets import administrator_secret
+from tenant_retention.domain.ports.cluster import PROFILE, SECRET
+from tenant_retention.domain.rules import Subject, define, inside_bounds
+from tenant_retention.reconcile.tenancy import Home
+from tenant_retention.reconcile.world import World, conditions_of, parse, secret_values
+
+_WHAT = "last-good"
+
+
+@dataclass(frozen=True)
+class LastGood:
+    """The newest pair of policy and profile that agreed, with their generations."""
+
+    policy: TenantRetentionPolicySpec
+    policy_generation: int
+    profile: RetentionProfileSpec
+    profile_generation: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is enforced. ``definition`` None: there never was a good one. ``problem``: why it is not the spec's own."""
+
+    definition: RetentionDefinition | None
+    profile: RetentionProfileSpec | None
+    policy: TenantRetentionPolicySpec | None
+    problem: RetentionError | None
+
+
+async def resolve(world: World, reference: PolicyRef, policy: TenantRetentionPolicy, home: Home) -> Rules:
+    """The rules of ``policy`` now; remembers them where they are good (M10: an invalid policy goes on being enforced)."""
+    last = await recall(world, reference)
+    try:
+        profile, generation = await _profile(world, policy, home)
+        subject = _subject(world, policy, profile_generation=generation)
+        definition = define(profile, policy.spec, subject)
+    except RetentionError as problem:
+        return await _fall_back(world, policy, last, problem)
+    now = LastGood(policy.spec, policy.metadata.generation, profile, generation)
+    if now != last:
+        await _remember(world, reference, now)
+    return Rules(definition, profile, policy.spec, None)
+
+
+async def recall(world: World, reference: PolicyRef) -> LastGood | None:
+    """The last good choice; None if there is none, or none that this version can read."""
+    name = administrator_secret(world.operator, reference, _WHAT, {})["metadata"]["name"]
+    text = secret_values(await world.cluster.get(SECRET, name, world.operator.namespace)).get("choice")
+    if text is None:
+        return None
+    try:
+        kept = json.loads(text)
+        return LastGood(
+            TenantRetentionPolicySpec.from_object(kept["policy"]),
+            int(kept["policyGeneration"]),
+            RetentionProfileSpec.from_object(kept["profile"]),
+            int(kept["profileGeneration"]),
+        )
+    except (ValidationError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def _remember(world: World, reference: PolicyRef, good: LastGood) -> None:
+    choice = {
+        "policy": good.policy.to_object(),
+        "policyGeneration": good.policy_generation,
+        "profile": good.profile.to_object(),
+        "profileGeneration": good.profile_generation,
+    }
+    values = {"choice": json.dumps(choice, sort_keys=True)}
+    await world.cluster.apply(administrator_secret(world.operator, reference, _WHAT, values))
+
+
+async def _profile(world: World, policy: TenantRetentionPolicy, home: Home) -> tuple[RetentionProfileSpec, int]:
+    name = policy.spec.profile_ref.name
+    found = await world.cluster.get(PROFILE, name)
+    if found is None:
+        raise NotReady(
+            f"spec.profileRef.name: there is no RetentionProfile {name}; create it",
+            reason=Reason.WAITING_FOR_PROFILE,
+            field="spec.profileRef.name",
+        )
+    profile = parse(RetentionProfile, found, Reason.PROFILE_INVALID)
+    selector = profile.spec.allowed_namespaces
+    if selector is not None and not selector.matches(home.labels):
+        raise Invalid(
+            f"spec.profileRef.name: profile {name} does not allow namespace {home.name} (spec.allowedNamespaces); "
+            "label the namespace or name another profile",
+            reason=Reason.PROFILE_NOT_ALLOWED,
+            field="spec.profileRef.name",
+        )
+    return profile.spec, profile.metadata.generation
+
+
+async def _fall_back(
+    world: World, policy: TenantRetentionPolicy, last: LastGood | None, problem: RetentionError
+) -> Rules:
+    if last is None:
+        return Rules(None, None, None, problem)
+    found = await world.cluster.get(PROFILE, policy.spec.profile_ref.name)
+    candidates = [(last.profile, last.profile_generation)]
+    if found is not None:
+        try:
+            today = parse(RetentionProfile, found, Reason.PROFILE_INVALID)
+            candidates.insert(0, (today.spec, today.metadata.generation))
+        except Invalid:
+            # Today's profile cannot be read: its last readable form bounds the choice.
+            found = None
+    for profile, generation in candidates:
+        choice = inside_bounds(profile, last.policy)
+        subject = replace(
+            _subject(world, policy, profile_generation=generation), policy_generation=last.policy_generation
+        )
+        try:
+            return Rules(define(profile, choice, subject), profile, choice, problem)
+        except Invalid:
+            continue
+    return Rules(None, None, None, problem)
+
+
+def _subject(world: World, policy: TenantRetentionPolicy, *, profile_generation: int) -> Subject:
+    return Subject(
+        installation=world.installation,
+        namespace=policy.metadata.namespace or "",
+        policy=policy.metadata.name,
+        policy_uid=policy.metadata.uid or "",
+        policy_generation=policy.metadata.generation,
+        profile_generation=profile_generation,
+    )
+
+
+def settle_waiting(world: World, manifest: dict[str, object], problem: RetentionError | None) -> RetentionError | None:
+    """A profile or class that is missing for five minutes is the user's turn: Reconciling becomes Stalled."""
+    turns = {
+        Reason.WAITING_FOR_PROFILE.value: Reason.PROFILE_NOT_FOUND,
+        Reason.WAITING_FOR_CLASS.value: Reason.CLASS_NOT_FOUND,
+    }
+    stalled = turns.get(problem.reason) if problem is not None else None
+    if problem is None or stalled is None:
+        return problem
+    if not patience_ended(conditions_of(manifest), Reason(problem.reason), stalled, world.now()):
+        return problem
+    return Invalid(problem.message, reason=stalled, field=problem.field)

@@ -1,0 +1,188 @@
+"""RetentionRun: approval into the databases, one Job, its evidence into the status; one-shot, with a time to live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from tenant_retention.adapters.tenant_stores import observer_user
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.api.v1alpha1.retentionrun import RetentionRun
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
+from tenant_retention.domain.approvals import FINISHED, RunOutcome, evidence_of, grant_of, may_start, run_status
+from tenant_retention.domain.conditions import moment
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.ledger import Claimant, Standing, standing
+from tenant_retention.domain.manifests.inputs import PolicyRef, RunRef
+from tenant_retention.domain.manifests.jobs import run_job_name
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, STORE, Happening, Manifest
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.stores import DatabaseLogin, DatabaseRequest, DatabaseServer
+from tenant_retention.domain.run_status import outcome as outcome_of
+from tenant_retention.domain.topology import wanted_stores
+from tenant_retention.reconcile.claims import ClaimedStore
+from tenant_retention.reconcile.databases import kept_passwords
+from tenant_retention.reconcile.rules import resolve
+from tenant_retention.reconcile.schedules import Schedules, schedule_of
+from tenant_retention.reconcile.servers import Authorities, Servers
+from tenant_retention.reconcile.telling import tell_status
+from tenant_retention.reconcile.tenancy import Home, look_home
+from tenant_retention.reconcile.world import World, parse
+
+AGAIN = timedelta(seconds=5)
+_EVIDENCE_LINKS = 10
+_REASONS = {"Succeeded": Reason.RUN_SUCCEEDED, "Stopped": Reason.GUARD_STOPPED, "Failed": Reason.RUN_FAILED}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a run works on: the policy as it stands, its rules and its stores."""
+
+    policy: TenantRetentionPolicy
+    manifest: Manifest
+    reference: PolicyRef
+    home: Home
+    definition: RetentionDefinition
+    stores: tuple[ClaimedStore, ...]
+
+
+class RunReconciler:
+    """Carries RetentionRuns out."""
+
+    def __init__(self, world: World, authorities: Authorities) -> None:
+        self._world = world
+        self._authorities = authorities
+
+    async def reconcile(self, namespace: str, name: str) -> timedelta | None:
+        """Brings one run forward; removes it when its time to live is over."""
+        manifest = await self._world.cluster.get(RUN, name, namespace)
+        if manifest is None or manifest["metadata"].get("deletionTimestamp"):
+            return None
+        run = parse(RetentionRun, manifest, Reason.APPROVAL_MISMATCH)
+        if run.status.phase in FINISHED:
+            return await self._remove_when_old(run)
+        scene: Scene | None = None
+        try:
+            scene = await self._scene(run, namespace)
+            if run.status.phase == "Running":
+                outcome = await self._follow(run, scene)
+            else:
+                outcome = await self._start(run, scene)
+        except Invalid as problem:
+            outcome = RunOutcome("Failed", Reason(problem.reason), problem.message)
+        except NotReady as problem:
+            outcome = RunOutcome(run.status.phase or "Pending", Reason(problem.reason), problem.message)
+        definition = scene.definition if scene else None
+        status = run_status(
+            outcome, manifest.get("status") or {}, run.metadata.generation, definition, self._world.now()
+        )
+        await tell_status(self._world, RUN, manifest, status)
+        if outcome.phase in FINISHED:
+            note = outcome.message or f"run {status.get('runId', '')}"
+            type_: Literal["Normal", "Warning"] = "Normal" if outcome.phase == "Succeeded" else "Warning"
+            await self._world.cluster.tell(Happening(manifest, outcome.reason.value, note, type_))
+            return timedelta(seconds=run.spec.ttl_seconds_after_finished)
+        return AGAIN
+
+    async def _scene(self, run: RetentionRun, namespace: str) -> Scene:
+        world, name = self._world, run.spec.policy_ref.name
+        manifest = await world.cluster.get(POLICY, name, namespace)
+        if manifest is None:
+            raise Invalid(
+                f"spec.policyRef.name: there is no TenantRetentionPolicy {name} in namespace {namespace}; "
+                "make a new RetentionRun that names one",
+                reason=Reason.POLICY_NOT_FOUND,
+                field="spec.policyRef.name",
+            )
+        policy = parse(TenantRetentionPolicy, manifest, Reason.KEEP_OUT_OF_BOUNDS)
+        reference = PolicyRef(namespace, name, policy.metadata.uid or "")
+        home = await look_home(world, namespace)
+        rules = await resolve(world, reference, policy, home)
+        if rules.definition is None or rules.profile is None or rules.policy is None:
+            raise NotReady(
+                f"policy {name} has no rules yet: {rules.problem.message if rules.problem else 'waiting'}",
+                reason=Reason.PENDING,
+            )
+        claimant = Claimant(namespace, home.uid, name, reference.uid)
+        stores = []
+        for wanted in wanted_stores(rules.profile, rules.policy):
+            identity = StoreIdentity(world.installation, namespace, name, wanted.purpose)
+            found = await world.cluster.get(STORE, identity.store_id())
+            entry = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
+            if entry is None or standing(entry.spec, claimant) is not Standing.BOUND or entry.status.phase != "Bound":
+                raise NotReady(f"the {wanted.purpose} store of policy {name} is not ready yet", reason=Reason.PENDING)
+            stores.append(ClaimedStore(wanted, identity, entry))
+        return Scene(policy, manifest, reference, home, rules.definition, tuple(stores))
+
+    async def _start(self, run: RetentionRun, scene: Scene) -> RunOutcome:
+        may_start(run.spec, scene.policy.spec)
+        grant = grant_of(run.spec, run.metadata.name, scene.definition, self._world.now())
+        if grant is not None:
+            for store, server, passwords in await self._databases(scene):
+                request = DatabaseRequest(server, store.identity, scene.home.uid, scene.definition, passwords)
+                await self._world.call(server.host, self._world.stores.approve, request, grant)
+        schedules = Schedules(self._world, scene.reference, scene.manifest)
+        owner = RunRef(run.metadata.name, run.metadata.uid or "")
+        plan = schedules.plan(scene.definition, scene.stores, Mode(run.spec.mode))
+        job = run_job_name(scene.reference, owner)
+        seconds = schedule_of(scene.reference, scene.policy.spec).window_seconds
+        await schedules.start(owner, plan, scene.stores, job, seconds)
+        return RunOutcome("Running", Reason.RUNNING, f"Job {job}", job=job, digest=scene.definition.rules_digest())
+
+    async def _follow(self, run: RetentionRun, scene: Scene) -> RunOutcome:
+        name = run.status.job_name or ""
+        job = await self._world.cluster.get(JOB, name, scene.reference.namespace)
+        if job is None:
+            return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name} is gone; make a new RetentionRun")
+        conditions = {c["type"] for c in (job.get("status") or {}).get("conditions") or () if c["status"] == "True"}
+        if not conditions & {"Complete", "Failed"}:
+            return RunOutcome("Running", Reason.RUNNING, f"Job {name}")
+        made = moment(job["metadata"]["creationTimestamp"])
+        evidence = await self._evidence(scene, Mode(run.spec.mode), made)
+        if not evidence:
+            if "Complete" in conditions:
+                return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name} ended without evidence in the stores")
+            words = await Schedules(self._world, scene.reference, scene.manifest).last_words(name)
+            return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name}: {words or 'it failed'}"[:1024])
+        phase = outcome_of(evidence) or "Failed"
+        message = {
+            "Stopped": "the guard asks for an approval; see status.approval of the policy",
+            "Failed": "see status.categories and the log of the Job",
+        }.get(phase, "")
+        return RunOutcome(phase, _REASONS[phase], message, evidence=evidence)
+
+    async def _evidence(self, scene: Scene, mode: Mode, since: datetime) -> dict[str, RunEvidence]:
+        links = {}
+        for store, server, passwords in await self._databases(scene):
+            database = store.entry.spec.name
+            login = DatabaseLogin(
+                server.host, server.port, database, observer_user(database), passwords["observer"], server.ca
+            )
+            found = await self._world.call(server.host, self._world.stores.evidence, login, _EVIDENCE_LINKS)
+            links[store.wanted.purpose] = found
+        return evidence_of(links, mode, since)
+
+    async def _databases(self, scene: Scene) -> list[tuple[ClaimedStore, DatabaseServer, dict[str, str]]]:
+        servers = Servers(self._world, self._authorities, scene.reference, scene.manifest)
+        found = []
+        for store in scene.stores:
+            if store.wanted.type != "PostgreSQL":
+                continue
+            server = await servers.of([store.entry])
+            assert isinstance(server, DatabaseServer)
+            passwords = await kept_passwords(self._world, scene.reference, store.wanted.purpose)
+            found.append((store, server, passwords))
+        return found
+
+    async def _remove_when_old(self, run: RetentionRun) -> timedelta | None:
+        ended = moment(run.status.finished) if run.status.finished else self._world.now()
+        left = ended + timedelta(seconds=run.spec.ttl_seconds_after_finished) - self._world.now()
+        if left > timedelta(0):
+            return left
+        await self._world.cluster.delete(RUN, run.metadata.name, run.metadata.namespace, run.metadata.uid)
+        return None

@@ -1,0 +1,293 @@
+"""Where a policy's stores are: embedded servers are made from the ledger alone, existing ones are looked up by the class.
+
+Only ledger entries and the operator's own Secrets are needed, so a released store's server is kept up (and its
+certificate renewed) as long as its data is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tenant_retention.adapters.certificates import issue_server_certificate, make_authority, read_server_certificate
+from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_256
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.api.v1alpha1.datastoreclass import CaSecretRef, Embedded, Existing
+from tenant_retention.domain.bucket_identities import AccessKey, Iam
+from tenant_retention.domain.certificates import AuthorityState, advance, renewal_reason
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.manifests import postgresql, seaweedfs
+from tenant_retention.domain.manifests.inputs import (
+    Amounts,
+    EmbeddedPostgres,
+    EmbeddedS3,
+    Image,
+    PolicyRef,
+    Resources,
+    ServerCertificate,
+)
+from tenant_retention.domain.manifests.metadata import server_dns_names, server_host, server_name
+from tenant_retention.domain.manifests.operator_secrets import (
+    AUTHORITY_SECRET,
+    administrator_secret,
+    authority_secret,
+    read_authority,
+)
+from tenant_retention.domain.ports.cluster import (
+    PERSISTENT_VOLUME,
+    SECRET,
+    STATEFUL_SET,
+    STORE,
+    VOLUME_CLAIM,
+    Manifest,
+)
+from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
+from tenant_retention.reconcile.world import World, kept_secret, secret_values
+
+Server = DatabaseServer | BucketServer
+_S3_STATIC_REGION = "us-east-1"
+
+
+class Authorities:
+    """The operator's certificate authority: one at a time looks after it, however many reconciles ask."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def state(self, world: World) -> AuthorityState:
+        """The authority as it must be now; made, prepared, promoted or forgotten when that is due."""
+        async with self._lock:
+            found = await world.cluster.get(SECRET, AUTHORITY_SECRET, world.operator.namespace)
+            known = read_authority(found) if found is not None else None
+            state = advance(known, world.now(), make_authority)
+            if state != known:
+                wanted = authority_secret(world.operator, state)
+                if known is None and await world.cluster.create(wanted) is None:
+                    raise NotReady(
+                        "the certificate authority has just been made by somebody else", reason="Provisioning"
+                    )
+                if known is not None:
+                    await world.cluster.apply(wanted)
+            return state
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Makes and finds the servers of one policy's stores."""
+
+    world: World
+    authorities: Authorities
+    reference: PolicyRef
+    regarding: Manifest
+
+    async def of(self, entries: Sequence[DataStore]) -> Server:
+        """The server of ``entries``: all of one type and provisioner, all of one policy.
+
+        Raises NotReady while an embedded server comes up; Invalid where a class or Secret is wrong.
+        """
+        first = entries[0]
+        if first.spec.provisioner == "Existing":
+            existing = first.spec.class_snapshot.existing
+            if existing is None:
+                raise Invalid(
+                    f"DataStore {first.metadata.name}: spec.classSnapshot.existing is missing", reason="ClassInvalid"
+                )
+            return await self._existing(existing, first)
+        others = sorted({entry.spec.class_name for entry in entries})
+        if len(others) > 1:
+            raise Invalid(
+                f"spec.stores: the {first.spec.type} stores of one policy share one embedded server, but name the classes "
+                f"{' and '.join(others)}; name one class",
+                reason="ClassInvalid",
+                field="spec.stores",
+            )
+        return await self._embedded(entries)
+
+    async def _embedded(self, entries: Sequence[DataStore]) -> Server:
+        kind = "postgresql" if entries[0].spec.type == "PostgreSQL" else "s3"
+        settings = entries[0].spec.class_snapshot.embedded or Embedded()
+        authority = await self.authorities.state(self.world)
+        certificate = await self._certificate(kind, authority)
+        server: Server
+        if kind == "postgresql":
+            objects, server = await self._postgresql(settings, certificate, authority.bundle())
+        else:
+            objects, server = await self._s3(settings, certificate, authority.bundle())
+        for manifest in objects:
+            await self.world.applier.apply(manifest, self.regarding)
+        await self._wait(kind)
+        await self._retain_volume(kind, entries)
+        return server
+
+    async def _postgresql(
+        self, settings: Embedded, certificate: ServerCertificate, bundle: str
+    ) -> tuple[tuple[Manifest, ...], Server]:
+        def fresh(known: dict[str, str]) -> dict[str, str]:
+            password = known.get("password") or self.world.new_password()
+            verifier = known.get("verifier") if known.get("password") else None
+            return {
+                "username": postgresql.ADMINISTRATOR,
+                "password": password,
+                "verifier": verifier or scram_sha_256(password, self.world.entropy(SALT_BYTES)),
+            }
+
+        wanted = administrator_secret(self.world.operator, self.reference, "postgresql-admin", {})
+        values = await kept_secret(self.world, wanted, fresh)
+        described = EmbeddedPostgres(
+            policy=self.reference,
+            operator=self.world.operator,
+            image=self._image(settings, self.world.images.postgresql),
+            certificate=certificate,
+            verifier=values["verifier"],
+            storage=await self._storage("postgresql", settings),
+            storage_class_name=settings.storage_class_name,
+            resources=_resources(settings),
+        )
+        host = server_host(self.reference, "postgresql")
+        access = DatabaseServer(host, postgresql.PORT, postgresql.ADMINISTRATOR, values["password"], bundle)
+        return postgresql.embedded_postgresql(described), access
+
+    async def _s3(
+        self, settings: Embedded, certificate: ServerCertificate, bundle: str
+    ) -> tuple[tuple[Manifest, ...], Server]:
+        def fresh(known: dict[str, str]) -> dict[str, str]:
+            return {
+                "accessKey": known.get("accessKey") or "TRO" + self.world.entropy(9).hex().upper(),
+                "secretKey": known.get("secretKey") or self.world.new_password(),
+                "kek": known.get("kek") or self.world.entropy(32).hex(),
+            }
+
+        wanted = administrator_secret(self.world.operator, self.reference, "s3-admin", {})
+        values = await kept_secret(self.world, wanted, fresh)
+        described = EmbeddedS3(
+            policy=self.reference,
+            operator=self.world.operator,
+            image=self._image(settings, self.world.images.seaweedfs),
+            certificate=certificate,
+            access_key=values["accessKey"],
+            secret_key=values["secretKey"],
+            kek=values["kek"],
+            storage=await self._storage("s3", settings),
+            storage_class_name=settings.storage_class_name,
+            resources=_resources(settings),
+        )
+        access = BucketServer(
+            url=seaweedfs.endpoint(self.reference),
+            region=seaweedfs.REGION,
+            iam=Iam.AWS,
+            administrator=AccessKey(values["accessKey"], values["secretKey"]),
+            ca=bundle,
+        )
+        return seaweedfs.embedded_s3(described), access
+
+    async def _certificate(self, kind: str, authority: AuthorityState) -> ServerCertificate:
+        name = f"{server_name(self.reference, kind)}-tls"
+        values = secret_values(await self.world.cluster.get(SECRET, name, self.reference.namespace))
+        wanted = server_dns_names(self.reference, kind)
+        now = self.world.now()
+        if "tls.crt" in values and "tls.key" in values:
+            known = ServerCertificate(values["tls.crt"], values["tls.key"])
+            facts = read_server_certificate(known, authority.current)
+            if renewal_reason(facts, wanted, now) is None:
+                return known
+        return issue_server_certificate(authority.current, wanted, now)
+
+    async def _storage(self, kind: str, settings: Embedded) -> str:
+        """The size of the volume claim that is there: Kubernetes refuses another one."""
+        found = await self.world.cluster.get(STATEFUL_SET, server_name(self.reference, kind), self.reference.namespace)
+        for template in ((found or {}).get("spec") or {}).get("volumeClaimTemplates") or ():
+            size = template["spec"]["resources"]["requests"].get("storage")
+            if size:
+                return str(size)
+        return settings.storage
+
+    async def _wait(self, kind: str) -> None:
+        name = server_name(self.reference, kind)
+        found = await self.world.cluster.get(STATEFUL_SET, name, self.reference.namespace)
+        status = (found or {}).get("status") or {}
+        if found is not None and status.get("readyReplicas", 0) >= 1:
+            return
+        claim = await self.world.cluster.get(VOLUME_CLAIM, f"data-{name}-0", self.reference.namespace)
+        if claim is not None and (claim.get("status") or {}).get("phase") == "Pending":
+            raise NotReady(
+                f"the volume of {name} is not bound yet; see: kubectl -n {self.reference.namespace} describe pvc data-{name}-0",
+                reason=Reason.WAITING_FOR_VOLUME,
+            )
+        raise NotReady(
+            f"{name} is starting; see: kubectl -n {self.reference.namespace} get pod {name}-0",
+            reason=Reason.WAITING_FOR_SERVER,
+        )
+
+    async def _retain_volume(self, kind: str, entries: Sequence[DataStore]) -> None:
+        """The volume outlives its claim, its namespace and us (X5), and the ledger knows which one it is."""
+        name = f"data-{server_name(self.reference, kind)}-0"
+        claim = await self.world.cluster.get(VOLUME_CLAIM, name, self.reference.namespace)
+        volume = ((claim or {}).get("spec") or {}).get("volumeName")
+        if not volume:
+            return
+        found = await self.world.cluster.get(PERSISTENT_VOLUME, volume)
+        if found is not None and (found.get("spec") or {}).get("persistentVolumeReclaimPolicy") != "Retain":
+            await self.world.cluster.merge(
+                PERSISTENT_VOLUME, volume, None, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+            )
+        for entry in entries:
+            if volume not in entry.spec.volumes:
+                volumes = [*entry.spec.volumes, volume]
+                await self.world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": volumes}})
+
+    async def _existing(self, existing: Existing, entry: DataStore) -> Server:
+        administrator = await self._own_secret(existing.admin_secret_ref.name, "existing.adminSecretRef")
+        authority = await self._existing_authority(existing.tls.ca_secret_ref)
+        if entry.spec.type == "PostgreSQL":
+            user, password = _keys(administrator, existing.admin_secret_ref.name, "username", "password")
+            return DatabaseServer(existing.host or "", existing.port, user, password, authority)
+        key, secret = _keys(administrator, existing.admin_secret_ref.name, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        return BucketServer(
+            url=existing.endpoint or "",
+            region=existing.s3_region or _S3_STATIC_REGION,
+            iam=Iam(existing.iam or Iam.AWS),
+            administrator=AccessKey(key, secret),
+            ca=authority,
+        )
+
+    async def _existing_authority(self, reference: CaSecretRef | None) -> str | None:
+        if reference is None:
+            return None
+        values = await self._own_secret(reference.name, "existing.tls.caSecretRef")
+        return _keys(values, reference.name, reference.key)[0]
+
+    async def _own_secret(self, name: str, field: str) -> dict[str, str]:
+        found = await self.world.cluster.get(SECRET, name, self.world.operator.namespace)
+        if found is None:
+            raise Invalid(
+                f"spec.{field}.name: there is no Secret {name} in namespace {self.world.operator.namespace}; create it",
+                reason=Reason.SECRET_NOT_FOUND,
+                field=f"spec.{field}.name",
+            )
+        return secret_values(found)
+
+    def _image(self, settings: Embedded, default: Image) -> Image:
+        return Image(settings.image, default.pull_policy, default.pull_secrets) if settings.image else default
+
+
+def _keys(values: dict[str, str], secret: str, *keys: str) -> list[str]:
+    missing = [key for key in keys if not values.get(key)]
+    if missing:
+        raise Invalid(
+            f"Secret {secret} in the operator's namespace lacks the key {missing[0]}; add it",
+            reason=Reason.SECRET_INVALID,
+            field=missing[0],
+        )
+    return [values[key] for key in keys]
+
+
+def _resources(settings: Embedded) -> Resources | None:
+    if settings.resources is None:
+        return None
+    requests, limits = settings.resources.requests, settings.resources.limits
+    return Resources(
+        requests=Amounts(requests.cpu, requests.memory) if requests else Amounts(),
+        limits=Amounts(limits.cpu, limits.memory) if limits else Amounts(),
+    )

@@ -1,0 +1,130 @@
+"""Telling: statuses are patched only where they differ, Events only on transitions, metrics follow the status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenant_retention.api.v1alpha1.conditions import ConditionType
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain.conditions import transitions
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.ports.cluster import POLICY, STORE, Happening, Kind, Manifest
+from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.status import PolicyReport, policy_status, status_patch
+from tenant_retention.domain.store_status import store_status
+from tenant_retention.reconcile.buckets import BucketResult
+from tenant_retention.reconcile.databases import DatabaseResult
+from tenant_retention.reconcile.world import World, parse
+
+Result = DatabaseResult | BucketResult
+_GOOD_WHEN_FALSE = {ConditionType.STALLED.value, ConditionType.APPROVAL_REQUIRED.value, ConditionType.RECONCILING.value}
+_TOLD_BY_READY = {
+    ConditionType.RECONCILING.value,
+    ConditionType.DATABASES_READY.value,
+    ConditionType.BUCKETS_READY.value,
+    ConditionType.SCHEDULES_READY.value,
+}
+_RUN_REASONS = {"Succeeded": "RunSucceeded", "Failed": "RunFailed", "Stopped": "GuardStopped"}
+
+
+async def tell_policy(
+    world: World, manifest: Manifest, report: PolicyReport, facts: Sequence[DatabaseFacts | None]
+) -> None:
+    """The status of a policy, its Events and its metrics."""
+    previous = manifest.get("status") or {}
+    status = policy_status(report, previous, world.now())
+    meta = manifest["metadata"]
+    await tell_status(world, POLICY, manifest, status)
+    successes = [found.latest_success for found in facts if found is not None and found.latest_success is not None]
+    world.shown.policy(meta["namespace"], meta["name"], status, max(successes, default=None))
+    for happening in policy_happenings(manifest, previous, status):
+        await world.cluster.tell(happening)
+
+
+async def tell_stores(world: World, definition: RetentionDefinition | None, results: Sequence[Result]) -> None:
+    """The status of the ledger entries of a policy that is there."""
+    for result in results:
+        facts = result.facts if isinstance(result, DatabaseResult) else None
+        await tell_store(world, result.store.entry.metadata.name, True, facts, result.problem, definition)
+
+
+async def tell_store(
+    world: World,
+    name: str,
+    bound: bool,
+    facts: DatabaseFacts | None,
+    problem: RetentionError | None,
+    definition: RetentionDefinition | None,
+) -> int | None:
+    """The status of one ledger entry, read afresh; its overdue count."""
+    manifest = await world.cluster.get(STORE, name)
+    if manifest is None:
+        return None
+    status = store_status(
+        parse(DataStore, manifest, "StoreConflict"),
+        manifest.get("status") or {},
+        bound=bound,
+        facts=facts,
+        problem=problem,
+        definition=definition,
+        now=world.now(),
+    )
+    await tell_status(world, STORE, manifest, status)
+    overdue: int | None = status.get("overdue")
+    return overdue
+
+
+async def tell_status(world: World, kind: Kind, manifest: Manifest, status: Manifest) -> bool:
+    """Patches the status where it differs; whether it did."""
+    patch = status_patch(manifest.get("status") or {}, status)
+    if patch is None:
+        return False
+    meta = manifest["metadata"]
+    await world.cluster.patch_status(kind, meta["name"], meta.get("namespace"), patch)
+    return True
+
+
+def policy_happenings(manifest: Manifest, previous: Manifest, status: Manifest) -> list[Happening]:
+    """Events for what changed: conditions, and a run that is new in the evidence."""
+    told = []
+    changes = transitions(previous.get("conditions") or (), status["conditions"])
+    for change in changes:
+        if change.type in _TOLD_BY_READY or change.status == "Unknown":
+            continue
+        if change.type == ConditionType.STALLED.value and change.status == "False":
+            continue
+        if change.type == ConditionType.APPROVAL_REQUIRED.value and change.status == "False":
+            continue
+        good = (change.status == "True") != (change.type in _GOOD_WHEN_FALSE)
+        # What is still coming up is no warning.
+        coming_up = change.type == ConditionType.READY.value and _waits(status)
+        told.append(
+            Happening(
+                manifest,
+                change.reason,
+                f"{change.type}: {change.message}",
+                "Normal" if good or coming_up else "Warning",
+            )
+        )
+    told.extend(_run_happenings(manifest, previous, status))
+    return told
+
+
+def _waits(status: Manifest) -> bool:
+    return any(found["type"] == "Reconciling" and found["status"] == "True" for found in status["conditions"])
+
+
+def _run_happenings(manifest: Manifest, previous: Manifest, status: Manifest) -> list[Happening]:
+    before = {row.get("runId") for row in previous.get("jobs") or ()}
+    told = []
+    for row in status.get("jobs") or ():
+        reason = _RUN_REASONS.get(row["outcome"])
+        if reason is None or row.get("runId") is None or row["runId"] in before:
+            continue
+        note = (
+            f"run {row['runId']} ({row.get('mode')}): {row.get('deletedRows', 0)} rows and "
+            f"{row.get('deletedObjects', 0)} objects"
+        )
+        told.append(Happening(manifest, reason, note, "Normal" if row["outcome"] == "Succeeded" else "Warning"))
+    return told

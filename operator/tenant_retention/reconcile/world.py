@@ -1,0 +1,163 @@
+"""What a reconcile works with: the ports, the settings, the clock. Given from outside; nothing here is made at import."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from tenant_retention.api.v1alpha1.common import ApiObject
+from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.manifests.inputs import Image, OperatorRef
+from tenant_retention.domain.manifests.metadata import encoded
+from tenant_retention.domain.ports.cluster import SECRET, Applied, Cluster, Happening, Manifest
+from tenant_retention.domain.ports.stores import TenantStores
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_Model = TypeVar("_Model", bound=ApiObject)
+
+
+class Shown(Protocol):
+    """Where numbers are shown (``telemetry.Telemetry``)."""
+
+    def policy(self, namespace: str, name: str, status: Manifest, latest_success: datetime | None) -> None:
+        """Shows one policy."""
+
+    def forget_policy(self, namespace: str, name: str) -> None:
+        """Ends the series of a policy that is gone."""
+
+    def released_store(self, store: str, overdue: int | None) -> None:
+        """Shows the debt of a store that no policy has; None ends the series."""
+
+
+class StoreCalls:
+    """Synchronous store calls from the event loop: in a bounded pool, and only so many at once against one server."""
+
+    def __init__(self, executor: Executor, per_backend: int) -> None:
+        self._executor = executor
+        self._per_backend = per_backend
+        self._backends: dict[str, asyncio.Semaphore] = {}
+
+    async def __call__(
+        self,
+        backend: str,
+        function: Callable[_Arguments, _Result],
+        *arguments: _Arguments.args,
+        **named: _Arguments.kwargs,
+    ) -> _Result:
+        """Calls ``function`` in the pool; ``backend`` names the server it talks to."""
+        limit = self._backends.setdefault(backend, asyncio.Semaphore(self._per_backend))
+        async with limit:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, lambda: function(*arguments, **named))
+
+
+class Applier:
+    """Applies objects and notices drift: what this process has made so before, and finds changed, is told once."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._made: dict[tuple[str, str, str], str] = {}
+
+    async def apply(self, manifest: Manifest, regarding: Manifest) -> Applied:
+        """Makes ``manifest`` so. ``regarding``: the object whose Events tell of drift."""
+        meta = manifest["metadata"]
+        key = (manifest["kind"], meta.get("namespace", ""), meta["name"])
+        wanted = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        applied = await self._cluster.apply(manifest)
+        drifted = applied.changed and self._made.get(key) == wanted
+        self._made[key] = wanted
+        if drifted:
+            how = "changed by hand and is" if applied.existed else "deleted by hand and has been"
+            note = f"{manifest['kind']} {meta['name']} was {how} put right"
+            await self._cluster.tell(Happening(regarding, "DriftRepaired", note, "Warning"))
+        return applied
+
+    def forget(self, namespace: str) -> None:
+        """Forgets what was made in a namespace that is gone."""
+        for key in [key for key in self._made if key[1] == namespace]:
+            del self._made[key]
+
+
+@dataclass(frozen=True)
+class Images:
+    """What embedded servers and jobs are run from where the class names nothing else."""
+
+    job: Image
+    postgresql: Image
+    seaweedfs: Image
+
+
+@dataclass(frozen=True)
+class World:
+    """The operator's whole surroundings. ``entropy``: so many unguessable bytes; ``grace_seconds``: how late a scheduled
+    run may be; ``resync_seconds``: how often everything is looked at again."""
+
+    cluster: Cluster
+    stores: TenantStores
+    call: StoreCalls
+    applier: Applier
+    shown: Shown
+    operator: OperatorRef
+    images: Images
+    installation: str
+    embedded_classes: bool
+    grace_seconds: float
+    resync_seconds: float
+    now: Callable[[], datetime]
+    entropy: Callable[[int], bytes]
+
+    def new_password(self) -> str:
+        """A fresh password of 256 bits: letters, digits, ``-`` and ``_``."""
+        return urlsafe_b64encode(self.entropy(32)).decode().rstrip("=")
+
+
+def parse(model: type[_Model], manifest: Manifest, reason: str) -> _Model:
+    """The object as its model. Raises Invalid naming the first field that is wrong, for what got past the CRD's schema."""
+    try:
+        return model.from_object(manifest)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Invalid(f"{field}: {first['msg']}", reason=reason, field=field) from problem
+
+
+def secret_values(secret: Manifest | None) -> dict[str, str]:
+    """A Secret's values as text; what is not text is left out."""
+    values: dict[str, str] = {}
+    for key, value in ((secret or {}).get("data") or {}).items():
+        try:
+            values[key] = b64decode(value).decode()
+        except ValueError:
+            continue
+    return values
+
+
+async def kept_secret(
+    world: World, wanted: Manifest, fresh: Callable[[dict[str, str]], dict[str, str]]
+) -> dict[str, str]:
+    """The values of a Secret in the operator's namespace, completed by ``fresh`` and written before anybody uses them.
+
+    ``fresh`` takes what is there and returns what must be there; nothing that is there and good is made anew.
+    """
+    meta = wanted["metadata"]
+    found = await world.cluster.get(SECRET, meta["name"], meta["namespace"])
+    known = secret_values(found)
+    values = fresh(dict(known))
+    if found is None or values != known:
+        await world.cluster.apply({**wanted, "data": encoded(values)})
+    return values
+
+
+def conditions_of(manifest: Manifest) -> list[dict[str, Any]]:
+    """The conditions of an object's status; empty without one."""
+    return list((manifest.get("status") or {}).get("conditions") or ())

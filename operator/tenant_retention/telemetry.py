@@ -1,0 +1,156 @@
+"""JSON log lines, Prometheus metrics with bounded labels, and the health that the kubelet asks for.
+
+Labels are the names of Kubernetes objects and of categories; never a value of tenant data. A series goes with its object.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from pythonjsonlogger.json import JsonFormatter
+
+_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+def configure_logging(level: str) -> None:
+    """One JSON object a line on standard error; noisy libraries speak up from WARNING."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "name_": "name"},
+            json_ensure_ascii=False,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("kopf", "aiohttp", "asyncio", "urllib3", "kubernetes"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+class Telemetry:
+    """The metrics of one operator process, in a registry of its own."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        category, policy = ("namespace", "policy", "category"), ("namespace", "policy")
+        self._items = self._gauge("items", "Rows or objects of a category.", category)
+        self._due = self._gauge("due_items", "Items that the next run deletes.", category)
+        self._overdue = self._gauge("overdue_items", "Items past their deadline and still there (debt).", category)
+        self._held = self._gauge("held_items", "Items that a hold keeps.", category)
+        self._anomalies = self._gauge("anomaly_items", "Items without a usable time.", category)
+        self._ready = self._gauge("policy_ready", "1 if the policy is Ready, else 0.", policy)
+        self._compliant = self._gauge("policy_compliant", "1 if the policy is Compliant, else 0.", policy)
+        self._approval = self._gauge("approval_required", "1 if the guard waits for an approval, else 0.", policy)
+        self._success = self._gauge("last_success_timestamp_seconds", "End of the last successful run.", policy)
+        self._released = self._gauge("released_store_overdue_items", "Debt of a store without a policy.", ("store",))
+        self._depth = self._gauge("queue_depth", "Objects that wait for or are in a reconcile.", ())
+        self._reconciles = Counter(
+            "tenant_retention_reconciles",
+            "Reconciles by kind and outcome.",
+            ("kind", "outcome"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "tenant_retention_reconcile_duration_seconds",
+            "Time of one reconcile.",
+            ("kind",),
+            registry=self._registry,
+            buckets=_BUCKETS,
+        )
+        self._known: dict[tuple[str, str], set[str]] = {}
+
+    def policy(self, namespace: str, name: str, status: Mapping[str, Any], latest_success: datetime | None) -> None:
+        """Shows one policy as its status says; categories that are gone lose their series."""
+        conditions = {found["type"]: found["status"] == "True" for found in status.get("conditions", ())}
+        self._ready.labels(namespace, name).set(conditions.get("Ready", False))
+        self._compliant.labels(namespace, name).set(conditions.get("Compliant", False))
+        self._approval.labels(namespace, name).set(conditions.get("ApprovalRequired", False))
+        if latest_success is not None:
+            self._success.labels(namespace, name).set(latest_success.timestamp())
+        current = {row["name"]: row for row in status.get("categories", ())}
+        for category, row in current.items():
+            counted = row.get("rows", row.get("objects"))
+            shown = ((self._items, counted), (self._due, row.get("due")), (self._overdue, row.get("overdue")))
+            for gauge, value in (*shown, (self._held, row.get("held")), (self._anomalies, row.get("anomalies"))):
+                if value is not None:
+                    gauge.labels(namespace, name, category).set(value)
+        self._drop_categories(namespace, name, self._known.get((namespace, name), set()) - set(current))
+        self._known[(namespace, name)] = set(current)
+
+    def forget_policy(self, namespace: str, name: str) -> None:
+        """Ends the series of a policy that is gone."""
+        self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
+        for gauge in (self._ready, self._compliant, self._approval, self._success):
+            _drop(gauge, namespace, name)
+
+    def released_store(self, store: str, overdue: int | None) -> None:
+        """Shows the debt of a store that no policy has; None ends the series."""
+        if overdue is None:
+            _drop(self._released, store)
+        else:
+            self._released.labels(store).set(overdue)
+
+    def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
+        """Counts one reconcile; ``outcome`` is ``success`` or ``error``."""
+        self._reconciles.labels(kind, outcome).inc()
+        self._seconds.labels(kind).observe(seconds)
+
+    def render(self, queue_depth: int) -> bytes:
+        """The text of ``/metrics``."""
+        self._depth.set(queue_depth)
+        return generate_latest(self._registry)
+
+    def _gauge(self, name: str, text: str, labels: Iterable[str]) -> Gauge:
+        return Gauge(f"tenant_retention_{name}", text, tuple(labels), registry=self._registry)
+
+    def _drop_categories(self, namespace: str, name: str, gone: Iterable[str]) -> None:
+        for category in gone:
+            for gauge in (self._items, self._due, self._overdue, self._held, self._anomalies):
+                _drop(gauge, namespace, name, category)
+
+
+def _drop(gauge: Gauge, *labels: str) -> None:
+    """Removes a series; one that was never shown is no mistake."""
+    if any(
+        sample.labels and tuple(sample.labels.values()) == labels
+        for metric in gauge.collect()
+        for sample in metric.samples
+    ):
+        gauge.remove(*labels)
+
+
+class Health:
+    """Whether the process still turns: loops report, and a report that is too old is a failure (a dead watch, a hang)."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._reports: dict[str, tuple[float, float]] = {}
+        self._problems: dict[str, str] = {}
+        self.ready = False
+
+    def beat(self, loop: str, again_within: float) -> None:
+        """``loop`` turned; its next report comes within ``again_within`` seconds."""
+        self._reports[loop] = (self._clock(), again_within)
+
+    def complain(self, loop: str, problem: str | None) -> None:
+        """States a problem of ``loop`` that only a restart solves; None takes it back."""
+        if problem is None:
+            self._problems.pop(loop, None)
+        else:
+            self._problems[loop] = problem
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong now; empty: alive."""
+        now = self._clock()
+        late = [f"{loop}: no sign of life" for loop, (at, within) in sorted(self._reports.items()) if now - at > within]
+        return (*late, *(f"{loop}: {problem}" for loop, problem in sorted(self._problems.items())))

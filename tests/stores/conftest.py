@@ -1,5 +1,6 @@
 """Servers for the store tests; each is started once a session, when the first test asks for it."""
 
+from tests.stores.object_stores import object_store
 from tests.stores.servers.postgres import (
     postgres15,
     postgres15_process,
@@ -8,12 +9,17 @@ from tests.stores.servers.postgres import (
     postgres_process,
     postgres_server,
 )
+from tests.stores.servers.s3 import minio_server, s3_server, seaweedfs
 
 __all__ = [
+    "minio_server",
+    "object_store",
     "postgres15",
     "postgres15_process",
     "postgres17",
     "postgres17_process",
     "postgres_process",
     "postgres_server",
+    "s3_server",
+    "seaweedfs",
 ]

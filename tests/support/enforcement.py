@@ -25,13 +25,13 @@ def column(name: str, kind: str = "Text", *, role: str | None = None, nullable: 
     return ColumnDefinition(name=name, type=kind, role=role, nullable=nullable)
 
 
-def table(name: str, *columns: ColumnDefinition, clocks: tuple[str, ...] = ()) -> TableDefinition:
+def table(name: str, *columns: ColumnDefinition, clocks: tuple[str, ...] = (), back: str = "P3Y") -> TableDefinition:
     """A table partitioned by ``started_at``, with an id and the session of its call."""
     return TableDefinition(
         name=name,
         primary_key=("id",),
         born_at="started_at",
-        back="P7Y",
+        back=back,
         ahead="P1M",
         columns=(
             column("id", "Text", nullable=False),
@@ -50,6 +50,7 @@ def archive(
     chat_logs: str = "P30D",
     guard_percent: int = 100,
     generation: int = 1,
+    back: str = "P3Y",
 ) -> RetentionDefinition:
     """A contact-centre archive (P1): records with surveys, recordings with objects, chat logs, and cases closed by hand."""
     return RetentionDefinition(
@@ -62,11 +63,11 @@ def archive(
         margin_seconds=86_400,
         guard_percent=guard_percent,
         tables=(
-            table("requests", column("caller", role="PhoneNumber")),
-            table("surveys", column("score", "Integer")),
-            table("recordings", column("object_key", role="ObjectKey"), column("object_version")),
-            table("chat_logs", column("text", role="FreeText")),
-            table("cases", column("closed_at", "Timestamp"), clocks=("closed_at",)),
+            table("requests", column("caller", role="PhoneNumber"), back=back),
+            table("surveys", column("score", "Integer"), back=back),
+            table("recordings", column("object_key", role="ObjectKey"), column("object_version"), back=back),
+            table("chat_logs", column("text", role="FreeText"), back=back),
+            table("cases", column("closed_at", "Timestamp"), clocks=("closed_at",), back=back),
         ),
         categories=(
             CategoryDefinition(

@@ -16,7 +16,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM retention.managed AS t, unnest(t.primary_key) WITH ORDINALITY AS keys(k, n) WHERE t.table_name = wanted
 $$;
 
--- Takes over what earlier runs claimed and left: due still and not held, or with a row that is gone already.
+-- Takes over what earlier runs claimed and left: due still and not held, or with a row that is gone already. What this run
+-- claimed and never answered for is given again: the reply was lost.
 CREATE OR REPLACE FUNCTION retention.take_over_claims(
     for_run uuid, t retention.managed, through timestamptz, batch integer) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
@@ -25,7 +26,7 @@ DECLARE
 BEGIN
     EXECUTE format(
         'WITH left_over AS (SELECT c.claim_id FROM retention.claim AS c LEFT JOIN public.%I AS r ON %s'
-        ' WHERE c.category = %L AND c.run_id <> $1 AND (r.%I IS NULL OR (r.%I <= $2 AND NOT %s))'
+        ' WHERE c.category = %L AND (c.run_id <> $1 OR c.state = ''Claimed'') AND (r.%I IS NULL OR (r.%I <= $2 AND NOT %s))'
         ' ORDER BY c.claim_id LIMIT $3),'
         ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
         ' WHERE c.claim_id = l.claim_id RETURNING c.claim_id)'
@@ -110,8 +111,8 @@ BEGIN
         t.table_name, retention.claimed_row_condition(t.table_name)) USING ids;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
-    UPDATE retention.run_category SET acted = acted + deleted, held = held + now_held
-        WHERE run_id = for_run AND category = t.category;
+    UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, held = rc.held + now_held
+        WHERE rc.run_id = for_run AND rc.category = t.category;
     RETURN deleted;
 END
 $$;

@@ -1,0 +1,144 @@
+"""``tenant-retention``: the same engine as the nightly job, from a shell, against any PostgreSQL and S3.
+
+Exit codes: 0 fine, or waiting for an approval; 1 usage or a bad plan, nothing changed; 2 work left over or not compliant;
+3 a database is unreachable.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import click
+import typer
+
+from tenant_retention.cli import installing, verifying
+from tenant_retention.cli.output import Format, complain, visible, write_document
+from tenant_retention.cli.reports import print_run, print_verification, run_document, verify_document
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.enforcement.expire import expire
+from tenant_retention.enforcement.opening import open_stores
+from tenant_retention.enforcement.plans import load_plan
+from tenant_retention.enforcement.program import StopSignal, outcome_of
+from tenant_retention.enforcement.results import Outcome
+from tenant_retention.enforcement.world import World
+
+_USAGE, _NOT_COMPLIANT = Outcome.INVALID.exit_code(), Outcome.INCOMPLETE.exit_code()
+
+Plan = Annotated[Path, typer.Option("--plan", help="The plan document, YAML or JSON.", show_default=False)]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Administrator = Annotated[
+    Path,
+    typer.Option(
+        "--administrator-binding",
+        help="Binding directory of a login with CREATEDB and CREATEROLE; its database is where it connects first.",
+        show_default=False,
+    ),
+]
+Observers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--observer-binding",
+        metavar="PURPOSE=DIR",
+        help="Binding of a database's observer, where it is not beside the enforcer's.",
+    ),
+]
+
+application = typer.Typer(
+    name="tenant-retention",
+    help="Keeps each tenant's data exactly as long as its plan says.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 fine, 1 usage or bad plan, 2 work left over or not compliant, 3 unreachable.",
+)
+
+
+@application.command()
+def plan(plan: Plan, output: Output = Format.TABLE, quiet: Quiet = False) -> None:
+    """Shows what enforce would remove, by the same decision, and removes nothing."""
+    _run(plan, Mode.DRY_RUN, output, quiet)
+
+
+@application.command()
+def enforce(plan: Plan, output: Output = Format.TABLE, quiet: Quiet = False) -> None:
+    """Removes what is due now. What a guard holds back needs an approval."""
+    _run(plan, None, output, quiet)
+
+
+@application.command()
+def verify(plan: Plan, observer_binding: Observers = None, output: Output = Format.TABLE) -> None:
+    """Reads the chain of evidence and counts what is left over; changes nothing."""
+    observers = verifying.observer_directories(observer_binding or ())
+    verifications = verifying.verify(load_plan(plan), plan.parent, observers)
+    if output is Format.TABLE:
+        print_verification(verifications, sys.stdout)
+    else:
+        write_document(verify_document(verifications), output, sys.stdout)
+    if any(verification.problems for verification in verifications):
+        raise typer.Exit(_NOT_COMPLIANT)
+
+
+@application.command()
+def install(plan: Plan, administrator_binding: Administrator) -> None:
+    """Makes the plan's databases ready on any PostgreSQL: roles, tables, partitions, guards, functions; again and again."""
+    for line in installing.install(load_plan(plan), plan.parent, administrator_binding):
+        print(visible(line))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; every error is one sentence on stderr and an exit code."""
+    # Libraries warn with URLs, and a URL holds an object's key (X6).
+    logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        code = application(args=arguments, standalone_mode=False)
+    except RetentionError as error:
+        complain(error.message)
+        code = outcome_of(error).exit_code()
+    except click.ClickException as error:
+        complain(error.format_message())
+        code = _USAGE
+    except click.Abort:
+        code = _NOT_COMPLIANT
+    sys.exit(code)
+
+
+def _run(path: Path, mode: Mode | None, output: Format, quiet: bool) -> None:
+    document = load_plan(path)
+    if mode is not None:
+        document = document.model_copy(update={"mode": mode})
+    stop = StopSignal()
+    stop.listen()
+    world = World(_utc_now, time.monotonic, stop.pause, stop.asked, _Progress(quiet))
+    with open_stores(document, path.parent) as stores:
+        result = expire(document, stores, uuid4(), world)
+    if output is Format.TABLE:
+        print_run(result, sys.stdout)
+    else:
+        write_document(run_document(result), output, sys.stdout)
+    raise typer.Exit(result.outcome.exit_code())
+
+
+class _Progress:
+    """Tells what a run does as plain lines on stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def tell(self, event: str, **facts: str | int | float | None) -> None:
+        """One line: the event and its facts."""
+        if not self._quiet:
+            known = " ".join(f"{name}={visible(value)}" for name, value in facts.items())
+            print(f"{event} {known}".rstrip(), file=sys.stderr, flush=True)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,74 @@
+"""Opens the databases and buckets of a plan from their binding directories; closes them when the run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from tenant_retention.adapters.bindings import PostgresBinding, read_postgres_binding, read_s3_binding
+from tenant_retention.adapters.postgres.connections import Timeouts, connect
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.content import S3ContentBucket
+from tenant_retention.domain.bucket_identities import AccessKey
+from tenant_retention.domain.buckets import S3Endpoint
+from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
+from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.enforcement.world import Stores
+
+APPLICATION_NAME = "tenant-retention"
+_SYSTEM_AUTHORITIES = Path("system")
+"""What libpq calls the list of authorities that the system trusts."""
+_TIMEOUTS = Timeouts(statement=timedelta(minutes=30))
+"""Counting a large tenant at the start of a run takes its time; locks are waited for far shorter by the functions."""
+
+
+@contextmanager
+def open_stores(plan: PlanDocument, base: Path) -> Iterator[Stores]:
+    """The plan's stores; relative binding directories are below ``base``. Databases connect with their first call.
+
+    Raises Invalid naming the binding's file, or the field of a purpose that is named twice.
+    """
+    with ExitStack() as closing:
+        databases = {}
+        for purpose, directory in _directories(plan.databases, base, "databases").items():
+            access = server_access(read_postgres_binding(directory))
+            database = PostgresEnforcementDatabase(
+                partial(connect, access, application_name=APPLICATION_NAME, timeouts=_TIMEOUTS)
+            )
+            closing.callback(database.close)
+            databases[purpose] = database
+        buckets = {}
+        for purpose, directory in _directories(plan.buckets, base, "buckets").items():
+            binding = read_s3_binding(directory)
+            endpoint = S3Endpoint(url=binding.endpoint, region=binding.region, ca=binding.ca)
+            connection = closing.enter_context(
+                S3Connection(endpoint, AccessKey(binding.access_key, binding.secret_key))
+            )
+            buckets[purpose] = S3ContentBucket(connection, binding.bucket)
+        yield Stores(databases, buckets)
+
+
+def server_access(binding: PostgresBinding) -> ServerAccess:
+    """The login of a binding, as the connections take it."""
+    return ServerAccess(
+        host=binding.host,
+        port=binding.port,
+        user=binding.username,
+        password=binding.password,
+        ca_file=binding.ca_file or _SYSTEM_AUTHORITIES,
+        database=binding.database,
+    )
+
+
+def _directories(stores: tuple[StoreBinding, ...], base: Path, field: str) -> dict[str, Path]:
+    directories: dict[str, Path] = {}
+    for store in stores:
+        if store.purpose in directories:
+            raise Invalid(f"{field}: {store.purpose!r} is named twice", reason="InvalidPlan", field=field)
+        directories[store.purpose] = base / store.binding
+    return directories

@@ -1,0 +1,269 @@
+"""A whole archive on real stores: a database made by ``tenant-retention install``, a bucket with an enforcer of its own.
+
+``LiveArchive`` is the arranging and looking side of the tests; the engine only ever gets the plan file and the bindings.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from minio import Minio
+from psycopg import sql
+
+from tenant_retention.adapters.bindings import read_postgres_binding
+from tenant_retention.adapters.iam.aws import AwsIdentities
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
+from tenant_retention.adapters.postgres.schema import write_approval
+from tenant_retention.adapters.s3.administration import S3BucketAdministration
+from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.cli.installing import install
+from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
+from tenant_retention.domain.bucket_steps import IssueKey
+from tenant_retention.domain.buckets import plan_bucket, want_bucket
+from tenant_retention.domain.databases import DatabaseRoles
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.enforcement.expire import expire
+from tenant_retention.enforcement.opening import open_stores, server_access
+from tenant_retention.enforcement.results import RunResult
+from tests.stores.servers.postgres import connect_as
+from tests.stores.servers.s3 import S3Server
+from tests.support.enforcement import RecordedWorld, archive, plan_of
+
+
+@dataclass
+class LiveArchive:
+    """One tenant's database and bucket. ``directory`` holds plan.json and the bindings, as a pod sees them."""
+
+    server: ServerAccess
+    s3: S3Server
+    directory: Path
+    definition: RetentionDefinition
+    around: RecordedWorld = field(default_factory=RecordedWorld)
+
+    @property
+    def identity(self) -> StoreIdentity:
+        """What names database and bucket."""
+        return StoreIdentity(
+            self.definition.installation, self.definition.namespace, self.definition.policy, "Analytical"
+        )
+
+    @property
+    def roles(self) -> DatabaseRoles:
+        """The database's roles."""
+        return DatabaseRoles.of(self.identity.database())
+
+    @property
+    def plan_file(self) -> Path:
+        """What the engine is started with."""
+        return self.directory / "plan.json"
+
+    def define(self, definition: RetentionDefinition, mode: Mode = Mode.ENFORCE) -> None:
+        """Makes the database enforce this definition, and writes the plan that belongs to it."""
+        self.definition = definition
+        plan = self.plan(mode)
+        self.plan_file.write_text(plan.model_dump_json(by_alias=True))
+        for _ in install(plan, self.directory, self.directory / "administrator"):
+            pass
+
+    def plan(self, mode: Mode = Mode.ENFORCE, categories: tuple[str, ...] = ()) -> PlanDocument:
+        """The plan over this archive's bindings."""
+        plan = plan_of(self.definition, mode=mode, categories=categories)
+        return plan.model_copy(
+            update={
+                "databases": (replace_binding(plan.databases[0], "acme-analytical-enforcer"),),
+                "buckets": (replace_binding(plan.buckets[0], "acme-content-enforcer"),),
+            }
+        )
+
+    def run(self, mode: Mode = Mode.ENFORCE, categories: tuple[str, ...] = ()) -> RunResult:
+        """One run of the engine in this process, on the bindings' own logins, at the real time."""
+        self.around = RecordedWorld()
+        world = replace(self.around.world(), now=lambda: datetime.now(UTC))
+        plan = self.plan(mode, categories)
+        with open_stores(plan, self.directory) as stores:
+            return expire(plan, stores, uuid4(), world)
+
+    def enforcer(self) -> PostgresEnforcementDatabase:
+        """A session of the enforcer login."""
+        return PostgresEnforcementDatabase(lambda: self.login("enforcer"))
+
+    def observer(self) -> PostgresObserverDatabase:
+        """The observer's eye."""
+        return PostgresObserverDatabase(lambda: self.login("observer"))
+
+    def login(self, group: str) -> psycopg.Connection[Any]:
+        """A session by the binding of this group."""
+        return connect_as(server_access(read_postgres_binding(self.directory / f"acme-analytical-{group}")))
+
+    @contextmanager
+    def owner(self) -> Iterator[psycopg.Connection[Any]]:
+        """A session as the database's owner, for arranging what no login of the tenant may."""
+        with connect_as(replace(self.server, database=self.identity.database())) as connection:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.roles.owner)))
+            yield connection
+
+    def write(self, table: str, rows: Iterable[Sequence[object]], columns: Sequence[str]) -> None:
+        """Copies rows in as the application, with the rights of its login."""
+        with self.login("app") as connection, connection.cursor() as cursor:
+            names = sql.SQL(", ").join(sql.Identifier(column) for column in columns)
+            query = sql.SQL("COPY public.{} ({}) FROM STDIN").format(sql.Identifier(table), names)
+            with cursor.copy(query) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+    def call(self, name: str, born_at: datetime, *tables: str, closed_at: datetime | None = None) -> None:
+        """One call in each of these tables; its recording with an object in the bucket."""
+        for table in tables:
+            columns, row = ["id", "session_id", "started_at"], [name, name, born_at]
+            if table == "recordings":
+                columns += ["object_key", "object_version"]
+                row += [f"audio/{name}", self.put(f"audio/{name}")]
+            if table == "cases":
+                columns.append("closed_at")
+                row.append(closed_at)
+            self.write(table, [row], columns)
+
+    def left(self) -> set[str]:
+        """Every row that is there, as ``table:id``."""
+        with self.owner() as connection:
+            return {
+                f"{table.name}:{identity}"
+                for table in self.definition.tables
+                for (identity,) in connection.execute(
+                    sql.SQL("SELECT id FROM public.{}").format(sql.Identifier(table.name))
+                )
+            }
+
+    def hold(self, session: str) -> None:
+        """Places a legal hold on one session."""
+        with self.owner() as connection:
+            connection.execute("INSERT INTO retention.hold (session) VALUES (%s)", [session])
+
+    def approve(self, max_rows: int, until: datetime) -> None:
+        """What a RetentionRun's approval becomes."""
+        with connect_as(replace(self.server, database=self.identity.database())) as connection:
+            write_approval(
+                connection,
+                self.roles,
+                rules_digest=self.definition.rules_digest(),
+                max_rows=max_rows,
+                until=until,
+                run_name="approve-me",
+            )
+
+    def withdraw_approvals(self) -> None:
+        """Lets every approval end now."""
+        with self.owner() as connection:
+            connection.execute("UPDATE retention.approval SET until = now()")
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return replace(self.identity, purpose="Content").bucket()
+
+    @property
+    def client(self) -> Minio:
+        """The application's side of the bucket, here with the administrator's key."""
+        return S3Connection(self.s3.endpoint, self.s3.administrator).client
+
+    def put(self, key: str) -> str:
+        """Writes one object; its version."""
+        version = self.client.put_object(self.bucket, key, io.BytesIO(b"sound"), 5).version_id
+        assert version, "the bucket keeps versions"
+        return str(version)
+
+    def objects(self) -> set[tuple[str, str | None]]:
+        """Every version and marker in the bucket."""
+        found = self.client.list_objects(self.bucket, recursive=True, include_version=True)
+        return {(str(each.object_name), each.version_id) for each in found}
+
+    def keys(self) -> set[str]:
+        """The keys that anything is left of."""
+        return {key for key, _ in self.objects()}
+
+
+def replace_binding(store: Any, binding: str) -> Any:
+    """The store with another binding directory."""
+    return store.model_copy(update={"binding": binding})
+
+
+def live_archive(
+    server: ServerAccess, s3: S3Server, directory: Path, definition: RetentionDefinition | None = None
+) -> LiveArchive:
+    """Makes database and bucket of an installation of their own, so that tests do not meet."""
+    definition = (definition or archive()).model_copy(update={"installation": uuid4().hex})
+    made = LiveArchive(server, s3, directory, definition)
+    write_binding(
+        directory / "administrator",
+        type="postgresql",
+        host=server.host,
+        port=str(server.port),
+        database=server.database,
+        username=server.user,
+        password=server.password,
+        **{"ca.crt": server.ca_file.read_text()},
+    )
+    made.define(definition)
+    key = _make_bucket(made)
+    write_binding(
+        directory / "acme-content-enforcer",
+        type="s3",
+        BUCKET_NAME=made.bucket,
+        AWS_ENDPOINT_URL=s3.endpoint.url,
+        AWS_DEFAULT_REGION=s3.endpoint.region,
+        AWS_ACCESS_KEY_ID=key.key_id,
+        AWS_SECRET_ACCESS_KEY=key.secret,
+        **{"ca.crt": s3.endpoint.ca or ""},
+    )
+    return made
+
+
+def drop_archive(made: LiveArchive) -> None:
+    """Removes the database; the servers are thrown away with everything else."""
+    with connect_as(made.server) as connection:
+        name = sql.Identifier(made.identity.database())
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
+
+def write_binding(directory: Path, **files: str) -> None:
+    """A binding directory, as a Secret is mounted."""
+    directory.mkdir(parents=True)
+    for name, text in files.items():
+        (directory / name).write_text(text)
+
+
+def _make_bucket(made: LiveArchive) -> AccessKey:
+    connection = S3Connection(made.s3.endpoint, made.s3.administrator)
+    administration = S3BucketAdministration(connection, AwsIdentities(connection))
+    identity = replace(made.identity, purpose="Content")
+    wanted = want_bucket(identity, "00000000-0000-0000-0000-000000000002", Iam.AWS, object_lock=False)
+    key = None
+    for step in plan_bucket(wanted, administration.observe(wanted), {}, in_ledger=True):
+        issued = administration.apply(step)
+        if isinstance(step, IssueKey) and step.role is BucketRole.ENFORCER:
+            key = issued
+    assert key is not None, "the bucket's enforcer has a key"
+    return key
+
+
+def days_ago(days: float) -> datetime:
+    """The instant that many days before now."""
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def as_json(text: str) -> Any:
+    """Parsed JSON."""
+    return json.loads(text)

@@ -1,0 +1,335 @@
+"""Tenants side by side on one cluster: made, kept apart, edited, suspended, repaired, deleted and bound again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+from demo.kubectl import Kubectl, wait
+from demo.pods import Application, deliver_loader, run_pod
+from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, RESYNC_SECONDS, SPEC, Tenant
+
+Tenants = Callable[..., Tenant]
+REPAIR_SECONDS = RESYNC_SECONDS * 4
+"""One resync with its jitter, and the time the repair itself takes on a busy machine."""
+
+
+def secret(kubectl: Kubectl, namespace: str, name: str) -> dict[str, str]:
+    data = kubectl.get("-n", namespace, "secret", name)["data"]
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def python(tenant: Tenant, bindings: tuple[str, ...], name: str, program: str, *arguments: str) -> str:
+    """What a program of the tenant prints, run in a pod with these bindings."""
+    application = Application(tenant.namespace, tenant.name, bindings)
+    deliver_loader(tenant.kubectl, application, {})
+    return run_pod(tenant.kubectl, application, name, ["python3", "-c", program, *arguments], 120).strip()
+
+
+SQL = (
+    "import psycopg,sys\nwith psycopg.connect(open(sys.argv[1]).read()) as c: print(c.execute(sys.argv[2]).fetchall())"
+)
+TRY_TO_REACH = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
+    print("connected")
+except OSError as refusal:
+    print("refused", type(refusal).__name__)
+"""
+
+
+def test_a_policy_makes_stores_credentials_and_a_nightly_job_and_never_carries_a_finalizer__D1_X5(
+    tenants: Tenants,
+) -> None:
+    tenant = tenants("trial-made")
+    tenant.wait_for("condition=Ready")
+    status = tenant.status()
+    assert (status["databases"], status["buckets"]) == ("1/1", "1/1")
+    assert {binding["name"] for binding in status["bindings"]} >= {"acme-analytical-app", "acme-content-app"}
+    assert not tenant.policy()["metadata"].get("finalizers")
+    (cron_job,) = tenant.kubectl.get(*tenant.place(), "cronjobs")["items"]
+    spec = cron_job["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert len(spec["schedule"].split()) == 5
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    answer = python(tenant, ("acme-analytical-app",), "ask", SQL, "/bindings/acme-analytical-app/uri", "SELECT 1")
+    assert answer == "[(1,)]"
+
+
+def test_two_tenants_with_equal_names_share_nothing_and_cannot_reach_each_other__D1_X2(tenants: Tenants) -> None:
+    first, second = tenants("trial-one"), tenants("trial-two")
+    first.wait_for("condition=Ready")
+    second.wait_for("condition=Ready")
+    one, two = (secret(t.kubectl, t.namespace, "acme-analytical-app") for t in (first, second))
+    assert one["database"] != two["database"]
+    assert one["password"] != two["password"]
+    # By the network: a pod of the first that is allowed to reach its own server times out at the second's.
+    own = python(first, (), "reach-own", TRY_TO_REACH, one["host"], one["port"])
+    other = python(first, (), "reach-other", TRY_TO_REACH, two["host"], two["port"])
+    assert own == "connected"
+    assert other.startswith("refused")
+    # By the credentials: even a pod of the second, which the network lets through, is refused with the first's.
+    stolen = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": second.namespace, "name": "stolen"},
+        "stringData": {"username": one["username"], "password": one["password"]},
+    }
+    second.kubectl.apply([stolen])
+    program = (
+        "import psycopg,sys\n"
+        "own = psycopg.conninfo.conninfo_to_dict(open('/bindings/acme-analytical-app/uri').read())\n"
+        "own.update(user=open('/bindings/stolen/username').read(), password=open('/bindings/stolen/password').read())\n"
+        "try:\n    psycopg.connect(**own)\n    print('connected')\n"
+        "except psycopg.OperationalError as refusal:\n    print('refused:', refusal)\n"
+    )
+    said = python(second, ("acme-analytical-app", "stolen"), "steal", program)
+    assert said.startswith("refused:"), said
+    assert "password authentication failed" in said
+
+
+def test_a_tenants_bucket_keys_open_no_other_tenants_bucket__X2(tenants: Tenants) -> None:
+    first, second = tenants("trial-keys-one"), tenants("trial-keys-two")
+    first.wait_for("condition=Ready")
+    second.wait_for("condition=Ready")
+    keys = secret(first.kubectl, first.namespace, "acme-content-app")
+    stolen = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": second.namespace, "name": "stolen"},
+        "stringData": {name: keys[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
+    }
+    second.kubectl.apply([stolen])
+    program = """
+import ssl, sys, urllib3
+from pathlib import Path
+from urllib.parse import urlsplit
+from minio import Minio
+from minio.error import S3Error
+own = {f.name: f.read_text() for f in Path('/bindings/acme-content-app').iterdir() if f.is_file()}
+for keys in ('/bindings/acme-content-app', '/bindings/stolen'):
+    read = lambda name: (Path(keys) / name).read_text()
+    context = ssl.create_default_context(cafile='/bindings/acme-content-app/ca.crt')
+    client = Minio(urlsplit(own['AWS_ENDPOINT_URL']).netloc, access_key=read('AWS_ACCESS_KEY_ID'),
+        secret_key=read('AWS_SECRET_ACCESS_KEY'), region=own['AWS_DEFAULT_REGION'],
+        http_client=urllib3.PoolManager(ssl_context=context))
+    try:
+        print('listed', len(list(client.list_objects(own['BUCKET_NAME']))))
+    except S3Error as refusal:
+        print('refused', refusal.code)
+"""
+    said = python(second, ("acme-content-app", "stolen"), "steal", program).splitlines()
+    assert said[0] == "listed 0"
+    assert said[1].startswith("refused"), said
+
+
+def test_what_is_deleted_or_changed_by_hand_is_put_right_and_told_once(tenants: Tenants) -> None:
+    tenant = tenants("trial-drift")
+    tenant.wait_for("condition=Ready")
+    kubectl, place = tenant.kubectl, tenant.place()
+    (cron_job,) = kubectl.get(*place, "cronjobs")["items"]
+    name = cron_job["metadata"]["name"]
+
+    kubectl.run(*place, "delete", "cronjob", name, show=False)
+    wait("the CronJob to come back", REPAIR_SECONDS, lambda: kubectl.get(*place, "cronjobs")["items"])
+
+    kubectl.run(*place, "patch", "cronjob", name, "-p", '{"spec":{"suspend":true}}', show=False)
+    wait(
+        "the suspended CronJob to be resumed",
+        REPAIR_SECONDS,
+        lambda: kubectl.get(*place, "cronjob", name)["spec"]["suspend"] is False,
+    )
+
+    before = secret(kubectl, tenant.namespace, "acme-analytical-app")
+    patch = json.dumps({"stringData": {"password": "guessed", "surplus": "field"}})
+    kubectl.run(*place, "patch", "secret", "acme-analytical-app", "-p", patch, show=False)
+
+    def right() -> bool:
+        now = secret(kubectl, tenant.namespace, "acme-analytical-app")
+        return now["password"] != "guessed" and "surplus" not in now and set(now) == set(before)
+
+    wait("the edited Secret to be put right", REPAIR_SECONDS, right)
+    kubectl.run(*place, "delete", "secret", "acme-analytical-app", show=False)
+
+    def issued_anew() -> bool:
+        return not kubectl.attempt(*place, "get", "secret", "acme-analytical-app", show=False).returncode
+
+    wait("the deleted Secret to be issued anew", REPAIR_SECONDS, issued_anew)
+    answer = python(tenant, ("acme-analytical-app",), "ask", SQL, "/bindings/acme-analytical-app/uri", "SELECT 1")
+    assert answer == "[(1,)]"
+
+    policies = kubectl.get(*place, "networkpolicies")["items"]
+    kubectl.run(*place, "delete", "networkpolicy", policies[0]["metadata"]["name"], show=False)
+    wait(
+        "the NetworkPolicy to come back",
+        REPAIR_SECONDS,
+        lambda: len(kubectl.get(*place, "networkpolicies")["items"]) == len(policies),
+    )
+
+    def told(kind: str) -> list[Any]:
+        events = kubectl.get(*place, "events")["items"]
+        return [e for e in events if e["reason"] == "DriftRepaired" and kind in e.get("message", e.get("note", ""))]
+
+    assert wait("an event that tells of the Secret", 30, lambda: told("acme-analytical-app"))
+    tenant.wait_for("condition=Ready")
+
+
+def test_a_grant_changed_by_hand_in_the_database_is_put_right(tenants: Tenants) -> None:
+    tenant = tenants("trial-grants")
+    tenant.wait_for("condition=Ready")
+    database = secret(tenant.kubectl, tenant.namespace, "acme-analytical-app")["database"]
+    place = (
+        *tenant.place(),
+        "exec",
+        "acme-postgresql-0",
+        "--",
+        "psql",
+        "-XAt",
+        "-h",
+        "/tmp",
+        "-U",
+        "postgres",
+        "-d",
+        database,
+    )
+    grantee = f"{database}_app"
+    tenant.kubectl.run(*place, "-c", f'GRANT DELETE ON public.records TO "{grantee}"', show=False)
+
+    def deletes() -> str:
+        question = f"SELECT has_table_privilege('{grantee}', 'public.records', 'DELETE')"
+        return tenant.kubectl.run(*place, "-c", question, show=False).strip()
+
+    assert deletes() == "t"
+    wait("the surplus grant to be revoked", REPAIR_SECONDS, lambda: deletes() == "f")
+
+
+def test_an_edit_is_enforced_before_the_policy_says_ready_again(tenants: Tenants) -> None:
+    tenant = tenants("trial-edit")
+    tenant.wait_for("condition=Ready")
+    tenant.apply({**SPEC, "retention": [{"category": "records", "keep": "P60D"}]})
+    tenant.wait_for("condition=Ready")
+    found = tenant.policy()
+    generation = found["metadata"]["generation"]
+    assert found["status"]["observedGeneration"] == generation
+    assert found["status"]["enforced"]["generation"] == generation
+    keeps = {category["name"]: category["keep"] for category in found["status"]["categories"]}
+    assert keeps["records"] == "P60D"
+
+
+def test_a_suspended_policy_runs_nothing_and_says_so(tenants: Tenants) -> None:
+    tenant = tenants("trial-suspend", spec={**SPEC, "suspend": True})
+    (cron_job,) = wait("the CronJob", 240, lambda: tenant.kubectl.get(*tenant.place(), "cronjobs")["items"])
+    assert cron_job["spec"]["suspend"] is True
+    tenant.apply({**SPEC, "suspend": False})
+    tenant.wait_for("condition=Ready")
+    (cron_job,) = tenant.kubectl.get(*tenant.place(), "cronjobs")["items"]
+    assert cron_job["spec"]["suspend"] is False
+
+
+def test_what_admission_cannot_see_is_stalled_with_the_field_and_the_next_step__X1(tenants: Tenants) -> None:
+    unserved = tenants("trial-unserved", served=False)
+    unserved.wait_for("condition=Stalled", 120)
+    assert "kubectl label namespace trial-unserved" in unserved.condition("Stalled")["message"]
+    unknown_zone = tenants("trial-zone", spec={**SPEC, "timeZone": "Europe/Atlantis"})
+    unknown_zone.wait_for("condition=Stalled", 120)
+    assert "spec.timeZone" in unknown_zone.condition("Stalled")["message"]
+    assert "Europe/Atlantis" in unknown_zone.condition("Stalled")["message"]
+
+
+def test_a_deleted_policy_keeps_its_data_and_binds_again_when_an_administrator_says_so__X5(tenants: Tenants) -> None:
+    tenant = tenants("trial-again")
+    tenant.wait_for("condition=Ready")
+    insert = (
+        "import psycopg\n"
+        "with psycopg.connect(open('/bindings/acme-analytical-app/uri').read()) as c:\n"
+        "    c.execute('INSERT INTO records (id, started_at) VALUES (1, now())')\n"
+        "print('written')"
+    )
+    assert python(tenant, ("acme-analytical-app",), "write", insert) == "written"
+    tenant.kubectl.run(*tenant.place(), "delete", "trp", "acme", "--timeout=30s", show=False)
+
+    def stores(phase: str) -> list[Any]:
+        mine = [s for s in tenant.kubectl.get("dst")["items"] if s["spec"]["namespace"] == tenant.namespace]
+        return mine if mine and all(s.get("status", {}).get("phase") == phase for s in mine) else []
+
+    released = wait("the stores to be Released", 120, lambda: stores("Released"))
+    tenant.apply(SPEC)
+    uid = tenant.policy()["metadata"]["uid"]
+    for store in released:
+        patch = json.dumps({"spec": {"claimRef": {"namespace": tenant.namespace, "name": "acme", "uid": uid}}})
+        tenant.kubectl.run("patch", "dst", store["metadata"]["name"], "--type=merge", "-p", patch, show=False)
+    tenant.wait_for("condition=Ready")
+    assert stores("Bound")
+    question = (SQL, "/bindings/acme-analytical-app/uri", "SELECT count(*) FROM records")
+    assert python(tenant, ("acme-analytical-app",), "ask", *question) == "[(1,)]"
+
+
+def test_the_operator_killed_in_mid_provisioning_five_times_still_brings_the_tenant_up(tenants: Tenants) -> None:
+    tenant = tenants("trial-killed")
+    kubectl = tenant.kubectl
+    for kill in range(5):
+        selector = ("-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/component=operator")
+        before = {pod["metadata"]["name"] for pod in kubectl.get(*selector, "pods")["items"]}
+        kubectl.run(*selector, "delete", "pod", "--force", "--grace-period=0", show=False)
+
+        def back(gone: set[str] = before, place: tuple[str, ...] = selector) -> bool:
+            pods = kubectl.get(*place, "pods")["items"]
+            return any(
+                pod["metadata"]["name"] not in gone
+                and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+                for pod in pods
+            )
+
+        wait(f"the operator after kill {kill + 1}", 120, back)
+    tenant.wait_for("condition=Ready")
+    mine = [s for s in kubectl.get("dst")["items"] if s["spec"]["namespace"] == tenant.namespace]
+    assert len(mine) == 2, "one database and one bucket, none twice"
+
+
+def test_a_run_deletes_what_is_due_and_nothing_else_and_its_evidence_is_in_the_status__M8_P2_X6(
+    tenants: Tenants,
+) -> None:
+    tenant = tenants("trial-run", spec={**SPEC, "guard": {"maxDeletedPercent": 100}})
+    tenant.wait_for("condition=Ready")
+    load = (
+        "import psycopg\n"
+        "with psycopg.connect(open('/bindings/acme-analytical-app/uri').read()) as c:\n"
+        "    c.execute(\"INSERT INTO records (id, started_at) SELECT n, now() - n * interval '1 day'"
+        ' FROM generate_series(0, 99) AS n")\n'
+        "print('written')"
+    )
+    assert python(tenant, ("acme-analytical-app",), "write", load) == "written"
+    dry = tenant.run({"mode": "DryRun"})
+    assert dry["status"]["phase"] == "Succeeded", dry["status"]
+    real = tenant.run({"mode": "Enforce"})
+    assert real["status"]["phase"] == "Succeeded", real["status"]
+    assert (dry["status"]["deletedRows"], real["status"]["deletedRows"]) == (70, 70)
+    question = (SQL, "/bindings/acme-analytical-app/uri", "SELECT count(*), max(id) FROM records")
+    assert python(tenant, ("acme-analytical-app",), "ask", *question) == "[(30, 29)]"
+
+    def told() -> Any:
+        jobs = tenant.status().get("jobs", [])
+        return jobs and jobs[0].get("runId") == real["status"]["runId"] and jobs[0]
+
+    told_run = wait("the run in the policy's status", 90, told)
+    assert told_run["outcome"] == "Succeeded"
+    assert tenant.condition("Compliant").get("status") == "True"
+
+
+def test_uninstalling_and_deleting_the_namespaces_hangs_nowhere__X5(tenants: Tenants) -> None:
+    """The last test of this file: it takes the operator away and puts it back."""
+    tenant = tenants("trial-uninstall")
+    tenant.wait_for("condition=Ready")
+    kubectl = tenant.kubectl
+    done = kubectl.program(
+        "helm", "uninstall", RELEASE, "-n", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s", show=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert kubectl.get(*tenant.place(), "trp", "acme"), "the policy survives the chart"
+    assert kubectl.get("crd", "datastores.tenantretention.io"), "the definitions survive the chart"
+    kubectl.run("delete", "namespace", tenant.namespace, "--timeout=120s", show=False)
+    kubectl.run("delete", "namespace", OPERATOR_NAMESPACE, "--timeout=120s", show=False)

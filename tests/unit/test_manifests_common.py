@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from base64 import b64decode
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -69,7 +70,7 @@ def test_every_pod_passes_restricted_pod_security_with_a_read_only_root_and_no_t
 def test_the_pod_security_check_notices(path: tuple[str | int, ...], value: object) -> None:
     pod = copy.deepcopy(pod_spec(postgresql.embedded_postgresql(POSTGRES)[-1]))
     assert pod is not None
-    place = pod
+    place: Any = pod
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value

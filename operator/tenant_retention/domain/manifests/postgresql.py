@@ -42,6 +42,8 @@ VERIFIER_MOUNT: Final = "/verifier"
 SOCKET_MOUNT: Final = "/run/postgresql"
 VERIFIER_KEY: Final = "scram-verifier"
 CONFIG_FILES: Final = ("start-postgresql.sh", "postgresql.conf", "pg_hba.conf", "pg_ident.conf", "passwd")
+# Measured on the embedded node (17.12, cgroup after start and 100,000 rows): 35 MiB resident, 147 MiB with page cache;
+# shared_buffers fills up to 128 MiB more under load.
 DEFAULT_RESOURCES: Final = Resources(
     requests=Amounts(cpu="50m", memory="160Mi"),
     limits=Amounts(memory="1Gi"),

@@ -41,6 +41,7 @@ SECRET_KEY: Final = "AWS_SECRET_ACCESS_KEY"
 KEK_KEY: Final = "WEED_S3_SSE_KEK"
 REGION: Final = "us-east-1"
 """The region that requests are signed for; SeaweedFS has no regions of its own."""
+# Measured on the embedded node (4.48, cgroup after start and a few objects): 32 MiB anonymous, 88 MiB mapped program.
 DEFAULT_RESOURCES: Final = Resources(
     requests=Amounts(cpu="50m", memory="160Mi"),
     limits=Amounts(memory="1Gi"),
@@ -48,6 +49,8 @@ DEFAULT_RESOURCES: Final = Resources(
 # The filer, master, volume and gRPC ports know no authentication: only the S3 port leaves loopback, and with the
 # certificate given by -s3.cert.file it speaks nothing but TLS (-s3.port.https would leave plain HTTP open).
 ARGUMENTS: Final = (
+    # Otherwise it writes log files, too, until the scratch volume is full and the pod is evicted.
+    "-logtostderr=true",
     "server",
     f"-dir={DATA_MOUNT}",
     "-ip=127.0.0.1",
@@ -121,7 +124,7 @@ def _container(server: EmbeddedS3, name: str) -> Manifest:
         "resources": resource_requirements(server.resources or DEFAULT_RESOURCES),
         "securityContext": container_security(),
         # Ready after about 4 s; loading the index of a full volume takes longer.
-        "startupProbe": _probe(period=3, failures=200),
+        "startupProbe": _probe(period=3, failures=200) | {"initialDelaySeconds": 4},
         "livenessProbe": _probe(period=20, failures=6),
         "readinessProbe": _probe(period=5, failures=2),
         "volumeMounts": [

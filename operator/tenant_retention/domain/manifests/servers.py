@@ -72,7 +72,7 @@ def stateful_set(
             # Deleting or scaling the StatefulSet never deletes data (X5).
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "template": {"metadata": {"labels": dict(labelled), "annotations": annotations}, "spec": pod},
-            "volumeClaimTemplates": [_claim(server, labelled)],
+            "volumeClaimTemplates": [_claim(server, component)],
         }
     }
 
@@ -87,13 +87,14 @@ def scratch(name: str, size: str, **medium: Any) -> Manifest:
     return {"name": name, "emptyDir": {"sizeLimit": size, **medium}}
 
 
-def _claim(server: Server, labelled: dict[str, str]) -> Manifest:
+def _claim(server: Server, component: str) -> Manifest:
     spec: Manifest = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": server.storage}}}
     if server.storage_class_name is not None:
         spec["storageClassName"] = server.storage_class_name
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data", "labels": dict(labelled)},
+        # Only labels that never change: Kubernetes refuses every change of a claim template.
+        "metadata": {"name": "data", "labels": selector(server.policy, component)},
         "spec": spec,
     }

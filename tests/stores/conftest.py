@@ -10,6 +10,7 @@ from tests.stores.servers.postgres import (
     postgres_server,
 )
 from tests.stores.servers.s3 import minio_server, s3_server, seaweedfs
+from tests.stores.tenant_databases import tenant_databases
 
 __all__ = [
     "minio_server",
@@ -22,4 +23,5 @@ __all__ = [
     "postgres_server",
     "s3_server",
     "seaweedfs",
+    "tenant_databases",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
@@ -29,7 +30,7 @@ from tenant_retention.domain.definition import (
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, PartitionStepKind, RunEvidence
 from tenant_retention.domain.servers import ServerAccess
-from tests.stores.servers.postgres import connect_as
+from tests.stores.servers.postgres import PostgresProcess, connect_as
 
 Connection = psycopg.Connection[Any]
 
@@ -85,9 +86,54 @@ class TenantDatabase:
         return self.rows(statement, *parameters)[0][0]
 
 
-@contextmanager
-def tenant_database(administrator: ServerAccess) -> Iterator[TenantDatabase]:
-    """Makes a database of a fresh name with all roles and logins, and drops it afterwards."""
+class TenantDatabases:
+    """Fresh tenant databases for tests: made once for each definition, then copied, since making one takes seconds."""
+
+    def __init__(self, administrator: ServerAccess) -> None:
+        self._administrator = administrator
+        self._originals: dict[RetentionDefinition, TenantDatabase] = {}
+
+    @contextmanager
+    def having(self, rules: RetentionDefinition) -> Iterator[TenantDatabase]:
+        """A database of its own to which ``rules`` were applied; gone afterwards."""
+        if rules not in self._originals:
+            made = _make_database(self._administrator)
+            self._originals[rules] = made
+            made.apply(rules)
+        original = self._originals[rules]
+        name = f"t_{secrets.token_hex(6)}"
+        with connect_as(self._administrator) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+                    sql.Identifier(name),
+                    sql.Identifier(original.roles.owner),
+                    sql.Identifier(original.administrator.database),
+                )
+            )
+        try:
+            yield replace(original, administrator=replace(self._administrator, database=name))
+        finally:
+            _drop_database(self._administrator, name)
+
+    def close(self) -> None:
+        """Drops the originals and their roles."""
+        for made in self._originals.values():
+            _drop_database(self._administrator, made.administrator.database)
+            with connect_as(self._administrator) as connection:
+                for role in (*made.passwords, *made.roles.groups(), made.roles.owner):
+                    connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture(scope="session")
+def tenant_databases(postgres_process: PostgresProcess) -> Iterator[TenantDatabases]:
+    """Tenant databases on both servers, one after the other."""
+    databases = TenantDatabases(postgres_process.administrator)
+    yield databases
+    databases.close()
+
+
+def _make_database(administrator: ServerAccess) -> TenantDatabase:
+    """An empty database of a fresh name with all roles and one login of each group."""
     name = f"t_{secrets.token_hex(6)}"
     roles = DatabaseRoles.of(name)
     passwords = {f"{group}_1": secrets.token_urlsafe(12) for group in roles.groups()}
@@ -96,13 +142,12 @@ def tenant_database(administrator: ServerAccess) -> Iterator[TenantDatabase]:
         connection.execute(
             sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(roles.owner))
         )
-    try:
-        yield TenantDatabase(replace(administrator, database=name), roles, passwords)
-    finally:
-        with connect_as(administrator) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-            for role in (*passwords, *roles.groups(), roles.owner):
-                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    return TenantDatabase(replace(administrator, database=name), roles, passwords)
+
+
+def _drop_database(administrator: ServerAccess, name: str) -> None:
+    with connect_as(administrator) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _make_roles(connection: Connection, roles: DatabaseRoles, passwords: dict[str, str]) -> None:

@@ -79,9 +79,7 @@ class PostgresEnforcementDatabase:
 
         Where held rows, or rows that wait for content, appeared since the plan, the rest goes row by row instead.
         """
-        rows: int = self._call(
-            "expire_partition", run_id, step.category, step.table, step.partition, step.kind.value
-        )
+        rows: int = self._call("expire_partition", run_id, step.category, step.table, step.partition, step.kind.value)
         if rows == _ROW_BY_ROW:
             return self._expire_rows(run_id, step)
         if step.kind is PartitionStepKind.DETACH:

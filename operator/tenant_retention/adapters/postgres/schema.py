@@ -137,9 +137,7 @@ def _changed_functions(connection: psycopg.Connection[Any]) -> list[str]:
     return [row[0] for row in connection.execute(statement("calls", "changed_functions")).fetchall()]
 
 
-def _told(
-    connection: psycopg.Connection[Any], query: sql.SQL, arguments: Sequence[object] | None = None
-) -> list[str]:
+def _told(connection: psycopg.Connection[Any], query: sql.SQL, arguments: Sequence[object] | None = None) -> list[str]:
     return [row[0] for row in connection.execute(query, arguments).fetchall()]
 
 

@@ -4,7 +4,8 @@ SET LOCAL ROLE {owner}
 -- name: settle_session
 SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('TimeZone', 'UTC', true),
     set_config('DateStyle', 'ISO', true), set_config('lock_timeout', '5s', true),
-    set_config('client_min_messages', 'warning', true), set_config('check_function_bodies', 'off', true)
+    set_config('client_min_messages', 'warning', true), set_config('check_function_bodies', 'off', true),
+    set_config('jit', 'off', true)
 
 -- name: is_installed
 SELECT to_regclass('retention.installed_function') IS NOT NULL

@@ -40,7 +40,9 @@ LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
             target + interval '1 month' - interval '1 microsecond') AT TIME ZONE 'UTC' END,
         timestamptz '0001-01-01 00:00:00+00')
     FROM (SELECT at AT TIME ZONE 'UTC' AS wall,
-        date_trunc('month', at AT TIME ZONE 'UTC') - make_interval(months => months) AS target) AS calendar
+        -- Nothing lies before the year 1; without the bound a long period would leave the range of timestamps.
+        date_trunc('month', at AT TIME ZONE 'UTC') - make_interval(months => least(months,
+            12 * extract(year FROM at AT TIME ZONE 'UTC')::integer)) AS target) AS calendar
 $$;
 
 CREATE OR REPLACE FUNCTION retention.cutoff(at timestamptz, duration text) RETURNS timestamptz

@@ -24,12 +24,13 @@ DECLARE
     made integer := 0;
 BEGIN
     FOR month IN
+        WITH present AS MATERIALIZED (SELECT p.born_from, p.born_to FROM retention.partition AS p WHERE p.table_name = wanted)
         SELECT missing.month FROM generate_series(
             date_trunc('month', retention.cutoff(now(), t.back)),
             date_trunc('month', retention.period_end(now(), retention.months_of(t.ahead), retention.days_of(t.ahead))),
             interval '1 month') AS missing(month)
-        WHERE NOT EXISTS (SELECT FROM retention.partition AS p WHERE p.table_name = wanted
-            AND p.born_from < missing.month + interval '1 month' AND p.born_to > missing.month)
+        WHERE NOT EXISTS (SELECT FROM present AS p
+            WHERE p.born_from < missing.month + interval '1 month' AND p.born_to > missing.month)
         ORDER BY 1
     LOOP
         partition_name := retention.bounded_name(wanted, '_p' || to_char(month, 'YYYYMM'));

@@ -168,7 +168,8 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.begin_run(wanted uuid, run_mode text, digest text, own_clock timestamptz) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     s retention.settings;
     r retention.run;
@@ -210,7 +211,8 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.record_failure(for_run uuid, wanted_category text, reason text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
     -- Not assert_run: a failure is worth noting also where the rules have changed meanwhile.
     UPDATE retention.run_category AS rc
@@ -285,7 +287,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION retention.finish_run(wanted uuid) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '5s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '5s' AS $$
 DECLARE
     r retention.run;
     link retention.evidence;

@@ -2,12 +2,14 @@
 -- client's and believes nothing it is told but the names, which it looks up.
 
 CREATE OR REPLACE FUNCTION retention.active_tables() RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT coalesce(jsonb_agg(name ORDER BY position), '[]') FROM retention.managed_table WHERE active
 $$;
 
 CREATE OR REPLACE FUNCTION retention.ensure_partitions(for_run uuid, wanted text) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET lock_timeout = '2s' AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET lock_timeout = '2s' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Any');
 BEGIN
@@ -36,7 +38,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' A
 $$;
 
 CREATE OR REPLACE FUNCTION retention.partition_steps(for_run uuid, wanted_category text) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Any', wanted_category);
     through timestamptz := retention.removable_through(for_run, wanted_category);
@@ -80,7 +83,7 @@ $$;
 CREATE OR REPLACE FUNCTION retention.expire_partition(for_run uuid, wanted_category text, wanted_table text, wanted text, kind text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
     t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
@@ -135,7 +138,7 @@ $$;
 -- Returns {table, rows, dropped}, null when none is left.
 CREATE OR REPLACE FUNCTION retention.finish_detached(for_run uuid) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Any');
     d retention.detached_partition;
@@ -183,7 +186,7 @@ CREATE OR REPLACE FUNCTION retention.expire_range(
     for_run uuid, wanted_category text, wanted_table text, wanted text, resume_after timestamptz, batch integer)
 RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
 SET enable_seqscan = off AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);

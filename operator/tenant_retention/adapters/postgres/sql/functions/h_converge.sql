@@ -242,15 +242,22 @@ DECLARE
     stale name;
 BEGIN
     FOR r IN
-        SELECT relation.oid, relation.relname::text AS relation, m.name AS table_name
-        FROM retention.managed_table AS m
-        JOIN pg_class AS parent ON parent.relname = m.name AND parent.relnamespace = 'public'::regnamespace
-        JOIN pg_class AS relation ON relation.oid = parent.oid
-            OR relation.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = parent.oid)
-        WHERE (SELECT count(*) FROM pg_trigger AS g WHERE g.tgrelid = relation.oid AND g.tgenabled = 'O'
-            AND ((g.tgname = 'retention_guard_delete' AND g.tgfoid = 'retention.guard_delete'::regproc)
-                OR (g.tgname = 'retention_guard_truncate' AND g.tgfoid = 'retention.guard_truncate'::regproc))) <> 2
-        ORDER BY 2
+        WITH relations AS MATERIALIZED (
+            SELECT parent.oid, m.name AS table_name FROM retention.managed_table AS m
+            JOIN pg_class AS parent ON parent.relname = m.name AND parent.relnamespace = 'public'::regnamespace
+        ), all_relations AS MATERIALIZED (
+            SELECT oid, table_name FROM relations
+            UNION ALL SELECT i.inhrelid, rel.table_name FROM relations AS rel JOIN pg_inherits AS i ON i.inhparent = rel.oid
+        ), guards AS MATERIALIZED (
+            SELECT tgrelid, count(*) AS guards FROM pg_trigger WHERE tgenabled = 'O'
+                AND ((tgname = 'retention_guard_delete' AND tgfoid = 'retention.guard_delete'::regproc)
+                    OR (tgname = 'retention_guard_truncate' AND tgfoid = 'retention.guard_truncate'::regproc))
+            GROUP BY tgrelid
+        )
+        SELECT c.relname::text AS relation, rel.table_name
+        FROM all_relations AS rel JOIN pg_class AS c ON c.oid = rel.oid LEFT JOIN guards AS g ON g.tgrelid = rel.oid
+        WHERE coalesce(g.guards, 0) <> 2
+        ORDER BY 1
     LOOP
         PERFORM retention.guard_relation(r.relation, r.table_name);
         EXECUTE format('ALTER TABLE public.%I ENABLE TRIGGER retention_guard_delete', r.relation);

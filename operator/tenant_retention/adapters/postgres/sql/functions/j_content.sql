@@ -64,7 +64,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION retention.claim_content(for_run uuid, wanted_category text, batch integer) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
     through timestamptz := retention.removable_through(for_run, wanted_category);
@@ -119,7 +119,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION retention.confirm_claims(for_run uuid, ids bigint[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce');
     t retention.managed;
@@ -137,7 +137,8 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.release_claims(for_run uuid, failures jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce');
 BEGIN

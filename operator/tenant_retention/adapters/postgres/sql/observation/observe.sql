@@ -26,7 +26,8 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.observe() RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     s retention.settings;
     latest retention.run;

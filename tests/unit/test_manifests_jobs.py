@@ -101,9 +101,15 @@ def test_the_job_of_a_retention_run_is_owned_and_named_by_it() -> None:
     (owner,) = job["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("RetentionRun", RUN.name, RUN.uid)
     assert job["metadata"]["labels"]["tenantretention.io/run"] == RUN.name
-    assert job["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"] == "acme-plan-first-run"
+    plan = jobs.plan_config_map(POLICY, PLAN, RUN)
+    assert job["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"] == plan["metadata"]["name"]
     again = RunRef(RUN.name, "another-uid")
     assert jobs.run_job_name(POLICY, again) != name
+
+
+def test_a_run_cannot_be_named_so_that_it_writes_over_another_policys_plan__X2() -> None:
+    victim = jobs.plan_name(PolicyRef("customer-acme", "acme-plan", "uid"))
+    assert jobs.plan_name(POLICY, RunRef("plan", RUN.uid)) != victim == "acme-plan-plan"
 
 
 def test_long_run_names_that_are_equal_after_cutting_stay_two() -> None:

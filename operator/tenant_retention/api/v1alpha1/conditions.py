@@ -50,6 +50,7 @@ class Reason(StrEnum):
     KEEP_OUT_OF_BOUNDS = "KeepOutOfBounds"
     CONTENT_OUTLIVES_RECORD = "ContentOutlivesRecord"
     INVALID_DURATION = "InvalidDuration"
+    INVALID_NAME = "InvalidName"
     TIME_ZONE_UNKNOWN = "TimeZoneUnknown"
     WINDOW_TOO_SHORT = "WindowTooShort"
     NAMESPACE_NOT_SERVED = "NamespaceNotServed"
@@ -127,6 +128,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.KEEP_OUT_OF_BOUNDS: "A keep is shorter than min or longer than max; the message names category and bound.",
     Reason.CONTENT_OUTLIVES_RECORD: "Content would be kept longer than its record (P4).",
     Reason.INVALID_DURATION: "A period is not one number and one unit.",
+    Reason.INVALID_NAME: "A name is not a DNS label, or too long.",
     Reason.TIME_ZONE_UNKNOWN: "`spec.timeZone` is not an IANA time zone.",
     Reason.WINDOW_TOO_SHORT: "The window leaves no room for the run.",
     Reason.NAMESPACE_NOT_SERVED: "The namespace lacks the label `tenantretention.io/tenant=true`; the message has the command.",

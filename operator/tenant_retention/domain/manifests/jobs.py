@@ -63,8 +63,13 @@ def plan_config_map(policy: PolicyRef, plan: PlanDocument, run: RunRef | None = 
 
 
 def plan_name(policy: PolicyRef, run: RunRef | None = None) -> str:
-    """The name of the ConfigMap with the nightly plan, or with the plan of one run."""
-    return f"{policy.name}-plan" if run is None else bounded(f"{policy.name}-plan-{run.name}", OBJECT_NAME_LIMIT)
+    """The name of the ConfigMap with the nightly plan, or with the plan of one run.
+
+    A run's plan ends with its UID: a run called ``plan`` must not write over the plan of a policy called ``acme-plan``.
+    """
+    if run is None:
+        return f"{policy.name}-plan"
+    return bounded(f"{policy.name}-plan-{run.name}-{run.uid}", OBJECT_NAME_LIMIT)
 
 
 def cron_job_name(policy: PolicyRef, task: str = "expire") -> str:

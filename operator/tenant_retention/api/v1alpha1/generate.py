@@ -90,17 +90,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file differs")
     parser.add_argument("--root", type=Path, default=Path(), help="root of the repository")
     options = parser.parse_args(arguments)
-    stale = [
-        path
+    stale = {
+        path: text
         for path, text in generated_files().items()
         if not (options.root / path).is_file() or (options.root / path).read_text(encoding="utf-8") != text
-    ]
-    for path in stale:
+    }
+    for path, text in stale.items():
         if options.check:
             print(f"{path} differs from the models: run python -m tenant_retention.api.v1alpha1.generate")
         else:
             (options.root / path).parent.mkdir(parents=True, exist_ok=True)
-            (options.root / path).write_text(generated_files()[path], encoding="utf-8")
+            (options.root / path).write_text(text, encoding="utf-8")
             print(f"wrote {path}")
     return 1 if options.check and stale else 0
 

@@ -1,6 +1,7 @@
 """Renders a model as a structural OpenAPI v3 schema: no references, no nulls, CEL rules, a text on every field."""
 
 import json
+from functools import cache
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -19,7 +20,7 @@ def openapi_schema(model: type[ApiModel]) -> dict[str, Any]:
     """
     properties: dict[str, Any] = {}
     required: list[str] = []
-    raw = model.model_json_schema(by_alias=True, mode="validation")
+    raw = _raw(model)
     for name, field in model.model_fields.items():
         alias = field.alias or name
         properties[alias] = _property(raw["properties"][alias], raw.get("$defs", {}), _models(field), field)
@@ -31,6 +32,12 @@ def openapi_schema(model: type[ApiModel]) -> dict[str, Any]:
     if model.rules:
         schema["x-kubernetes-validations"] = [validation(rule) for rule in model.rules]
     return schema
+
+
+@cache
+def _raw(model: type[ApiModel]) -> dict[str, Any]:
+    """What pydantic makes of a model; only read, and slow enough to remember."""
+    return model.model_json_schema(by_alias=True, mode="validation")
 
 
 def validation(rule: Rule) -> dict[str, str]:

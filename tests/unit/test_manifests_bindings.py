@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
+from tenant_retention.adapters.bindings import read_postgres_binding, read_s3_binding
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.manifests import bindings, operator_secrets
 from tenant_retention.domain.manifests.metadata import Manifest
@@ -134,6 +135,31 @@ def received_password(server: socket.socket) -> str:
         connection.sendall(struct.pack("!cii", b"R", 8, 3))
         _, length = struct.unpack("!ci", stream.read(5))
         return stream.read(length - 4).rstrip(b"\0").decode()
+
+
+def mounted(secret: Manifest, directory: Path) -> Path:
+    """The Secret as the kubelet mounts it: one file per key."""
+    directory.mkdir()
+    for key, text in values(secret).items():
+        (directory / key).write_text(text, encoding="utf-8")
+    return directory
+
+
+def test_the_engine_reads_the_mounted_bindings(tmp_path: Path) -> None:
+    database = read_postgres_binding(mounted(POSTGRES, tmp_path / "pg"))
+    assert (database.host, database.port, database.database) == ("acme-postgresql.customer-acme.svc", 5432, "acme_db")
+    assert (database.username, database.password) == ("acme_db_app_1", PASSWORD)
+    assert database.ca_file == tmp_path / "pg" / "ca.crt"
+    bucket = read_s3_binding(mounted(S3, tmp_path / "s3"))
+    assert (bucket.bucket, bucket.endpoint, bucket.region) == ("acme-bucket", S3_CREDENTIALS.endpoint, "us-east-1")
+    assert (bucket.access_key, bucket.secret_key, bucket.ca) == ("AKIA1", "s3cr3t/+", "-----BEGIN CERTIFICATE-----")
+
+
+def test_the_engine_reads_bindings_of_servers_with_public_certificates(tmp_path: Path) -> None:
+    public = bindings.postgres_binding(POLICY, "Analytical", "app", replace(POSTGRES_CREDENTIALS, ca=None))
+    assert read_postgres_binding(mounted(public, tmp_path / "pg")).ca_file is None
+    bucket = bindings.s3_binding(POLICY, "Content", "app", replace(S3_CREDENTIALS, ca=None))
+    assert read_s3_binding(mounted(bucket, tmp_path / "s3")).ca is None
 
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\x00b", "a\tb", "\x7f"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +120,14 @@ def test_long_run_names_that_are_equal_after_cutting_stay_two() -> None:
     names = {jobs.run_job_name(policy, RunRef("r" * 200 + end, "uid")) for end in "ab"}
     assert len(names) == 2
     assert all(len(name) <= 63 for name in names)
+
+
+def test_the_program_understands_the_command_and_its_exit_code_for_bad_configuration(tmp_path: Path) -> None:
+    words = tmp_path / "termination-log"
+    words.touch()
+    command = [sys.executable, *jobs.COMMAND[1:], "--termination-log", str(words)]
+    # The plan is not mounted here: the very thing that no retry cures.
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == jobs.BAD_CONFIGURATION_EXIT_CODE
+    assert json.loads(words.read_text())["outcome"] == "Invalid"
+    assert "/plan/plan.json" in ended.stderr

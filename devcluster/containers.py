@@ -1,9 +1,13 @@
 """What the launcher asks of containerd, through `ctr`: which images it has, to import one, to forget all containers."""
 
+import time
 from pathlib import Path
 
 from devcluster.commands import run, succeeds
+from devcluster.errors import DevclusterError
 from devcluster.layout import Layout
+
+_DEADLINE_SECONDS = 20
 
 
 def answers(layout: Layout) -> bool:
@@ -23,14 +27,26 @@ def import_image(layout: Layout, archive: Path) -> None:
 
 
 def forget_all(layout: Layout) -> int:
-    """Remove every task and container; returns how many containers there were. Their processes must have ended."""
-    containers = run(_ctr(layout, "containers", "list", "--quiet")).split()
-    tasks = run(_ctr(layout, "tasks", "list", "--quiet")).split()
-    if tasks:
-        run(_ctr(layout, "tasks", "delete", "--force", *tasks))
-    if containers:
-        run(_ctr(layout, "containers", "delete", *containers))
-    return len(containers)
+    """Remove every task and container; returns how many containers there were. Their processes must have ended.
+
+    containerd itself removes tasks whose processes ended, at the same time: what counts is that none is left.
+    """
+    found = _containers(layout)
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while containers := _containers(layout):
+        tasks = run(_ctr(layout, "tasks", "list", "--quiet")).split()
+        try:
+            if tasks:
+                run(_ctr(layout, "tasks", "delete", "--force", *tasks))
+            run(_ctr(layout, "containers", "delete", *containers))
+        except DevclusterError:
+            if time.monotonic() > deadline:
+                raise
+    return len(found)
+
+
+def _containers(layout: Layout) -> list[str]:
+    return run(_ctr(layout, "containers", "list", "--quiet")).split()
 
 
 def _ctr(layout: Layout, *arguments: str | Path) -> list[str | Path]:

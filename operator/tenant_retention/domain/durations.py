@@ -11,6 +11,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from tenant_retention.domain.errors import Invalid
 
@@ -65,6 +66,7 @@ class Period:
         return self.longest_days() <= other.shortest_days()
 
 
+@cache
 def _days_of_months(months: int) -> tuple[int, int]:
     """Fewest and most days that ``months`` calendar months last, over every birthday of the 400-year cycle."""
     lengths = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tenant_retention.api.v1alpha1.conditions import Reason
@@ -101,6 +101,10 @@ class PolicyReconciler:
         except RetentionError as problem:
             draft.problem = draft.problem or problem
         draft.problem = settle_waiting(self._world, manifest, draft.problem)
+        draft.claims.refused = [
+            replace(refused, problem=settle_waiting(self._world, manifest, refused.problem))
+            for refused in draft.claims.refused
+        ]
         report = self._report(draft, memory)
         await tell_stores(self._world, draft.rules.definition, draft.results)
         await tell_policy(self._world, manifest, report, [result.facts for result in draft.databases()])

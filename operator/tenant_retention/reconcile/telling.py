@@ -25,6 +25,7 @@ _TOLD_BY_READY = {
     ConditionType.BUCKETS_READY.value,
     ConditionType.SCHEDULES_READY.value,
 }
+_TOLD_BY_RUNS = {"RunMissed", "RunFailed"}
 _RUN_REASONS = {"Succeeded": "RunSucceeded", "Failed": "RunFailed", "Stopped": "GuardStopped"}
 
 
@@ -90,7 +91,7 @@ def policy_happenings(manifest: Manifest, previous: Manifest, status: Manifest) 
     told = []
     changes = transitions(previous.get("conditions") or (), status["conditions"])
     for change in changes:
-        if change.type in _TOLD_BY_READY or change.status == "Unknown":
+        if change.type in _TOLD_BY_READY or change.status == "Unknown" or change.reason in _TOLD_BY_RUNS:
             continue
         if change.type == ConditionType.STALLED.value and change.status == "False":
             continue

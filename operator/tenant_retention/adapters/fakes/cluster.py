@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from tenant_retention.domain.errors import NotReady
@@ -27,6 +28,10 @@ _WITHOUT_GENERATION = frozenset(
 )
 
 
+FIRST_DAY = datetime(2026, 11, 1, tzinfo=UTC)
+"""When everything was made in a cluster without a clock of its own."""
+
+
 def ignore_effect(_effect: str) -> None:
     """The hook of a cluster in which nobody dies."""
 
@@ -41,11 +46,13 @@ class FakeCluster:
         objects: Iterable[Manifest] = (),
         on_effect: Callable[[str], None] = ignore_effect,
         settle: Callable[[Manifest], None] | None = None,
+        now: Callable[[], datetime] = lambda: FIRST_DAY,
     ) -> None:
         self.objects: dict[_Key, Manifest] = {}
         self.events: list[Happening] = []
         self.on_effect = on_effect
         self.settle = settle
+        self.now = now
         self._applied: dict[_Key, Manifest] = {}
         self._version = 0
         for manifest in objects:
@@ -161,6 +168,7 @@ class FakeCluster:
         meta = manifest["metadata"]
         meta["resourceVersion"] = str(self._version)
         meta.setdefault("uid", f"00000000-0000-4000-8000-{self._version:012d}")
+        meta.setdefault("creationTimestamp", self.now().strftime("%Y-%m-%dT%H:%M:%SZ"))
         if manifest["kind"] not in _WITHOUT_GENERATION:
             generation = before["metadata"].get("generation", 0) if before else 0
             moved = before is None or before.get("spec") != manifest.get("spec")

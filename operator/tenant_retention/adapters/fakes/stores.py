@@ -1,0 +1,175 @@
+"""``TenantStores`` in memory: databases and buckets with markers, passwords and keys, and a place to die at every effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tenant_retention.adapters.fakes.cluster import ignore_effect
+from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
+from tenant_retention.domain.databases import DatabaseRoles, Group, Login
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest
+from tenant_retention.domain.ports.stores import (
+    ApprovalGrant,
+    BucketOutcome,
+    BucketRequest,
+    DatabaseLogin,
+    DatabaseOutcome,
+    DatabaseRequest,
+)
+
+
+@dataclass
+class KeptDatabase:
+    """One database as the server keeps it. ``runs``: the chain of evidence, newest last."""
+
+    namespace_uid: str
+    passwords: dict[str, str] = field(default_factory=dict)
+    definition: RetentionDefinition | None = None
+    mode: Mode = Mode.ENFORCE
+    suspended: bool = False
+    overdue: int = 0
+    guard: tuple[GuardRequest, ...] = ()
+    runs: list[RunEvidence] = field(default_factory=list)
+    approvals: list[ApprovalGrant] = field(default_factory=list)
+
+
+@dataclass
+class KeptBucket:
+    """One bucket as the store keeps it."""
+
+    namespace_uid: str
+    keys: dict[BucketRole, AccessKey] = field(default_factory=dict)
+
+
+class FakeTenantStores:
+    """``away``: hosts or URLs that do not answer. ``on_effect`` is called before every change."""
+
+    def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
+        self.on_effect = on_effect
+        self.databases: dict[str, KeptDatabase] = {}
+        self.buckets: dict[str, KeptBucket] = {}
+        self.away: set[str] = set()
+        self.breaches: tuple[str, ...] = ()
+        self.refusal: RetentionError | None = None
+        self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+        self._keys = 0
+
+    def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
+        """See the port."""
+        self._answer(request.server.host)
+        changes: list[str] = []
+        kept = self.databases.get(request.name)
+        if kept is None:
+            self.on_effect(f"create database {request.name}")
+            kept = self.databases[request.name] = KeptDatabase(request.namespace_uid)
+            changes.append("database created")
+        if kept.namespace_uid not in {request.namespace_uid, *request.confirmed_uids}:
+            raise Invalid(f"database {request.name} belongs to an earlier namespace", reason="StoreReleased")
+        for role, password in request.passwords.items():
+            if kept.passwords.get(role) != password:
+                self.on_effect(f"password {role}")
+                kept.passwords[role] = password
+                changes.append(f"password of {role} set")
+        wanted = (request.definition, request.mode, request.suspended)
+        if (kept.definition, kept.mode, kept.suspended) != wanted:
+            self.on_effect(f"definition {request.name}")
+            kept.definition, kept.mode, kept.suspended = wanted
+            changes.append("rules written")
+        return DatabaseOutcome(self._users(request.name), tuple(changes))
+
+    def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:
+        """See the port."""
+        kept = self._login(login)
+        assert kept.definition is not None
+        rows = [
+            CategoryObservation(
+                category=category.name,
+                rows=10,
+                oldest=None,
+                due=0,
+                overdue=kept.overdue,
+                held=0,
+                anomalies=0,
+                anomalies_since=None,
+                next_deadline=None,
+            )
+            for category in kept.definition.categories
+            if category.tables
+        ]
+        latest = kept.runs[-1] if kept.runs else None
+        return DatabaseFacts(
+            rules_digest=kept.definition.rules_digest(),
+            now=self.now,
+            categories=tuple(rows),
+            guard_requests=kept.guard,
+            latest_run=latest,
+            latest_success=latest.finished_at if latest and latest.outcome == "Succeeded" else None,
+            chain_intact=True,
+        )
+
+    def evidence(self, login: DatabaseLogin, limit: int) -> tuple[RunEvidence, ...]:
+        """See the port."""
+        return tuple(reversed(self._login(login).runs))[:limit]
+
+    def approve(self, request: DatabaseRequest, grant: ApprovalGrant) -> None:
+        """See the port."""
+        self._answer(request.server.host)
+        kept = self.databases[request.name]
+        if grant not in kept.approvals:
+            self.on_effect(f"approval {request.name}")
+            kept.approvals.append(grant)
+
+    def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
+        """See the port."""
+        self._answer(request.server.host)
+        return self.breaches
+
+    def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
+        """See the port. A key that nobody holds is removed and issued anew, as the real one does."""
+        self._answer(request.server.url)
+        changes: list[str] = []
+        kept = self.buckets.get(request.name)
+        if kept is None:
+            self.on_effect(f"create bucket {request.name}")
+            kept = self.buckets[request.name] = KeptBucket(request.namespace_uid)
+            changes.append("bucket created")
+        if kept.namespace_uid not in {request.namespace_uid, *request.confirmed_uids}:
+            raise Invalid(f"bucket {request.name} belongs to an earlier namespace", reason="StoreReleased")
+        if request.server.iam is Iam.STATIC:
+            return BucketOutcome(request.held, tuple(changes))
+        for role in BucketRole:
+            held = request.held.get(role)
+            if held is None or kept.keys.get(role) != held:
+                self.on_effect(f"key {role}")
+                self._keys += 1
+                kept.keys[role] = AccessKey(f"KEY{self._keys}", f"secret-{self._keys}")
+                changes.append(f"key of {role} issued")
+        return BucketOutcome(dict(kept.keys), tuple(changes))
+
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """See the port."""
+        self._answer(request.server.url)
+        return self.breaches
+
+    def _answer(self, address: str) -> None:
+        if address in self.away:
+            raise Unavailable(f"{address} does not answer", reason="ServerUnreachable")
+        if self.refusal is not None:
+            raise self.refusal
+
+    def _login(self, login: DatabaseLogin) -> KeptDatabase:
+        self._answer(login.host)
+        kept = self.databases.get(login.database)
+        if kept is None or kept.passwords.get("observer") != login.password:
+            raise Invalid(f"{login.user} is refused", reason="AuthenticationFailed")
+        return kept
+
+    def _users(self, database: str) -> dict[str, str]:
+        roles = DatabaseRoles.of(database)
+        return {group.value: roles.login(Login(group)) for group in Group}

@@ -1,0 +1,107 @@
+"""The ledger: whose a store is, when its policy goes, comes again, or another takes its name (X5, PROVISIONING.md 5)."""
+
+from __future__ import annotations
+
+from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
+from tenant_retention.domain.ports.cluster import POLICY, STORE, Manifest
+from tests.support.operator_world import NAMESPACE, Operator, condition, namespace, operator_with, policy
+
+SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+
+
+async def released() -> Operator:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    await operator.settled()
+    return operator
+
+
+def confirm(found: Manifest) -> None:
+    found["spec"]["claimRef"] = {"namespace": NAMESPACE, "name": "acme"}
+
+
+async def test_a_deleted_policy_releases_its_stores_and_deletes_nothing__X5() -> None:
+    operator = await released()
+    assert {entry["status"]["phase"] for entry in operator.objects("DataStore")} == {"Released"}
+    assert all("claimRef" not in entry["spec"] for entry in operator.objects("DataStore"))
+    assert len(operator.stores.databases) == 1
+    assert len(operator.stores.buckets) == 1
+    assert len(operator.objects("StatefulSet", NAMESPACE)) == 2
+    assert operator.objects("CronJob", NAMESPACE) == []
+
+
+async def test_a_policy_that_went_while_no_operator_was_there_is_released_at_start__X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    operator.restart()
+    await operator.settled()
+    assert {entry["status"]["phase"] for entry in operator.objects("DataStore")} == {"Released"}
+
+
+async def test_debt_of_a_released_store_is_counted_on__X4() -> None:
+    operator = await released()
+    (database,) = operator.stores.databases.values()
+    database.overdue = 2
+    await operator.settled()
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert entry["status"]["overdue"] == 6
+    assert operator.shown.released[entry["metadata"]["name"]] == 6
+
+
+async def test_a_new_policy_of_the_same_name_waits_for_an_administrator__X5() -> None:
+    operator = await released()
+    operator.cluster.put(policy(**SHORTEST))
+    found = await operator.settled()
+    stalled = condition(found, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "StoreReleased")
+    assert "kubectl patch datastore" in stalled["message"]
+    assert operator.objects("CronJob", NAMESPACE) == []
+    for entry in operator.objects("DataStore"):
+        await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True"
+    assert {entry["spec"]["claimRef"]["uid"] for entry in operator.objects("DataStore")} == {found["metadata"]["uid"]}
+    assert len(operator.stores.databases) == 1
+
+
+async def test_a_policy_recreated_before_anybody_looked_is_still_another_one__X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    operator.cluster.put(policy(**SHORTEST))
+    found = await operator.settled()
+    assert condition(found, "Stalled")["reason"] == "StoreReleased"
+    assert all("claimRef" not in entry["spec"] for entry in operator.objects("DataStore"))
+
+
+async def test_a_recreated_namespace_is_another_tenant_until_confirmed__X2_X5() -> None:
+    operator = await released()
+    operator.cluster.remove(NAMESPACE_KIND, NAMESPACE)
+    operator.cluster.put(namespace(NAMESPACE, uid="another"))
+    operator.cluster.put(policy(**SHORTEST))
+    assert condition(await operator.settled(), "Stalled")["reason"] == "StoreReleased"
+    for entry in operator.objects("DataStore"):
+        await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+
+async def test_a_store_that_an_administrator_promised_to_a_policy_to_come_is_not_released_again() -> None:
+    operator = await released()
+    for entry in operator.objects("DataStore"):
+        await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
+    await operator.settled()
+    assert all(entry["spec"]["claimRef"]["name"] == "acme" for entry in operator.objects("DataStore"))
+    operator.cluster.put(policy(**SHORTEST))
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+
+async def test_a_released_store_of_a_namespace_that_is_gone_hangs_nothing() -> None:
+    operator = await released()
+    for key in [key for key in operator.cluster.objects if key[1] == NAMESPACE]:
+        del operator.cluster.objects[key]
+    operator.cluster.remove(NAMESPACE_KIND, NAMESPACE)
+    await operator.settled()
+    assert {entry["status"]["phase"] for entry in operator.objects("DataStore")} == {"Released"}
+    assert operator.objects("StatefulSet", NAMESPACE) == []

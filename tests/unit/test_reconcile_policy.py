@@ -1,0 +1,363 @@
+"""The reconcile of a policy over fakes: what appears, what is said, what stays."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+
+from tenant_retention.domain.ports.cluster import (
+    CRON_JOB,
+    NETWORK_POLICY,
+    POLICY,
+    PROFILE,
+    SECRET,
+    STORE,
+    Manifest,
+)
+from tenant_retention.domain.ports.cluster import (
+    NAMESPACE as NAMESPACE_KIND,
+)
+from tests.support.operator_world import (
+    NAMESPACE,
+    OPERATOR,
+    Operator,
+    condition,
+    namespace,
+    operator_with,
+    policy,
+    profile,
+)
+
+SHORTEST = {
+    "retention": [{"category": "general-information", "keep": "P180D"}, {"category": "recordings", "keep": "P14D"}]
+}
+
+
+async def test_the_shortest_policy_brings_database_bucket_secrets_and_a_nightly_job__D1_D2() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    made = await operator.settled()
+    assert condition(made, "Ready") | {"lastTransitionTime": ""} == {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Enforcing",
+        "message": "stores, rules and schedule are as the spec asks",
+        "observedGeneration": 1,
+        "lastTransitionTime": "",
+    }
+    assert (made["status"]["databases"], made["status"]["buckets"]) == ("1/1", "1/1")
+    assert made["status"]["observedGeneration"] == made["metadata"]["generation"]
+    names = {found["metadata"]["name"] for found in operator.objects("Secret", NAMESPACE)}
+    assert {"acme-analytical-app", "acme-analytical-enforcer", "acme-content-app", "acme-content-enforcer"} <= names
+    assert [found["metadata"]["name"] for found in operator.objects("CronJob", NAMESPACE)] == ["acme-expire"]
+    assert {found["status"]["phase"] for found in operator.objects("DataStore")} == {"Bound"}
+
+
+async def test_a_policy_never_carries_a_finalizer__X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    made = await operator.settled()
+    assert "finalizers" not in made["metadata"]
+
+
+async def test_an_unchanged_world_is_left_alone() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    operator.effects.effects.clear()
+    operator.clock.forward(timedelta(seconds=60))
+    await operator.policy()
+    assert operator.effects.effects == []
+
+
+async def test_observers_and_administrators_credentials_stay_in_the_operators_namespace__X2() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    names = {found["metadata"]["name"] for found in operator.objects("Secret", NAMESPACE)}
+    assert not [name for name in names if "observer" in name or "logins" in name]
+    (logins,) = [
+        found for found in operator.objects("Secret", OPERATOR) if "analytical-logins" in found["metadata"]["name"]
+    ]
+    assert "observer" in logins["data"]
+    (administrator,) = [
+        found for found in operator.objects("Secret", OPERATOR) if "postgresql-admin" in found["metadata"]["name"]
+    ]
+    password = administrator["data"]["password"]
+    assert not [found for found in operator.objects("Secret", NAMESPACE) if password in found["data"].values()]
+
+
+async def test_a_namespace_without_the_label_is_told_the_command_and_nothing_is_made__X2() -> None:
+    operator = Operator(namespace(NAMESPACE, **{"tenantretention.io/tenant": ""}), profile(), policy(**SHORTEST))
+    await operator.start()
+    found = await operator.policy()
+    stalled = condition(found, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "NamespaceNotServed")
+    assert f"kubectl label namespace {NAMESPACE} tenantretention.io/tenant=true" in stalled["message"]
+    assert operator.objects("DataStore") == []
+    assert operator.objects("Secret", NAMESPACE) == []
+
+
+async def test_in_a_namespace_that_is_terminating_nothing_is_created() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    operator.cluster.objects[("Namespace", None, NAMESPACE)]["metadata"]["deletionTimestamp"] = "2026-11-22T12:00:00Z"
+    found = await operator.settled()
+    assert condition(found, "Stalled")["reason"] == "NamespaceTerminating"
+    assert operator.objects("StatefulSet") == []
+
+
+async def test_a_missing_profile_is_waited_for_five_minutes_and_then_asked_for() -> None:
+    operator = Operator(namespace(NAMESPACE), policy(**SHORTEST))
+    await operator.start()
+    waiting = await operator.policy()
+    assert condition(waiting, "Reconciling")["reason"] == "WaitingForProfile"
+    assert condition(waiting, "Stalled")["status"] == "False"
+    operator.clock.forward(timedelta(minutes=5))
+    asked = await operator.policy()
+    assert condition(asked, "Stalled")["reason"] == "ProfileNotFound"
+    assert "puzzel-archive" in condition(asked, "Stalled")["message"]
+    operator.cluster.put(profile())
+    ready = await operator.settled()
+    assert condition(ready, "Ready")["status"] == "True"
+
+
+async def test_a_missing_class_is_waited_for_and_then_asked_for_by_name() -> None:
+    operator = await operator_with(policy(stores=[{"purpose": "Analytical", "className": "pg-emea"}], **SHORTEST))
+    waiting = await operator.policy()
+    assert condition(waiting, "Reconciling")["reason"] == "WaitingForClass"
+    operator.clock.forward(timedelta(minutes=6))
+    asked = await operator.policy()
+    assert condition(asked, "Stalled")["reason"] == "ClassNotFound"
+    assert "spec.stores[Analytical].className" in condition(asked, "Stalled")["message"]
+
+
+async def test_an_invalid_edit_stalls_and_the_last_good_rules_stay_in_force__X1_M10() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    before = operator.objects("CronJob", NAMESPACE)
+
+    def too_long(found: Manifest) -> None:
+        found["spec"]["retention"] = [{"category": "recordings", "keep": "P90Y"}]
+
+    await operator.edit(POLICY, "acme", NAMESPACE, too_long)
+    operator.restart()
+    found = await operator.settled()
+    stalled = condition(found, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "KeepOutOfBounds")
+    assert "recordings" in stalled["message"]
+    assert "P90Y" in stalled["message"]
+    assert "P5Y" in stalled["message"]
+    assert condition(found, "Ready")["status"] == "False"
+    assert found["status"]["enforced"]["generation"] == 1
+    assert operator.objects("CronJob", NAMESPACE) == before
+    kept = {row["name"]: row["keep"] for row in found["status"]["categories"]}
+    assert kept["recordings"] == "P14D"
+
+
+async def test_a_profile_that_tightens_stalls_the_policy_inside_the_new_bounds__X1_M10() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+
+    def tighten(found: Manifest) -> None:
+        for category in found["spec"]["categories"]:
+            category["max"], category["default"] = "P100D", "P14D"
+
+    await operator.edit(PROFILE, "puzzel-archive", None, tighten)
+    found = await operator.settled()
+    assert condition(found, "Stalled")["reason"] == "KeepOutOfBounds"
+    (database,) = operator.stores.databases.values()
+    assert database.definition is not None
+    record = database.definition.category("general-information")
+    assert (record.keep, record.maximum) == ("P100D", "P100D")
+
+
+async def test_a_profile_that_goes_leaves_its_policies_enforced() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    operator.cluster.remove(PROFILE, "puzzel-archive")
+    operator.cluster.remove(CRON_JOB, "acme-expire", NAMESPACE)
+    found = await operator.settled()
+    assert condition(found, "Reconciling")["reason"] == "WaitingForProfile"
+    assert [job["metadata"]["name"] for job in operator.objects("CronJob", NAMESPACE)] == ["acme-expire"]
+
+
+async def test_an_edit_of_the_keep_time_reaches_database_and_plan() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+
+    def shorter(found: Manifest) -> None:
+        found["spec"]["retention"] = [{"category": "recordings", "keep": "P7D"}]
+
+    await operator.edit(POLICY, "acme", NAMESPACE, shorter)
+    found = await operator.settled()
+    assert found["status"]["observedGeneration"] == 2
+    assert condition(found, "Ready")["observedGeneration"] == 2
+    (database,) = operator.stores.databases.values()
+    assert database.definition is not None
+    assert database.definition.category("recordings").keep == "P7D"
+    (plan,) = [found for found in operator.objects("ConfigMap", NAMESPACE) if found["metadata"]["name"] == "acme-plan"]
+    assert database.definition.rules_digest() in plan["data"]["plan.json"]
+
+
+async def test_a_secret_that_is_deleted_or_edited_is_put_right_and_told_once() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    before = await operator.cluster.get(SECRET, "acme-analytical-app", NAMESPACE)
+    assert before is not None
+
+    def forge(found: Manifest) -> None:
+        found["data"]["password"] = base64.b64encode(b"forged").decode()
+        found["data"]["surplus"] = base64.b64encode(b"added").decode()
+
+    await operator.edit(SECRET, "acme-analytical-app", NAMESPACE, forge)
+    operator.cluster.remove(NETWORK_POLICY, "acme-jobs", NAMESPACE)
+    await operator.settled()
+    after = await operator.cluster.get(SECRET, "acme-analytical-app", NAMESPACE)
+    assert after is not None
+    assert after["data"] == before["data"]
+    told = operator.told("DriftRepaired")
+    assert len([note for note in told if "acme-analytical-app" in note]) == 1
+    assert len([note for note in told if "acme-jobs" in note]) == 1
+
+
+async def test_a_suspended_cron_job_is_resumed_and_a_suspended_policy_is_not() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+
+    def stop(found: Manifest) -> None:
+        found["spec"]["suspend"] = True
+
+    await operator.edit(CRON_JOB, "acme-expire", NAMESPACE, stop)
+    await operator.settled()
+    (job,) = operator.objects("CronJob", NAMESPACE)
+    assert job["spec"]["suspend"] is False
+    assert operator.told("DriftRepaired")
+    await operator.edit(POLICY, "acme", NAMESPACE, stop)
+    found = await operator.settled()
+    (job,) = operator.objects("CronJob", NAMESPACE)
+    assert job["spec"]["suspend"] is True
+    assert condition(found, "Ready")["reason"] == "Suspended"
+    assert {row["state"] for row in found["status"]["categories"]} == {"CountedOnly"}
+
+
+async def test_debt_is_shown_also_while_the_policy_is_suspended__X4() -> None:
+    operator = await operator_with(policy(suspend=True, **SHORTEST))
+    await operator.settled()
+    (database,) = operator.stores.databases.values()
+    database.overdue = 3
+    found = await operator.settled()
+    assert found["status"]["overdue"] == 3 * 3
+    assert condition(found, "Compliant")["reason"] == "DeletionDebt"
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert entry["status"]["overdue"] == 9
+
+
+async def test_a_server_that_is_away_deletes_nothing_and_is_named() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    before = operator.picture()
+    operator.stores.away = {f"acme-postgresql.{NAMESPACE}.svc"}
+    found = await operator.policy()
+    ready = condition(found, "DatabasesReady")
+    assert (ready["status"], ready["reason"]) == ("False", "ServerUnreachable")
+    assert condition(found, "Reconciling")["status"] == "True"
+    assert (found["status"]["databases"], found["status"]["buckets"]) == ("0/1", "1/1")
+    operator.stores.away = set()
+    await operator.settled()
+    assert operator.picture() == before
+
+
+async def test_two_policies_of_one_name_in_two_namespaces_share_nothing__X2() -> None:
+    operator = await operator_with(
+        policy(**SHORTEST), namespace("customer-globex"), policy(where="customer-globex", **SHORTEST)
+    )
+    await operator.settled()
+    await operator.settled(where="customer-globex")
+    assert len(operator.stores.databases) == 2
+    assert len(operator.stores.buckets) == 2
+    passwords = [set(kept.passwords.values()) for kept in operator.stores.databases.values()]
+    assert passwords[0].isdisjoint(passwords[1])
+
+
+async def test_a_role_that_reaches_elsewhere_breaks_isolation_and_is_said() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    operator.stores.breaches = ("acme_app can connect to globex",)
+    found = await operator.policy()
+    isolation = condition(found, "IsolationVerified")
+    assert (isolation["status"], isolation["reason"]) == ("False", "IsolationBroken")
+    assert "globex" in isolation["message"]
+
+
+async def test_the_night_that_did_not_come_is_started_once_and_only_after_the_grace() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    operator.clock.forward(timedelta(days=1))
+    schedule = (await operator.settled())["status"]["nextRun"]
+    jobs = operator.objects("Job", NAMESPACE)
+    assert len(jobs) == 1
+    assert len(operator.told("RunMissed")) == 1
+    assert schedule.startswith("2026-11-24")
+    await operator.settled()
+    assert len(operator.objects("Job", NAMESPACE)) == 1
+
+
+async def test_a_suspended_policy_starts_no_missed_run() -> None:
+    operator = await operator_with(policy(suspend=True, **SHORTEST))
+    await operator.settled()
+    operator.clock.forward(timedelta(days=2))
+    await operator.settled()
+    assert operator.objects("Job", NAMESPACE) == []
+
+
+async def test_a_class_that_the_namespace_may_not_use_is_refused_by_name__X2() -> None:
+    forbidden = {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "DataStoreClass",
+        "metadata": {"name": "gold"},
+        "spec": {
+            "type": "PostgreSQL",
+            "provisioner": "Embedded",
+            "allowedNamespaces": {"matchLabels": {"tier": "gold"}},
+        },
+    }
+    operator = await operator_with(
+        forbidden, policy(stores=[{"purpose": "Analytical", "className": "gold"}], **SHORTEST)
+    )
+    found = await operator.policy()
+    assert condition(found, "Stalled")["reason"] == "ClassNotAllowed"
+    assert "gold" in condition(found, "Stalled")["message"]
+    assert operator.stores.databases == {}
+
+
+async def test_a_time_zone_that_does_not_exist_stalls_and_keeps_the_stores() -> None:
+    operator = await operator_with(policy(timeZone="Mars/Olympus", **SHORTEST))
+    found = await operator.settled()
+    stalled = condition(found, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "TimeZoneUnknown")
+    assert "spec.timeZone" in stalled["message"]
+    assert found["status"]["databases"] == "1/1"
+
+
+async def test_an_existing_server_whose_secret_is_missing_is_asked_for_by_field() -> None:
+    existing = {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "DataStoreClass",
+        "metadata": {"name": "pg"},
+        "spec": {
+            "type": "PostgreSQL",
+            "provisioner": "Existing",
+            "existing": {"host": "pg.example.com", "adminSecretRef": {"name": "pg-admin"}},
+        },
+    }
+    operator = await operator_with(existing, policy(stores=[{"purpose": "Analytical", "className": "pg"}], **SHORTEST))
+    found = await operator.policy()
+    stalled = condition(found, "Stalled")
+    assert stalled["reason"] == "SecretNotFound"
+    assert "pg-admin" in stalled["message"]
+    assert OPERATOR in stalled["message"]
+
+
+async def test_labels_and_ledger_tell_whose_a_store_is() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    made = await operator.settled()
+    home = await operator.cluster.get(NAMESPACE_KIND, NAMESPACE)
+    assert home is not None
+    for entry in await operator.cluster.list(STORE):
+        assert entry["spec"]["claimRef"]["uid"] == made["metadata"]["uid"]
+        assert entry["spec"]["namespaceUid"] == home["metadata"]["uid"]

@@ -85,6 +85,17 @@ class Reason(StrEnum):
     RUN_MISSED = "RunMissed"
     RUN_FAILED = "RunFailed"
     RUN_SUCCEEDED = "RunSucceeded"
+    # Why a run ended early: in its report, its Job's termination message and `status.jobs[].message`.
+    INVALID_PLAN = "InvalidPlan"
+    UNKNOWN_CATEGORY = "UnknownCategory"
+    BINDING_INVALID = "BindingInvalid"
+    RULES_CHANGED = "RulesChanged"
+    CLOCK_SKEW = "ClockSkew"
+    RUN_IN_PROGRESS = "RunInProgress"
+    PARTITIONS_MISSING = "PartitionsMissing"
+    NO_PROGRESS = "NoProgress"
+    INTERRUPTED = "Interrupted"
+    UNFORESEEN = "Unforeseen"
     # Put right.
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
@@ -161,6 +172,16 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.RUN_MISSED: "A run did not come; the operator started it.",
     Reason.RUN_FAILED: "The last run failed; the message says what to do.",
     Reason.RUN_SUCCEEDED: "The run ended well.",
+    Reason.INVALID_PLAN: "The plan document is not as it must be; the message names the file and the field.",
+    Reason.UNKNOWN_CATEGORY: "The run is limited to a category that its plan does not define.",
+    Reason.BINDING_INVALID: "A binding directory lacks a file, or a file cannot be read.",
+    Reason.RULES_CHANGED: "The rules in the database are newer than the plan's; the next run has the new plan.",
+    Reason.CLOCK_SKEW: "The clocks of the run and of the database differ by over a minute; set them right.",
+    Reason.RUN_IN_PROGRESS: "Another run is at work on the same database; this one left it alone.",
+    Reason.PARTITIONS_MISSING: "A table lacks partitions that the run needs; the operator makes them.",
+    Reason.NO_PROGRESS: "A batch deleted nothing although something was due; the next run tries again.",
+    Reason.INTERRUPTED: "The run was asked to stop; the next one goes on where it stopped.",
+    Reason.UNFORESEEN: "An error nobody foresaw; the job's log names the place. Please report it.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

@@ -68,7 +68,10 @@ def default_of(field: FieldInfo) -> Any:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined or value is None or value in ((), {}):
         return None
-    return value.to_object() if isinstance(value, ApiModel) else value
+    if not isinstance(value, ApiModel):
+        return value
+    # Absent and empty lists mean the same, and a default should say only what it sets.
+    return {name: inner for name, inner in value.to_object().items() if inner not in ([], {})}
 
 
 def _compact(value: Any) -> str:

@@ -156,8 +156,8 @@ def test_taking_down_what_is_down_is_no_error() -> None:
 
 @pytest.mark.parametrize("moment", ["etcd", "kubelet"])
 def test_a_start_that_was_killed_can_be_repeated(moment: str) -> None:
-    launch("up")  # so that the killed one has nothing to build
     launch("down")
+    launch("images")  # so that the killed one has nothing to build
     before = Machine.now()
     starting = subprocess.Popen(
         [sys.executable, "-m", "devcluster", "up"],
@@ -178,8 +178,8 @@ def test_a_start_that_was_killed_can_be_repeated(moment: str) -> None:
 
 
 def test_a_start_that_was_killed_can_be_taken_down() -> None:
-    launch("up")
     launch("down")
+    launch("images")
     before = Machine.now()
     starting = subprocess.Popen(
         [sys.executable, "-m", "devcluster", "up"], cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

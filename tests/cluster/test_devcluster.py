@@ -87,6 +87,20 @@ def the_node_is_down_at_the_end() -> Iterator[None]:
     launch("down")
 
 
+def test_taking_the_node_down_leaves_nothing_behind() -> None:
+    launch("down")  # with all that other tests left there
+    before = Machine.now()
+    assert before.remains_of_a_node() == []
+    launch("up")
+    run_pods()
+    during = Machine.now()
+    assert during.remains_of_a_node(), "the node must be seen while it runs, or this test cannot fail"
+    launch("down")
+    after = Machine.now()
+    assert after.remains_of_a_node() == []
+    assert after.new_since(before) == []
+
+
 def test_a_second_start_keeps_the_node_that_runs() -> None:
     launch("up")
     before = api_servers()
@@ -133,20 +147,6 @@ def test_a_second_checkout_says_whose_node_it_uses_and_replaces_one_that_is_conf
     assert f"{other} started is configured in another way; replacing it" in told
     assert not api_servers() & before
     assert len(api_servers()) == 1
-
-
-def test_taking_the_node_down_leaves_nothing_behind() -> None:
-    launch("down")
-    before = Machine.now()
-    assert before.remains_of_a_node() == []
-    launch("up")
-    run_pods()
-    during = Machine.now()
-    assert during.remains_of_a_node(), "the node must be seen while it runs, or this test cannot fail"
-    launch("down")
-    after = Machine.now()
-    assert after.remains_of_a_node() == []
-    assert after.new_since(before) == []
 
 
 def test_taking_down_what_is_down_is_no_error() -> None:

@@ -136,6 +136,19 @@ class LiveArchive:
                 row.append(closed_at)
             self.write(table, [row], columns)
 
+    def old_month(self, table: str, birth: datetime) -> None:
+        """A month as it lies there from before ``back`` was made shorter; nobody makes such months any more."""
+        first = birth.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        last = (first + timedelta(days=31)).replace(day=1)
+        name = f"{table}_p{first:%Y%m}"
+        with self.owner() as connection:
+            connection.execute(
+                sql.SQL(
+                    "CREATE TABLE IF NOT EXISTS public.{} PARTITION OF public.{} FOR VALUES FROM ({}) TO ({})"
+                ).format(sql.Identifier(name), sql.Identifier(table), sql.Literal(first), sql.Literal(last))
+            )
+            connection.execute("SELECT retention.guard_relation(%s, %s)", [name, table])
+
     def left(self) -> set[str]:
         """Every row that is there, as ``table:id``."""
         with self.owner() as connection:

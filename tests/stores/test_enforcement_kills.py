@@ -1,0 +1,118 @@
+"""kill -9 of the engine at every effect point, then a run that finishes: nothing early, nothing left, nothing twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.enforcement.results import Outcome
+from tests.stores.enforcement_archive import LiveArchive, drop_archive, live_archive
+from tests.stores.servers.s3 import S3Server
+from tests.support.enforcement import archive
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = -9
+
+
+@dataclass
+class Engine:
+    """The program in processes of its own."""
+
+    process: subprocess.Popen[str]
+
+    def run(self, line: str) -> tuple[int, int]:
+        """Runs it once; exit status and number of calls on stores."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(line, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline().split()
+        assert answer, f"the runner of the engine ended: {self.process.poll()}"
+        return int(answer[0]), int(answer[1])
+
+
+@pytest.fixture
+def acme(postgres_server: ServerAccess, seaweedfs: S3Server, tmp_path: Path) -> Iterator[LiveArchive]:
+    made = live_archive(postgres_server, seaweedfs, tmp_path, archive(back="P15M"))
+    yield made
+    drop_archive(made)
+
+
+@pytest.fixture
+def engine(acme: LiveArchive) -> Iterator[Engine]:
+    with (acme.directory / "engine.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.stores.enforcement_killer", str(acme.plan_file)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        yield Engine(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(30)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else__X6(
+    acme: LiveArchive, engine: Engine
+) -> None:
+    staying = arrange_young(acme)
+    arrange_due(acme, 0)
+    status, calls = engine.run("never")
+    assert status == 0, (acme.directory / "engine.log").read_text()
+    assert acme.left() == staying
+    points = [(number, when) for number in range(1, calls + 1) for when in ("before", "after")]
+    assert calls >= 18, "every kind of step is among the effects"
+    for turn, (number, when) in enumerate(points, start=1):
+        due = arrange_due(acme, turn)
+        status, _ = engine.run(f"{number} {when}")
+        assert status == KILLED, f"call {number} of {calls} was never reached"
+        between = acme.left()
+        assert staying <= between, f"early: {staying - between} at {number} {when}"
+        assert between <= staying | due, f"nothing comes back: {number} {when}"
+        status, _ = engine.run("never")
+        assert status == 0, f"after {number} {when}: {(acme.directory / 'engine.log').read_text()[-4000:]}"
+        assert acme.left() == staying, f"after {number} {when}"
+        assert acme.keys() == {"audio/young"}, f"after {number} {when}"
+    facts = acme.observer().observe()
+    assert facts.chain_intact
+    assert {category.due for category in facts.categories} == {0}
+    outcomes = [link.outcome for link in acme.observer().evidence(1000)]
+    assert outcomes.count("Succeeded") >= len(points) + 1
+    assert set(outcomes) == {"Succeeded", "Interrupted"}
+    assert acme.run().outcome is Outcome.SUCCEEDED
+
+
+def arrange_young(acme: LiveArchive) -> set[str]:
+    """What must never go, half a day on the safe side of each boundary."""
+    now, half_day = datetime.now(UTC), timedelta(hours=12)
+    acme.call("young", now - timedelta(days=14) + half_day, "requests", "recordings", "chat_logs", "surveys")
+    acme.call("record-only", now - timedelta(days=180) + half_day, "requests", "surveys")
+    acme.call("open-case", now - timedelta(days=300), "cases")
+    return acme.left()
+
+
+def arrange_due(acme: LiveArchive, turn: int) -> set[str]:
+    """Due rows of every kind: whole months within and beyond `back`, a boundary month, objects, closed cases."""
+    now, half_day = datetime.now(UTC), timedelta(hours=12)
+    before = acme.left()
+    # A month beyond `back` is detached and dropped, one within it truncated.
+    acme.old_month("chat_logs", now - timedelta(days=900))
+    acme.call(f"beyond-{turn}", now - timedelta(days=900), "chat_logs")
+    acme.call(f"boundary-{turn}", now - timedelta(days=180) - half_day, "requests", "surveys")
+    acme.call(f"old-{turn}", now - timedelta(days=250), "requests", "surveys", "recordings", "chat_logs")
+    acme.call(f"recent-{turn}", now - timedelta(days=14) - half_day, "recordings")
+    acme.call(f"case-{turn}", now - timedelta(days=400), "cases", closed_at=now - timedelta(days=370))
+    return acme.left() - before

@@ -21,8 +21,8 @@ from tenant_retention.domain.errors import Invalid
 
 ENFORCED_EVENTS = frozenset({ClockEvent.CREATED, ClockEvent.CLOSED})
 """Clock events that this version acts on; categories with another one are shown as NotEnforced."""
-RUN_INTERVAL = timedelta(days=1)
-"""From one nightly run to the next."""
+RUN_INTERVAL = timedelta(days=2)
+"""From one nightly run to the end of the next: a day, the hour that a night may have more, and the window it may take."""
 LIFE_OF_COPIES = timedelta(0)
 """How long versions and backups outlive the live store: deletion names every version, and there are no backups yet."""
 MARGIN = RUN_INTERVAL + LIFE_OF_COPIES

@@ -47,6 +47,8 @@ log_line_prefix = '%t [%p] %q%u@%d '
 max_connections = 100
 shared_buffers = '32MB'
 fsync = off
+wal_level = minimal
+max_wal_senders = 0
 """
 _HOST_BASED_AUTHENTICATION = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 

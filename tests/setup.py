@@ -30,7 +30,7 @@ def uv() -> str:
 
 def main() -> int:
     """Syncs .venv with the lock; says what it did only when that took a while."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file runs under whatever python3 the user has
         print("this project needs Python 3.11 or newer: run make with PYTHON=/path/to/python3.11", file=sys.stderr)
         return 2
     started = time.monotonic()

@@ -85,7 +85,9 @@ def decide(item: Item, rule: Rule, now: datetime) -> Decision:
     asked = _first(item.requested_at, item.terminated_at)
     asked_now = asked is not None and asked <= now
     if not item.clock_usable:
-        return outcome(Verdict.REMOVE, _asked_ground(item)) if asked_now else outcome(Verdict.KEEP, Ground.NO_USABLE_TIME)
+        return (
+            outcome(Verdict.REMOVE, _asked_ground(item)) if asked_now else outcome(Verdict.KEEP, Ground.NO_USABLE_TIME)
+        )
     if item.clock is None:
         # A clock that has not started has not reached its min either (M9): only EFD lets a request through before it.
         if asked_now and (rule.minimum is None or rule.early_deletion):

@@ -38,6 +38,8 @@ BAD_CONFIGURATION_EXIT_CODE: Final = 1
 RETRIES: Final = 2
 FINISHED_JOB_SECONDS: Final = 3 * 24 * 3600
 """Long enough for a weekend's look at a failed run; the evidence itself is in the database."""
+# Measured: 69 MiB at most and 1 s of CPU for a run over 100,000 rows and 2,000 objects (peak resident set of the process);
+# importing alone takes 64 MiB. Batches bound the rest, whatever the table's size.
 DEFAULT_RESOURCES: Final = Resources(
     requests=Amounts(cpu="50m", memory="96Mi"),
     limits=Amounts(memory="256Mi"),

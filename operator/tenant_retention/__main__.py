@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -121,6 +121,8 @@ async def watch(settings: Settings, queue: WorkQueue, seen: Seen, *, in_cluster:
         registry=registry,
         settings=configuration,
         standalone=True,
+        # Kopf would look for the name of a user; the process runs as a number without one.
+        identity=cast(Any, settings.instance),
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
     )

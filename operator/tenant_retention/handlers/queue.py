@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tenant_retention.domain.errors import RetentionError
+
 _LOG = logging.getLogger(__name__)
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 120.0
@@ -87,11 +89,13 @@ class WorkQueue:
         delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(failures, 10)) * self._spread()
         _LOG.error(
             "a reconcile failed and is tried again",
-            exc_info=problem,
+            # What the domain says needs no traceback; anything else is a mistake of ours.
+            exc_info=None if isinstance(problem, RetentionError) else problem,
             extra={
                 "object": key.kind,
                 "namespace": key.namespace,
                 "name_": key.name,
+                "problem": str(problem),
                 "retry_in_seconds": round(delay, 1),
             },
         )

@@ -208,7 +208,8 @@ class PolicyReconciler:
         draft.scheduled = True
         if not policy.spec.suspend:
             made = moment(draft.manifest["metadata"]["creationTimestamp"])
-            draft.missed = await schedules.start_missed(draft.schedule, stores, draft.jobs, evidence, made)
+            mode = Mode(policy.spec.mode)
+            draft.missed = await schedules.start_missed(draft.schedule, stores, draft.jobs, evidence, mode, made)
 
     async def _probe(self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home) -> None:
         """Tries the logins and keys elsewhere: after every change of the stores, and every quarter of an hour."""

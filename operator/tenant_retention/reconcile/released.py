@@ -7,7 +7,7 @@ from datetime import timedelta
 from tenant_retention.adapters.tenant_stores import observer_user
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain import ledger
-from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.metadata import MANAGED_BY, POLICY_LABEL
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
@@ -23,13 +23,24 @@ from tenant_retention.reconcile.world import World, parse
 async def release(world: World, namespace: str, name: str) -> None:
     """What is left of a policy that is gone: its claims end, its CronJob and Jobs go, its series end."""
     world.shown.forget_policy(namespace, name)
-    for found in await world.cluster.list(STORE, labels=ledger.selector(namespace, name)):
+    entries = await world.cluster.list(STORE, labels=ledger.selector(namespace, name))
+    for found in entries:
         claim = (found.get("spec") or {}).get("claimRef")
         # A claim without a UID is an administrator's word about a policy that is still to come.
         if claim is not None and claim.get("uid"):
             await world.cluster.merge(STORE, found["metadata"]["name"], None, ledger.release())
             note = f"policy {namespace}/{name} is gone: data and debt counting stay, nothing is deleted any more"
             await world.cluster.tell(Happening(found, "StoreReleased", note))
+    if entries:
+        await _end_jobs(world, namespace, name)
+
+
+async def _end_jobs(world: World, namespace: str, name: str) -> None:
+    """CronJob and Jobs go. They are owned by the policy, too: where we may not act any more, Kubernetes removes them."""
+    try:
+        await enter(world, await look_home(world, namespace))
+    except Invalid:
+        return
     labels = f"app.kubernetes.io/managed-by={MANAGED_BY},{POLICY_LABEL}={name}"
     for kind in (CRON_JOB, JOB):
         for found in await world.cluster.list(kind, namespace, labels):

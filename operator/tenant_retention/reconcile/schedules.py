@@ -141,6 +141,7 @@ class Schedules:
         stores: Sequence[ClaimedStore],
         jobs: Jobs,
         evidence: Sequence[RunEvidence],
+        mode: Mode,
         policy_made: datetime,
     ) -> bool:
         """Starts the run whose time has come and passed without a Job or evidence; whether it was missed.
@@ -154,7 +155,8 @@ class Schedules:
             return False
         if jobs.newest is not None and jobs.newest >= expected - timedelta(minutes=1):
             return False
-        if any(run.started_at >= expected - timedelta(minutes=1) for run in evidence):
+        # A dry run by hand is not the night's deletion.
+        if any(run.mode is mode and run.started_at >= expected - timedelta(minutes=1) for run in evidence):
             return False
         pod = self.pod(stores, plan_name(self.reference))
         job = one_off_job(

@@ -5,7 +5,6 @@ The typed ``*V1Api`` classes are not used (they cost 23 MiB and a second at star
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from collections.abc import Callable
@@ -185,7 +184,7 @@ class KubernetesCluster:
                 if created is not None:
                     return Applied(created, False, True)
                 continue
-            wanted = copy.deepcopy(manifest)
+            wanted = _without_empty_lists(manifest)
             wanted["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
             # Another controller's finalizer is a promise to clean up; it is not ours to break.
             if finalizers := before["metadata"].get("finalizers"):
@@ -239,6 +238,13 @@ class KubernetesCluster:
                 f"Kubernetes API does not answer: {type(problem).__name__}", reason="Unavailable"
             ) from problem
         return dict(answer)
+
+
+def _without_empty_lists(value: Any) -> Any:
+    """An empty list is stored as none at all; sent again it would count as a change of the spec at every resync."""
+    if isinstance(value, dict):
+        return {name: _without_empty_lists(found) for name, found in value.items() if found != []}
+    return [_without_empty_lists(found) for found in value] if isinstance(value, list) else value
 
 
 def _revision(manifest: Manifest) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """Servers for the store tests; each is started once a session, when the first test asks for it."""
 
+from tests.stores.enforcement_archive import acme, archive_stencil
 from tests.stores.object_stores import object_store
 from tests.stores.servers.postgres import (
     postgres15,
@@ -13,6 +14,8 @@ from tests.stores.servers.s3 import minio_server, s3_server, seaweedfs
 from tests.stores.tenant_databases import tenant_databases
 
 __all__ = [
+    "acme",
+    "archive_stencil",
     "minio_server",
     "object_store",
     "postgres15",

@@ -50,15 +50,15 @@ class AwsIdentities:
         """The user with its policies, groups and keys; about five requests. Raises Unavailable or Invalid."""
         if self._call("GetUser", UserName=user, accept=(_GONE,)).code == _GONE:
             return ObservedIdentity(user)
-        names = self._all("ListUserPolicies", "PolicyNames/member", user)
-        attached = self._all("ListAttachedUserPolicies", "AttachedPolicies/member/PolicyArn", user, optional=True)
-        groups = self._all("ListGroupsForUser", "Groups/member/GroupName", user, optional=True)
+        names = [each.text or "" for each in self._members("ListUserPolicies", "PolicyNames", user)]
+        attached = self._members("ListAttachedUserPolicies", "AttachedPolicies", user, optional=True)
+        groups = self._members("ListGroupsForUser", "Groups", user, optional=True)
         return ObservedIdentity(
             user=user,
             exists=True,
             policies=tuple((name, self._policy(user, name)) for name in names),
-            attached=tuple(attached),
-            groups=tuple(groups),
+            attached=tuple(each.findtext("PolicyArn") or "" for each in attached),
+            groups=tuple(each.findtext("GroupName") or "" for each in groups),
             keys=self._keys(user),
         )
 
@@ -109,34 +109,34 @@ class AwsIdentities:
         return canonical_policy(unquote(text) if text.startswith("%") else text)
 
     def _keys(self, user: str) -> tuple[ObservedKey, ...]:
-        ids = self._all("ListAccessKeys", "AccessKeyMetadata/member/AccessKeyId", user)
-        states = self._all("ListAccessKeys", "AccessKeyMetadata/member/Status", user)
-        active = dict(zip(ids, states, strict=False))
-        return tuple(ObservedKey(key_id, active.get(key_id, "Active") == "Active") for key_id in ids)
+        listed = self._members("ListAccessKeys", "AccessKeyMetadata", user)
+        return tuple(
+            ObservedKey(key.findtext("AccessKeyId") or "", key.findtext("Status") in {None, "Active"}) for key in listed
+        )
 
-    def _all(self, action: str, path: str, user: str, *, optional: bool = False) -> list[str]:
-        """All values at ``path`` over all pages; ``optional``: a store that does not know the action has none."""
-        found: list[str] = []
+    def _members(self, action: str, listed: str, user: str, *, optional: bool = False) -> list[ElementTree.Element]:
+        """The members of the list over all pages; ``optional``: a store that does not know the action has none."""
+        found: list[ElementTree.Element] = []
         marker: dict[str, str] = {}
         for _ in range(_PAGES):
             accept = tuple(_UNKNOWN_ACTIONS) if optional else ()
             answer = self._call(action, UserName=user, accept=(*accept, _GONE), **marker)
             if answer.code:
                 return found
-            found += answer.texts(path)
+            found += answer.root.findall(f".//{listed}/member")
             if answer.text("IsTruncated") != "true" or not answer.text("Marker"):
                 return found
             marker = {"Marker": answer.text("Marker")}
         raise Unavailable(f"the store lists user {user} without an end", reason="Unavailable")
 
     def _call(self, action: str, *, accept: tuple[str, ...] = (), **parameters: str) -> _Reply:
-        doing = f"{action} for user {parameters['UserName']}"
+        task = f"{action} for user {parameters['UserName']}"
         form = {"Action": action, "Version": _VERSION, **parameters}
-        answer = self._connection.signed("iam", self._region, "POST", self._url, data=form, doing=doing)
+        answer = self._connection.signed("iam", self._region, "POST", self._url, data=form, task=task)
         reply = _Reply.parse(answer.status, answer.body)
         if answer.status == 200 or reply.code in accept:
             return reply
-        raise from_code(reply.code, answer.status, doing)
+        raise from_code(reply.code, answer.status, task)
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,6 @@ class _Reply:
 
     def text(self, name: str) -> str:
         return self.root.findtext(f".//{name}") or ""
-
-    def texts(self, path: str) -> list[str]:
-        return [element.text or "" for element in self.root.findall(f".//{path}")]
 
 
 def iam_address(endpoint: str, region: str) -> tuple[str, str]:

@@ -58,8 +58,8 @@ class MinioIdentities:
 
     def observe(self, user: str) -> ObservedIdentity:
         """The role's policy and its keys. A key without exactly that policy makes the policy count as missing."""
-        doing = f"observing user {user}"
-        text = self._read(doing, lambda: self._admin.policy_info(user), missing=_NO_POLICY)
+        task = f"observe user {user}"
+        text = self._read(task, lambda: self._admin.policy_info(user), missing=_NO_POLICY)
         keys = self._keys(user)
         if text is None and not keys:
             return ObservedIdentity(user)
@@ -77,43 +77,43 @@ class MinioIdentities:
 
     def apply(self, step: IdentityStep) -> AccessKey | None:
         """Carries one step out. Raises Unavailable or Invalid."""
-        doing = step.describe()
+        task = step.describe()
         match step:
             case CreateUser() | RemovePolicy():
                 # A user is its policy here, and a surplus policy makes ours count as missing: PutPolicy does both.
                 return None
             case PutPolicy(user, policy):
-                self._read(doing, lambda: self._admin.policy_add(user, policy=json.loads(policy)))
+                self._read(task, lambda: self._admin.policy_add(user, policy=json.loads(policy)))
                 for key_id in self._keys(user):
                     # Setting the mapping replaces it whole, surplus policies included.
-                    self._read(doing, lambda key_id=key_id: self._admin.policy_set(user, user=key_id))  # type: ignore[misc]
+                    self._read(task, lambda key_id=key_id: self._admin.policy_set(user, user=key_id))  # type: ignore[misc]
             case LeaveGroup(user, group):
                 members = [key_id for key_id, key in self._keys(user).items() if group in (key.get("memberOf") or ())]
                 for key_id in members:
-                    self._read(doing, lambda key_id=key_id: self._admin.group_remove(group, key_id))  # type: ignore[misc]
+                    self._read(task, lambda key_id=key_id: self._admin.group_remove(group, key_id))  # type: ignore[misc]
             case RemoveKey(_, key_id):
-                self._read(doing, lambda: self._admin.user_remove(key_id), missing=_NO_USER)
+                self._read(task, lambda: self._admin.user_remove(key_id), missing=_NO_USER)
             case IssueKey(_, user):
-                return self._issue(user, doing)
+                return self._issue(user, task)
             case RemoveUser(user):
                 for key_id in self._keys(user):
                     self.apply(RemoveKey(user, key_id))
-                self._read(doing, lambda: self._admin.policy_remove(user), missing=_NO_POLICY)
+                self._read(task, lambda: self._admin.policy_remove(user), missing=_NO_POLICY)
         return None
 
-    def _issue(self, user: str, doing: str) -> AccessKey:
+    def _issue(self, user: str, task: str) -> AccessKey:
         key = AccessKey(f"{user}-{secrets.token_hex(4)}", secrets.token_urlsafe(_SECRET_BYTES))
-        self._read(doing, lambda: self._admin.user_add(key.key_id, key.secret))
-        self._read(doing, lambda: self._admin.policy_set(user, user=key.key_id))
+        self._read(task, lambda: self._admin.user_add(key.key_id, key.secret))
+        self._read(task, lambda: self._admin.policy_set(user, user=key.key_id))
         return key
 
     def _keys(self, user: str) -> dict[str, dict[str, Any]]:
-        listed = json.loads(self._read("listing users", self._admin.user_list) or "{}")
+        listed = json.loads(self._read("list users", self._admin.user_list) or "{}")
         ours = re.compile(re.escape(user) + r"-[0-9a-f]{8}")
         return {key_id: about for key_id, about in listed.items() if ours.fullmatch(key_id)}
 
-    def _read(self, doing: str, call: Callable[[], str], *, missing: str | None = None) -> str | None:
-        with store_errors(doing):
+    def _read(self, task: str, call: Callable[[], str], *, missing: str | None = None) -> str | None:
+        with store_errors(task):
             try:
                 return call()
             except MinioAdminException as error:

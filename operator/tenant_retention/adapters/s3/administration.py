@@ -51,14 +51,14 @@ class S3BucketAdministration:
     def check(self) -> EndpointFacts:
         """One signed round trip. Raises Unavailable (ServerUnreachable) or Invalid (CertificateInvalid, AuthenticationFailed)."""
         began = time.monotonic()
-        with store_errors("listing buckets"):
+        with store_errors("list buckets"):
             self._client.list_buckets()
         return EndpointFacts(timedelta(seconds=time.monotonic() - began))
 
     def observe(self, wanted: WantedBucket) -> ObservedBucket:
         """About seven requests for the bucket and five for each identity. Raises Unavailable or Invalid."""
         bucket = wanted.name
-        with store_errors(f"observing bucket {bucket}"):
+        with store_errors(f"observe bucket {bucket}"):
             if not self._exists(bucket):
                 return ObservedBucket(exists=False, tags={}, identities=self._identities(wanted))
             tags = dict(self._client.get_bucket_tags(bucket) or {})
@@ -95,12 +95,12 @@ class S3BucketAdministration:
 
     def usage(self, bucket: str, page_limit: int = 20) -> BucketUsage:
         """Counts by listing at most ``page_limit`` pages of 1,000 versions. Raises Unavailable or Invalid."""
-        with store_errors(f"counting bucket {bucket}"):
+        with store_errors(f"count bucket {bucket}"):
             return usage_of(self._client, bucket, page_limit)
 
     def other_buckets(self, own: str, limit: int) -> tuple[str, ...]:
         """Up to ``limit`` names of other buckets that the administrator sees, for isolation probes. Raises Unavailable or Invalid."""
-        with store_errors("listing buckets"):
+        with store_errors("list buckets"):
             names = sorted(bucket.name for bucket in self._client.list_buckets())
         return tuple(islice((name for name in names if name != own), limit))
 

@@ -87,17 +87,17 @@ class S3Connection:
         query: str = "",
         body: bytes = b"",
         headers: dict[str, str] | None = None,
-        doing: str,
+        task: str,
     ) -> Answer:
         """One raw S3 request, path style; answers of any status are returned. ``query``: encoded already."""
         url = f"{self.endpoint.url.rstrip('/')}/{quote(bucket)}/{quote(key)}"
         target = f"{url}?{query}" if query else url
-        return self.signed("s3", self.endpoint.region, method, target, data=body, headers=headers, doing=doing)
+        return self.signed("s3", self.endpoint.region, method, target, data=body, headers=headers, task=task)
 
-    def signed(self, service: str, region: str, method: str, url: str, *, doing: str, **request: Any) -> Answer:
+    def signed(self, service: str, region: str, method: str, url: str, *, task: str, **request: Any) -> Answer:
         """One request signed for ``service``. Raises Unavailable or Invalid if no answer comes at all."""
         auth = AWS4Auth(self.key.key_id, self.key.secret, region, service) if self.key else None
-        with store_errors(doing):
+        with store_errors(task):
             response = self._session.request(
                 method,
                 url,
@@ -106,7 +106,8 @@ class S3Connection:
                 allow_redirects=False,
                 **request,
             )
-        return Answer(response.status_code, response.text)
+        # Always UTF-8: guessing an encoding costs more than the request.
+        return Answer(response.status_code, response.content.decode("utf-8", "replace"))
 
     def close(self) -> None:
         """Ends all connections."""

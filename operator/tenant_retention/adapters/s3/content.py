@@ -206,7 +206,7 @@ class S3ContentBucket:
     def _attempt(self, call: Callable[[], object]) -> str | None:
         """Runs one request: None when it worked or the object is gone, else the store's code or our reason word."""
         try:
-            with store_errors(f"working on bucket {self._bucket}"):
+            with store_errors(f"work on bucket {self._bucket}"):
                 try:
                     call()
                 except S3Error as error:

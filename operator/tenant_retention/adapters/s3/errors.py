@@ -49,56 +49,61 @@ _BUSY_CODES = frozenset(
 _REGION_CODES = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"})
 
 
-def from_code(code: str, status: int, doing: str) -> RetentionError:
-    """The domain's error for a store's error code; ``doing`` completes "while ..."."""
+def from_code(code: str, status: int, task: str) -> RetentionError:
+    """The domain's error for a store's error code; ``task`` completes "cannot ..."."""
     if code in AUTHENTICATION_CODES:
         return Invalid(
-            f"the store refuses the credentials ({code}) while {doing}; put the right key into the Secret",
+            f"cannot {task}: the store refuses the key ({code}); put the right one into the Secret",
             reason="AuthenticationFailed",
         )
     if code in _DENIED_CODES or status == 403:
         return Invalid(
-            f"the credentials lack a privilege ({code}) while {doing}; allow it to the identity",
+            f"cannot {task}: the identity lacks a privilege ({code}); allow it to the identity",
             reason="PrivilegesMissing",
         )
     if code in _REGION_CODES:
         return Invalid(
-            f"the store lies in another region ({code}) while {doing}; correct s3Region of the class",
+            f"cannot {task}: the store lies in another region ({code}); correct s3Region of the class",
             reason="ClassInvalid",
             field="spec.existing.s3Region",
         )
     if code == "RequestTimeTooSkewed":
-        return NotReady(f"the clocks of store and operator differ too much while {doing}", reason="Unavailable")
+        return NotReady(
+            f"cannot {task}: the clocks of store and operator differ too much; correct the wrong one",
+            reason="Unavailable",
+        )
     if code in _BUSY_CODES or status >= 500 or status == 429:
         return Unavailable(
-            f"the store cannot serve requests now ({code or status}) while {doing}", reason="Unavailable"
+            f"cannot {task}: the store cannot serve requests now ({code or status})", reason="Unavailable"
         )
     if code == "NoSuchBucket":
-        return Unavailable(f"the bucket does not exist while {doing}", reason="Unavailable")
-    return Invalid(f"the store refuses ({code or status}) while {doing}", reason="SettingNotKept")
+        return Unavailable(f"cannot {task}: the bucket does not exist", reason="Unavailable")
+    return Invalid(
+        f"cannot {task}: the store refuses ({code or status}); check what it supports", reason="SettingNotKept"
+    )
 
 
 @contextmanager
-def store_errors(doing: str) -> Iterator[None]:
-    """Turns every failure of minio-py, urllib3 and requests into one of the domain's three; ``doing``: "observing bucket b".
+def store_errors(task: str) -> Iterator[None]:
+    """Turns every failure of minio-py, urllib3 and requests into one of the domain's three; ``task`` completes "cannot ...".
 
     The cause is left out of the traceback on purpose: its text holds object keys, which may be personal data.
     """
     try:
         yield
     except S3Error as error:
-        raise from_code(error.code or "", _status(error), doing) from None
+        raise from_code(error.code or "", _status(error), task) from None
     except MinioAdminException as error:
-        raise from_code(admin_code(error), 0, doing) from None
+        raise from_code(admin_code(error), 0, task) from None
     except (ServerError, InvalidResponseError):
         # Neither XML nor a known status: a proxy, a wrong port, or a store that is starting.
         raise Unavailable(
-            f"the address does not answer as an object store while {doing}", reason="Unavailable"
+            f"cannot {task}: the address does not answer as an object store", reason="Unavailable"
         ) from None
     except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as error:
-        raise _unreachable(error, doing) from None
+        raise _unreachable(error, task) from None
     except MinioException:
-        raise Unavailable(f"the store's answer cannot be read while {doing}", reason="Unavailable") from None
+        raise Unavailable(f"cannot {task}: the store's answer cannot be read", reason="Unavailable") from None
 
 
 def admin_code(error: MinioAdminException) -> str:
@@ -114,19 +119,19 @@ def _status(error: S3Error) -> int:
     return int(error.response.status) if error.response is not None else 0
 
 
-def _unreachable(error: BaseException, doing: str) -> RetentionError:
+def _unreachable(error: BaseException, task: str) -> RetentionError:
     causes = list(_causes(error))
     if any(isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError | ssl.CertificateError) for cause in causes):
         return Invalid(
-            f"the store's certificate is not from the expected authority, or for another name, while {doing}; "
+            f"cannot {task}: the store's certificate is not from the expected authority, or for another name; "
             "correct the class's CA or endpoint",
             reason="CertificateInvalid",
             field="spec.existing.tls.caSecretRef",
         )
     timeouts = (urllib3.exceptions.TimeoutError, requests.Timeout, TimeoutError)
     if any(isinstance(cause, timeouts) for cause in causes):
-        return Unavailable(f"the store does not answer in time while {doing}", reason="ServerUnreachable")
-    return Unavailable(f"the store cannot be reached while {doing}", reason="ServerUnreachable")
+        return Unavailable(f"cannot {task}: the store does not answer in time", reason="ServerUnreachable")
+    return Unavailable(f"cannot {task}: the store cannot be reached", reason="ServerUnreachable")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

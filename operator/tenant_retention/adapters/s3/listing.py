@@ -33,7 +33,7 @@ def usage_of(client: Minio, bucket: str, page_limit: int) -> BucketUsage:
 
 def stored_objects(connection: S3Connection, bucket: str) -> Iterator[StoredObject]:
     """Every version and delete marker of the bucket but a probe's, one by one. Raises Unavailable or Invalid."""
-    with store_errors(f"listing bucket {bucket}"):
+    with store_errors(f"list bucket {bucket}"):
         for entry in connection.client.list_objects(bucket, recursive=True, include_version=True):
             key = entry.object_name or ""
             if not key.startswith(PROBE_PREFIX):

@@ -4,6 +4,8 @@ even where they are let through: a wrong checksum, a version that does not exist
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
 import time
 from collections.abc import Mapping
@@ -23,7 +25,6 @@ from tenant_retention.domain.ports.buckets import AccessReport, Breach
 
 _ANOTHER_MD5 = {"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="}
 """The MD5 of nothing, sent with a body of one byte: whoever may write gets BadDigest, and nothing is written."""
-_UNREADABLE = b"x"
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,26 @@ class _Forbidden:
     on_object: bool = False
 
 
+def _md5(body: bytes) -> dict[str, str]:
+    """Some stores look for this header before they look at who asks."""
+    return {"Content-MD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
+
+
 _LIST = _Forbidden("list", "GET", "list-type=2&max-keys=1")
 _LIST_VERSIONS = _Forbidden("list versions", "GET", "max-keys=1&versions=")
 _READ = _Forbidden("read", "GET", on_object=True)
-_WRITE = _Forbidden("write", "PUT", body=_UNREADABLE, headers=tuple(_ANOTHER_MD5.items()), on_object=True)
+_WRITE = _Forbidden("write", "PUT", body=b"x", headers=tuple(_ANOTHER_MD5.items()), on_object=True)
 # Where this is let through it leaves a delete marker under the probe's prefix, which the probe removes.
 _DELETE = _Forbidden("delete", "DELETE", on_object=True)
 _DELETE_VERSION = _Forbidden("delete versions", "DELETE", "versionId=null", on_object=True)
 _CONFIGURE = tuple(
-    _Forbidden(f"change the {setting} setting", "PUT", f"{setting}=", _UNREADABLE)
-    for setting in ("versioning", "lifecycle", "policy")
+    _Forbidden(f"change the {setting} setting", "PUT", f"{setting}=", body, tuple(_md5(body).items()))
+    for setting, body in (
+        # Well-formed, so that a store looks at who asks; never valid, so that nothing changes where it lets the key through.
+        ("versioning", b"<VersioningConfiguration><Status>Probe</Status></VersioningConfiguration>"),
+        ("lifecycle", b"<LifecycleConfiguration></LifecycleConfiguration>"),
+        ("policy", b"{}"),
+    )
 )
 _EVERYTHING = (_LIST, _LIST_VERSIONS, _READ, _WRITE, _DELETE_VERSION, *_CONFIGURE)
 _FORBIDDEN: Mapping[BucketRole, tuple[_Forbidden, ...]] = {
@@ -78,7 +89,7 @@ class S3Probe:
                     with self._as(keys[role]) as connection:
                         self._wait_until_known(connection, bucket, role)
                         self._do_allowed(connection, bucket, role, probe_key, tried)
-                        self._try_forbidden(connection, bucket, probe_key, f"{role} key", _FORBIDDEN[role], tried)
+                        self._try_forbidden(connection, bucket, probe_key, f"the {role} key", _FORBIDDEN[role], tried)
         finally:
             self._clean(bucket)
         return tried.report()
@@ -87,8 +98,8 @@ class S3Probe:
         """Every key, and nobody, in buckets of others: everything is refused. Raises Unavailable if a store does not answer."""
         tried = _Tally()
         probe_key = PROBE_PREFIX + secrets.token_hex(8)
-        visitors: dict[str, AccessKey | None] = {f"{role} key": key for role, key in keys.items()}
-        for visitor, key in {**visitors, "nobody's request": None}.items():
+        visitors: dict[str, AccessKey | None] = {f"the {role} key": key for role, key in keys.items()}
+        for visitor, key in {**visitors, "an unsigned request": None}.items():
             with self._as(key) as connection:
                 for bucket in foreign_buckets:
                     self._try_forbidden(connection, bucket, probe_key, visitor, _EVERYTHING, tried)
@@ -97,7 +108,7 @@ class S3Probe:
     def is_dead(self, key: AccessKey, bucket: str) -> bool:
         """True if the store no longer knows the key."""
         with self._as(key) as connection:
-            answer = connection.request("GET", bucket, query=_LIST.query, doing="trying an ended key")
+            answer = connection.request("GET", bucket, query=_LIST.query, task="try an ended key")
             return answer.status == 403 and error_code(answer) in AUTHENTICATION_CODES
 
     def _as(self, key: AccessKey | None) -> S3Connection:
@@ -107,12 +118,12 @@ class S3Probe:
         deadline = time.monotonic() + self._wait
         pause = 0.1
         while True:
-            answer = connection.request("GET", bucket, query=_LIST.query, doing=f"trying the {role} key")
+            answer = connection.request("GET", bucket, query=_LIST.query, task=f"try the {role} key")
             if answer.status == 200:
                 return
             code = error_code(answer)
             if answer.status != 403:
-                raise from_code(code, answer.status, f"listing bucket {bucket} with the {role} key")
+                raise from_code(code, answer.status, f"list bucket {bucket} with the {role} key")
             if time.monotonic() + pause > deadline:
                 raise NotReady(
                     f"the {role} key of bucket {bucket} is refused ({code}) after {self._wait:.0f} s",
@@ -125,7 +136,7 @@ class S3Probe:
         self, connection: S3Connection, bucket: str, role: BucketRole, probe_key: str, tried: _Tally
     ) -> None:
         client = connection.client
-        with store_errors(f"using the {role} key in bucket {bucket}"):
+        with store_errors(f"use the {role} key in bucket {bucket}"):
             match role:
                 case BucketRole.APP:
                     client.put_object(bucket, probe_key, BytesIO(b"probe"), 5)
@@ -159,9 +170,9 @@ class S3Probe:
                 query=attempt.query,
                 body=attempt.body,
                 headers=dict(attempt.headers),
-                doing=f"probing bucket {bucket}",
+                task=f"probe bucket {bucket}",
             )
-            tried.refused(answer, f"the {visitor} was allowed to {attempt.what} in bucket {bucket}")
+            tried.refused(answer, f"{visitor} was allowed to {attempt.what} in bucket {bucket}")
 
     def _read(self, connection: S3Connection, bucket: str, key: str) -> bytes:
         response = connection.client.get_object(bucket, key)
@@ -173,7 +184,7 @@ class S3Probe:
 
     def _clean(self, bucket: str) -> None:
         """Removes what this probe or an interrupted one wrote; a bucket that is away has nothing to remove."""
-        with store_errors(f"removing probes from bucket {bucket}"):
+        with store_errors(f"remove probes from bucket {bucket}"):
             try:
                 self._delete_versions(self._administrator, bucket, PROBE_PREFIX)
             except S3Error as error:
@@ -184,7 +195,7 @@ class S3Probe:
         listed = connection.client.list_objects(bucket, prefix=prefix, recursive=True, include_version=True)
         versions = [DeleteObject(entry.object_name or "", entry.version_id) for entry in listed]
         for error in connection.client.remove_objects(bucket, versions):
-            raise from_code(error.code, 0, f"deleting a probe from bucket {bucket}")
+            raise from_code(error.code, 0, f"delete a probe from bucket {bucket}")
 
 
 class _Tally:
@@ -200,7 +211,7 @@ class _Tally:
     def refused(self, answer: Answer, what: str) -> None:
         self._tried += 1
         if answer.status >= 500 or answer.status == 429:
-            raise from_code(error_code(answer), answer.status, "probing")
+            raise from_code(error_code(answer), answer.status, "probe the bucket")
         if answer.status not in {401, 403}:
             self._breaches.append(Breach(what))
 

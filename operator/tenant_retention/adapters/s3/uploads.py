@@ -29,11 +29,11 @@ def unfinished_uploads(connection: S3Connection, bucket: str) -> Iterator[Upload
 
     MinIO lists none without a key; it ends uploads by itself after 24 hours.
     """
-    doing = f"listing unfinished uploads of bucket {bucket}"
+    task = f"list unfinished uploads of bucket {bucket}"
     marker = ""
     while True:
         query = f"encoding-type=url&uploads={marker}"
-        root = _parse(connection.request("GET", bucket, query=query, doing=doing), doing)
+        root = _parse(connection.request("GET", bucket, query=query, task=task), task)
         # Only what says that keys are encoded has encoded keys: SeaweedFS ignores the wish.
         encoded = root.findtext("EncodingType") == "url"
         for element in root.findall("Upload"):
@@ -43,15 +43,15 @@ def unfinished_uploads(connection: S3Connection, bucket: str) -> Iterator[Upload
         following = _text(root, "NextKeyMarker", encoded), root.findtext("NextUploadIdMarker") or ""
         after = f"&key-marker={quote(following[0], safe='')}&upload-id-marker={quote(following[1], safe='')}"
         if after == marker or not following[0]:
-            raise Unavailable(f"the store does not get on while {doing}", reason="Unavailable")
+            raise Unavailable(f"cannot {task}: the store does not get on", reason="Unavailable")
         marker = after
 
 
 def abort_upload(connection: S3Connection, bucket: str, upload: Upload) -> str | None:
     """Aborts one upload; the store's error code if it would not, None when the upload is gone."""
-    doing = f"aborting an upload of bucket {bucket}"
+    task = f"abort an upload of bucket {bucket}"
     query = f"uploadId={quote(upload.upload_id, safe='')}"
-    answer = connection.request("DELETE", bucket, upload.key, query=query, doing=doing)
+    answer = connection.request("DELETE", bucket, upload.key, query=query, task=task)
     if answer.status in {200, 204}:
         return None
     code = error_code(answer)
@@ -67,13 +67,13 @@ def error_code(answer: Answer) -> str:
     return next((element.text or "" for element in root.iter() if element.tag.rpartition("}")[2] == "Code"), "")
 
 
-def _parse(answer: Answer, doing: str) -> ElementTree.Element:
+def _parse(answer: Answer, task: str) -> ElementTree.Element:
     if answer.status != 200:
-        raise from_code(error_code(answer), answer.status, doing)
+        raise from_code(error_code(answer), answer.status, task)
     try:
         root = ElementTree.fromstring(answer.body)
     except ElementTree.ParseError:
-        raise Unavailable(f"the store's answer cannot be read while {doing}", reason="Unavailable") from None
+        raise Unavailable(f"cannot {task}: the answer cannot be read", reason="Unavailable") from None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root

@@ -1,0 +1,267 @@
+"""In-memory twins of the bucket ports over one ``FakeObjectStore``; the same contract tests run on them and on real servers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from tenant_retention.adapters.fakes.object_store import Denied, FakeBucket, FakeObjectStore, FakeUser
+from tenant_retention.domain.bucket_identities import (
+    POLICY_NAME,
+    AccessKey,
+    BucketRole,
+    ObservedIdentity,
+    ObservedKey,
+    canonical_policy,
+    user_name,
+)
+from tenant_retention.domain.bucket_steps import (
+    BucketSettingStep,
+    BucketStep,
+    CreateBucket,
+    CreateUser,
+    IssueKey,
+    LeaveGroup,
+    PutPolicy,
+    RemoveBucketPolicy,
+    RemoveKey,
+    RemovePolicy,
+    RemoveUser,
+    SetEncryption,
+    SetLifecycle,
+    SetObjectLock,
+    SetVersioning,
+    WriteMarker,
+)
+from tenant_retention.domain.buckets import PROBE_PREFIX, BucketUsage, ObservedBucket, WantedBucket
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.ports.buckets import AccessReport, Breach, EndpointFacts
+from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
+
+_UPLOAD_GRACE = timedelta(hours=24)
+_PAGE = 1000
+
+
+class FakeBucketAdministration:
+    """Implements ``BucketAdministration``."""
+
+    def __init__(self, store: FakeObjectStore) -> None:
+        self._store = store
+
+    def check(self) -> EndpointFacts:
+        """Raises Unavailable if the store is away."""
+        self._store.answer()
+        return EndpointFacts(timedelta(milliseconds=1))
+
+    def observe(self, wanted: WantedBucket) -> ObservedBucket:
+        """Everything ``plan_bucket`` looks at."""
+        self._store.answer()
+        users = (
+            {role: self._identity(user_name(wanted.name, role)) for role in BucketRole} if wanted.identities() else {}
+        )
+        bucket = self._store.buckets.get(wanted.name)
+        if bucket is None:
+            return ObservedBucket(exists=False, tags={}, identities=users)
+        return ObservedBucket(
+            exists=True,
+            tags=dict(bucket.tags),
+            empty=not bucket.objects,
+            versioning=bucket.versioning,
+            object_lock=bucket.object_lock,
+            default_retention=bucket.default_retention,
+            encryption=bucket.encryption,
+            lifecycle_days=bucket.lifecycle_days,
+            foreign_rules=bucket.foreign_rules,
+            policy=bucket.policy is not None,
+            identities=users,
+        )
+
+    def apply(self, step: BucketStep) -> AccessKey | None:
+        """Carries one step out."""
+        self._store.answer()
+        if isinstance(step, BucketSettingStep):
+            self._apply_setting(step)
+            return None
+        return self._apply_identity(step)
+
+    def usage(self, bucket: str, page_limit: int = 20) -> BucketUsage:
+        """Counts at most ``page_limit`` pages of 1,000 versions."""
+        content = [(key, version) for key, version in self._store.bucket(bucket).versions()]
+        counted = [
+            (key, version)
+            for key, version in content[: page_limit * _PAGE]
+            if not version.delete_marker and not key.startswith(PROBE_PREFIX)
+        ]
+        current = [version for key, version in counted if self._store.bucket(bucket).objects[key][-1] is version]
+        total = sum(len(version.body) for _, version in counted)
+        return BucketUsage(len(current), len(counted), total, complete=len(content) <= page_limit * _PAGE)
+
+    def _apply_setting(self, step: BucketSettingStep) -> None:
+        if isinstance(step, CreateBucket):
+            if step.bucket in self._store.buckets:
+                raise NotReady(f"bucket {step.bucket} appeared meanwhile; looking again", reason="Provisioning")
+            versioning = "Enabled" if step.object_lock else "Off"
+            self._store.buckets[step.bucket] = FakeBucket(versioning=versioning, object_lock=step.object_lock)
+            return
+        bucket = self._store.bucket(step.bucket)
+        match step:
+            case WriteMarker(_, tags):
+                bucket.tags = dict(tags)
+            case SetVersioning(_, enabled):
+                bucket.versioning = "Enabled" if enabled else "Suspended"
+            case SetObjectLock():
+                if not bucket.object_lock and bucket.versioning != "Enabled":
+                    raise Invalid("the store refuses (InvalidBucketState)", reason="SettingNotKept")
+                bucket.object_lock, bucket.default_retention = True, False
+            case SetEncryption():
+                bucket.encryption = "AES256"
+            case SetLifecycle(_, days):
+                bucket.lifecycle_days, bucket.foreign_rules = days, 0
+            case RemoveBucketPolicy():
+                bucket.policy = None
+
+    def _apply_identity(self, step: BucketStep) -> AccessKey | None:
+        users = self._store.users
+        match step:
+            case CreateUser(user):
+                users.setdefault(user, FakeUser())
+            case PutPolicy(user, policy):
+                users[user].policies[POLICY_NAME] = policy
+            case RemovePolicy(user, name, attached=True):
+                users[user].attached.remove(name)
+            case RemovePolicy(user, name):
+                users[user].policies.pop(name, None)
+            case LeaveGroup(user, group):
+                users[user].groups.remove(group)
+            case RemoveKey(user, key_id):
+                users[user].keys.pop(key_id, None)
+            case IssueKey(_, user):
+                return self._store.issue(user)
+            case RemoveUser(user):
+                users.pop(user, None)
+        return None
+
+    def _identity(self, user: str) -> ObservedIdentity:
+        known = self._store.users.get(user)
+        if known is None:
+            return ObservedIdentity(user)
+        return ObservedIdentity(
+            user=user,
+            exists=True,
+            policies=tuple((name, canonical_policy(document)) for name, document in known.policies.items()),
+            attached=tuple(known.attached),
+            groups=tuple(known.groups),
+            keys=tuple(ObservedKey(key_id) for key_id in known.keys),
+        )
+
+
+class FakeBucketProbe:
+    """Implements ``BucketProbe``: asks the store's own policies instead of sending requests."""
+
+    def __init__(self, store: FakeObjectStore) -> None:
+        self._store = store
+
+    def verify_access(self, bucket: str, keys: Mapping[BucketRole, AccessKey]) -> AccessReport:
+        """Raises NotReady (NotYetVerified) for a key that is not known, Invalid (PrivilegesMissing) for one that cannot work."""
+        tried, breaches = 0, []
+        for role, key in keys.items():
+            if not self._store.knows(key):
+                raise NotReady(f"the {role} key of bucket {bucket} is refused", reason="NotYetVerified")
+            for action in _NEEDED[role]:
+                tried += 1
+                if not self._may(key, action, bucket):
+                    raise Invalid(f"the {role} key lacks a privilege in bucket {bucket}", reason="PrivilegesMissing")
+            for action, what in _FORBIDDEN[role]:
+                tried += 1
+                if self._may(key, action, bucket):
+                    breaches.append(Breach(f"the {role} key was allowed to {what} in bucket {bucket}"))
+        return AccessReport(tried, tuple(breaches))
+
+    def verify_isolation(self, keys: Mapping[BucketRole, AccessKey], foreign_buckets: tuple[str, ...]) -> AccessReport:
+        """Every key in every foreign bucket."""
+        tried, breaches = 0, []
+        for role, key in keys.items():
+            for bucket in foreign_buckets:
+                for action, what in _EVERYTHING:
+                    tried += 1
+                    if self._may(key, action, bucket):
+                        breaches.append(Breach(f"the {role} key was allowed to {what} in bucket {bucket}"))
+        public = [bucket for bucket in foreign_buckets if self._store.bucket(bucket).policy is not None]
+        breaches += [Breach(f"an unsigned request was allowed to read in bucket {bucket}") for bucket in public]
+        return AccessReport(tried + len(foreign_buckets), tuple(breaches))
+
+    def is_dead(self, key: AccessKey, bucket: str) -> bool:
+        """True if the store no longer knows the key."""
+        self._store.answer()
+        return not self._store.knows(key)
+
+    def _may(self, key: AccessKey, action: str, bucket: str) -> bool:
+        object_key = "" if "Bucket" in action or "Configuration" in action else PROBE_PREFIX + secrets.token_hex(4)
+        try:
+            self._store.require(key, action, bucket, object_key)
+        except Denied:
+            return False
+        return True
+
+
+class FakeContentBucket:
+    """Implements ``ContentBucket`` with one identity's key."""
+
+    def __init__(self, store: FakeObjectStore, bucket: str, key: AccessKey) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._key = key
+
+    def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
+        """Raises Unavailable if the store is away, Invalid if it refuses the key: then nothing was deleted."""
+        if not claims:
+            return ()
+        self._store.authenticate(self._key)
+        bucket = self._store.bucket(self._bucket)
+        keys = {claim.key for claim in claims}
+        before = datetime.now(UTC) - _UPLOAD_GRACE
+        outcomes = tuple(ObjectDeletion(claim_id=claim.claim_id, error=self._delete(claim)) for claim in claims)
+        bucket.uploads = [(key, begun) for key, begun in bucket.uploads if key not in keys or begun > before]
+        return outcomes
+
+    def _delete(self, claim: Claim) -> str | None:
+        versions = [claim.version]
+        if claim.version is None:
+            versions = [found.version for found in self._store.bucket(self._bucket).objects.get(claim.key, [])]
+        errors = [self._delete_version(claim.key, version) for version in versions]
+        return next((error for error in errors if error is not None), None)
+
+    def _delete_version(self, key: str, version: str | None) -> str | None:
+        try:
+            self._store.delete(self._key, self._bucket, key, version)
+        except Denied as denied:
+            return denied.code
+        return None
+
+
+_NEEDED: Mapping[BucketRole, tuple[str, ...]] = {
+    BucketRole.APP: ("s3:ListBucket", "s3:PutObject", "s3:GetObject"),
+    BucketRole.READER: ("s3:ListBucket", "s3:GetObject"),
+    BucketRole.ENFORCER: ("s3:ListBucket", "s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion"),
+}
+_DELETE = (("s3:DeleteObject", "delete"), ("s3:DeleteObjectVersion", "delete versions"))
+_WRITE = (("s3:PutObject", "write"),)
+_CONFIGURE = (
+    ("s3:PutBucketVersioning", "change the versioning setting"),
+    ("s3:PutLifecycleConfiguration", "change the lifecycle setting"),
+    ("s3:PutBucketPolicy", "change the policy setting"),
+)
+_FORBIDDEN: Mapping[BucketRole, tuple[tuple[str, str], ...]] = {
+    BucketRole.APP: (*_DELETE, *_CONFIGURE),
+    BucketRole.READER: (*_WRITE, *_DELETE, *_CONFIGURE),
+    BucketRole.ENFORCER: (*_WRITE, *_CONFIGURE),
+}
+_EVERYTHING = (
+    ("s3:ListBucket", "list"),
+    ("s3:ListBucketVersions", "list versions"),
+    ("s3:GetObject", "read"),
+    *_WRITE,
+    *_DELETE,
+    *_CONFIGURE,
+)

@@ -141,6 +141,10 @@ def test_a_second_checkout_says_whose_node_it_uses_and_replaces_one_that_is_conf
     assert api_servers() == before
     assert (other / ".devcluster" / "kubeconfig").read_text() == (CHECKOUT / ".devcluster" / "kubeconfig").read_text()
 
+    told = launch("up", checkout=other)
+    assert "building" not in told, "what is up to date must not be built again"
+    assert "handing" not in told, "what the node has must not be handed over again"
+
     settings = other / "devcluster" / "settings" / "containerd.toml"
     settings.write_text(settings.read_text() + "\n# a difference\n")
     told = launch("up", checkout=other)
@@ -152,6 +156,11 @@ def test_a_second_checkout_says_whose_node_it_uses_and_replaces_one_that_is_conf
 def test_taking_down_what_is_down_is_no_error() -> None:
     launch("down")
     launch("down")
+
+
+def test_a_second_checkout_builds_no_program_again(tmp_path: Path) -> None:
+    launch("parts")
+    assert "building" not in launch("parts", checkout=copy_of_the_checkout(tmp_path / "other"))
 
 
 @pytest.mark.parametrize("moment", ["etcd", "kubelet"])

@@ -22,6 +22,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_256
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.install import VERSIONS, Installation, installation
@@ -228,7 +229,7 @@ def _make_administrator(superuser: ServerAccess) -> ServerAccess:
     with connect_as(superuser) as connection:
         connection.execute(
             sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE NOSUPERUSER PASSWORD {}").format(
-                sql.Identifier(ADMINISTRATOR), sql.Literal(password)
+                sql.Identifier(ADMINISTRATOR), sql.Literal(scram_sha_256(password, secrets.token_bytes(SALT_BYTES)))
             )
         )
     return ServerAccess(superuser.host, superuser.port, ADMINISTRATOR, password, superuser.ca_file)

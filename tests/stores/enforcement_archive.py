@@ -16,16 +16,18 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+import pytest
 from minio import Minio
 from psycopg import sql
 
-from tenant_retention.adapters.bindings import read_postgres_binding
+from tenant_retention.adapters.bindings import read_postgres_binding, read_s3_binding
 from tenant_retention.adapters.iam.aws import AwsIdentities
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
 from tenant_retention.adapters.postgres.schema import write_approval
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
 from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.cli.installing import install
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.bucket_steps import IssueKey
@@ -203,6 +205,13 @@ class LiveArchive:
         found = self.client.list_objects(self.bucket, recursive=True, include_version=True)
         return {(str(each.object_name), each.version_id) for each in found}
 
+    def content_bucket(self) -> S3ContentBucket:
+        """The bucket as the enforcer's own key sees it."""
+        binding = read_s3_binding(self.directory / "acme-content-enforcer")
+        return S3ContentBucket(
+            S3Connection(self.s3.endpoint, AccessKey(binding.access_key, binding.secret_key)), self.bucket
+        )
+
     def keys(self) -> set[str]:
         """The keys that anything is left of."""
         return {key for key, _ in self.objects()}
@@ -242,6 +251,54 @@ def live_archive(
         **{"ca.crt": s3.endpoint.ca or ""},
     )
     return made
+
+
+@dataclass
+class Stencil:
+    """An installed archive that tests get fresh copies of: installing takes seconds, copying a database a fraction."""
+
+    made: LiveArchive
+
+    def __post_init__(self) -> None:
+        self.definition = self.made.definition
+        self.original = self.made.identity.database()
+        with connect_as(self.made.server) as connection:
+            self._copy(connection, self.original, f"{self.original[:40]}_stencil")
+
+    def fresh(self) -> LiveArchive:
+        """The archive as it was installed: no rows, no runs, no objects."""
+        with connect_as(self.made.server) as connection:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.original))
+            connection.execute(drop)
+            self._copy(connection, f"{self.original[:40]}_stencil", self.original)
+        self.made.definition = self.definition
+        self.made.plan_file.write_text(self.made.plan().model_dump_json(by_alias=True))
+        client = self.made.client
+        for key, version in self.made.objects():
+            client.remove_object(self.made.bucket, key, version_id=version)
+        return self.made
+
+    def _copy(self, connection: psycopg.Connection[Any], source: str, target: str) -> None:
+        names = {"source": sql.Identifier(source), "target": sql.Identifier(target)}
+        owner = sql.Identifier(self.made.roles.owner)
+        connection.execute(
+            sql.SQL("CREATE DATABASE {target} TEMPLATE {source} OWNER {owner}").format(owner=owner, **names)
+        )
+
+
+@pytest.fixture(scope="session")
+def archive_stencil(
+    postgres_server: ServerAccess, seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Stencil:
+    """The archive of most tests, installed once on each PostgreSQL."""
+    directory = tmp_path_factory.mktemp("archive")
+    return Stencil(live_archive(postgres_server, seaweedfs, directory, archive(back="P15M")))
+
+
+@pytest.fixture
+def acme(archive_stencil: Stencil) -> LiveArchive:
+    """A fresh archive on real stores."""
+    return archive_stencil.fresh()
 
 
 def drop_archive(made: LiveArchive) -> None:

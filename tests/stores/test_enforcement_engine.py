@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
-
-from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.results import Outcome
-from tests.stores.enforcement_archive import LiveArchive, days_ago, drop_archive, live_archive
-from tests.stores.servers.s3 import S3Server
-
-
-@pytest.fixture
-def acme(postgres_server: ServerAccess, seaweedfs: S3Server, tmp_path: Path) -> Iterator[LiveArchive]:
-    made = live_archive(postgres_server, seaweedfs, tmp_path)
-    yield made
-    drop_archive(made)
+from tests.stores.enforcement_archive import LiveArchive, days_ago
 
 
 def test_exactly_what_is_due_goes_and_a_second_run_finds_nothing__P2(acme: LiveArchive) -> None:
     minute = timedelta(minutes=1)
     now = datetime.now(UTC)
     acme.call("old", now - timedelta(days=180), "requests", "surveys", "recordings", "chat_logs")
-    acme.call("very-old", now - timedelta(days=1000), "requests", "surveys", "recordings", "chat_logs")
+    acme.call("very-old", now - timedelta(days=400), "requests", "surveys", "recordings", "chat_logs")
     acme.call("record-lives", now - timedelta(days=180) + minute, "requests", "surveys", "recordings", "chat_logs")
     acme.call("recording-younger", now - timedelta(days=14) + minute, "requests", "recordings")
-    acme.call("case-closed-long-ago", days_ago(900), "cases", closed_at=days_ago(367))
-    acme.call("case-closed-lately", days_ago(900), "cases", closed_at=days_ago(364))
-    acme.call("case-still-open", days_ago(1000), "cases")
+    acme.call("case-closed-long-ago", days_ago(400), "cases", closed_at=days_ago(367))
+    acme.call("case-closed-lately", days_ago(400), "cases", closed_at=days_ago(364))
+    acme.call("case-still-open", days_ago(400), "cases")
 
     result = acme.run()
 

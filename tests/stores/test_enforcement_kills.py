@@ -12,11 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.results import Outcome
-from tests.stores.enforcement_archive import LiveArchive, drop_archive, live_archive
-from tests.stores.servers.s3 import S3Server
-from tests.support.enforcement import archive
+from tests.stores.enforcement_archive import LiveArchive
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = -9
@@ -36,13 +33,6 @@ class Engine:
         answer = self.process.stdout.readline().split()
         assert answer, f"the runner of the engine ended: {self.process.poll()}"
         return int(answer[0]), int(answer[1])
-
-
-@pytest.fixture
-def acme(postgres_server: ServerAccess, seaweedfs: S3Server, tmp_path: Path) -> Iterator[LiveArchive]:
-    made = live_archive(postgres_server, seaweedfs, tmp_path, archive(back="P15M"))
-    yield made
-    drop_archive(made)
 
 
 @pytest.fixture

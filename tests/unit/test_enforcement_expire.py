@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tenant_retention.adapters.fakes.enforcement import InMemoryContentBucket, InMemoryEnforcementDatabase
+from tenant_retention.adapters.fakes.content_bucket import InMemoryContentBucket
+from tenant_retention.adapters.fakes.enforcement import InMemoryEnforcementDatabase
 from tenant_retention.adapters.fakes.tenant_server import Approval, Hold, Row, TenantServer
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
@@ -105,7 +106,9 @@ def test_a_dry_run_counts_what_the_real_run_removes_and_removes_nothing__X7(acme
     done = acme.run()
     for dry, real in zip(planned.stores[0].categories, done.stores[0].categories, strict=True):
         assert dry.start == real.start
-        assert sum(step.rows for step in dry.steps) == real.removed == dry.start.candidates
+        assert real.removed == dry.start.candidates
+        if dry.start.category != "recordings":  # objects go by claims, not by steps
+            assert sum(step.rows for step in dry.steps) == real.removed
     evidence = acme.server.evidence
     assert [link.mode for link in evidence] == [Mode.DRY_RUN, Mode.ENFORCE]
 

@@ -8,15 +8,14 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from tenant_retention.adapters.bindings import PostgresBinding, read_postgres_binding, read_s3_binding
+from tenant_retention.adapters.bindings import PostgresBinding, S3Binding, read_postgres_binding, read_s3_binding
 from tenant_retention.adapters.postgres.connections import Timeouts, connect
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
-from tenant_retention.adapters.s3.connection import S3Connection
-from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.domain.bucket_identities import AccessKey
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
+from tenant_retention.domain.ports.enforcement import ContentBucket
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.world import Stores
 
@@ -42,15 +41,20 @@ def open_stores(plan: PlanDocument, base: Path) -> Iterator[Stores]:
             )
             closing.callback(database.close)
             databases[purpose] = database
-        buckets = {}
+        buckets: dict[str, ContentBucket] = {}
         for purpose, directory in _directories(plan.buckets, base, "buckets").items():
-            binding = read_s3_binding(directory)
-            endpoint = S3Endpoint(url=binding.endpoint, region=binding.region, ca=binding.ca)
-            connection = closing.enter_context(
-                S3Connection(endpoint, AccessKey(binding.access_key, binding.secret_key))
-            )
-            buckets[purpose] = S3ContentBucket(connection, binding.bucket)
+            buckets[purpose] = _open_bucket(read_s3_binding(directory), closing)
         yield Stores(databases, buckets)
+
+
+def _open_bucket(binding: S3Binding, closing: ExitStack) -> ContentBucket:
+    # Imported here: half of the program's start is the S3 client, which a tenant without content never needs.
+    from tenant_retention.adapters.s3.connection import S3Connection
+    from tenant_retention.adapters.s3.content import S3ContentBucket
+
+    endpoint = S3Endpoint(url=binding.endpoint, region=binding.region, ca=binding.ca)
+    key = AccessKey(binding.access_key, binding.secret_key)
+    return S3ContentBucket(closing.enter_context(S3Connection(endpoint, key)), binding.bucket)
 
 
 def server_access(binding: PostgresBinding) -> ServerAccess:

@@ -1,4 +1,4 @@
-"""A tenant's database and bucket in memory: the same contracts as the real ones, for tests of the engine.
+"""A tenant's database in memory: the same contracts as the real ones, for tests of the engine.
 
 ``TenantServer`` is the server's side (what survives a killed client); each ``InMemoryEnforcementDatabase`` is one session.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
     GuardState,
-    ObjectDeletion,
     PartitionStep,
     PartitionStepKind,
     RangeBatch,
@@ -76,7 +74,7 @@ class InMemoryEnforcementDatabase:
         self._current(run_id)
         found = self._server.definition.category(category)
         by_partition: dict[tuple[int, str, str], list[Row]] = {}
-        for row in self._removable(found):
+        for row in self._planned(found):
             place = (found.tables.index(row.table), row.born_at.strftime("%Y%m"), row.table)
             by_partition.setdefault(place, []).append(row)
         return tuple(
@@ -121,6 +119,8 @@ class InMemoryEnforcementDatabase:
         server = self._server
         found = server.definition.category(category)
         due = {id(row) for row in self._due_unheld(found)}
+        # A row without a key has no object to wait for.
+        self._remove(category, [row for row in server.rows_of(found) if row.key is None and id(row) in due])
         claimed = {id(row): claim_id for claim_id, row in server.claims.items()}
         for row in server.rows_of(found):
             if row.key is not None and id(row) in due and id(row) not in claimed:
@@ -171,7 +171,7 @@ class InMemoryEnforcementDatabase:
     def _current(self, run_id: UUID) -> Run:
         run = self._server.run
         if run is None or run.run_id != run_id:
-            raise NotReady("another run has begun in this database", reason="RunInProgress")
+            raise Invalid(f"run {run_id} is not open", reason="RunNotOpen")
         return run
 
     def _category_run(self, category: CategoryDefinition, now: datetime) -> CategoryRun:
@@ -242,15 +242,13 @@ class InMemoryEnforcementDatabase:
         through = run.categories[category.name].remove_through if run else None
         return [row for row in self._server.due(category, through) if not self._server.held(category, row)]
 
+    def _planned(self, category: CategoryDefinition) -> list[Row]:
+        """What goes by steps: rows that name objects go by claims. The same for a dry run and the real one (X7)."""
+        return [] if category.objects else self._due_unheld(category)
+
     def _removable(self, category: CategoryDefinition) -> list[Row]:
-        run = self._server.run
-        dry = run is not None and run.mode is Mode.DRY_RUN
-        return [
-            row
-            for row in self._due_unheld(category)
-            # A dry run shows what would go once the objects before it are gone (X7).
-            if dry or (row.key is None and not self._server.waits_for_content(category, row))
-        ]
+        """What may go right now: records wait for their content (P4)."""
+        return [row for row in self._planned(category) if not self._server.waits_for_content(category, row)]
 
     def _rows_of_step(self, run_id: UUID, step: PartitionStep) -> list[Row]:
         run = self._current(run_id)
@@ -266,7 +264,7 @@ class InMemoryEnforcementDatabase:
         first_of_next = (datetime.strptime(month, "%Y%m").replace(tzinfo=UTC) + timedelta(days=31)).replace(day=1)
         by_birth = category.clock_event is ClockEvent.CREATED
         whole = by_birth and through is not None and first_of_next <= through
-        if not whole or category.objects or len(rows) != sum(row in rows for row in self._removable(category)):
+        if not whole or len(rows) != sum(row in rows for row in self._planned(category)):
             return PartitionStepKind.RANGE
         back = cutoff(self._server.now(), Period.parse(self._server.definition.table(table).back))
         return PartitionStepKind.DETACH if first_of_next <= back else PartitionStepKind.TRUNCATE
@@ -320,24 +318,3 @@ class InMemoryEnforcementDatabase:
             oldest_left=min(clocks, default=None),
             residue=len(left),
         )
-
-
-@dataclass
-class InMemoryContentBucket:
-    """A bucket: objects as (key, version). ``errors`` by key are answered as the store's code."""
-
-    objects: set[tuple[str, str]] = field(default_factory=set)
-    errors: dict[str, str] = field(default_factory=dict)
-
-    def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
-        outcomes = []
-        for claim in claims:
-            error = self.errors.get(claim.key)
-            if error is None:
-                self.objects -= {
-                    (key, version)
-                    for key, version in self.objects
-                    if key == claim.key and claim.version in (None, version)
-                }
-            outcomes.append(ObjectDeletion(claim_id=claim.claim_id, error=error))
-        return tuple(outcomes)

@@ -1,0 +1,72 @@
+"""``LiveArchive`` without servers: the same arranging and looking over the in-memory stores, for the contract tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tenant_retention.adapters.fakes.content_bucket import InMemoryContentBucket
+from tenant_retention.adapters.fakes.enforcement import InMemoryEnforcementDatabase
+from tenant_retention.adapters.fakes.tenant_server import Approval, Hold, Row, TenantServer
+from tenant_retention.domain.definition import RetentionDefinition
+from tests.support.enforcement import archive
+
+
+@dataclass
+class InMemoryArchive:
+    """One tenant in memory, at the real time."""
+
+    definition: RetentionDefinition = field(default_factory=lambda: archive(back="P15M"))
+    content: InMemoryContentBucket = field(default_factory=InMemoryContentBucket)
+    versions: int = 0
+
+    def __post_init__(self) -> None:
+        self.server = TenantServer(self.definition, "Analytical", lambda: datetime.now(UTC))
+
+    def define(self, definition: RetentionDefinition) -> None:
+        """What the operator does when a policy changes."""
+        self.definition = self.server.definition = definition
+
+    def enforcer(self) -> InMemoryEnforcementDatabase:
+        """A session of the enforcer login."""
+        return InMemoryEnforcementDatabase(self.server)
+
+    def call(self, name: str, born_at: datetime, *tables: str, closed_at: datetime | None = None) -> None:
+        """One call in each of these tables; its recording with an object in the bucket."""
+        for table in tables:
+            row = Row(f"{table}:{name}", table, born_at, session=name)
+            if table == "recordings":
+                row.key, row.version = f"audio/{name}", self.put(f"audio/{name}")
+            if table == "cases":
+                row.clocks["closed_at"] = closed_at
+            self.server.rows.append(row)
+
+    def left(self) -> set[str]:
+        """Every row that is there, as ``table:id``."""
+        return {row.identity for row in self.server.rows}
+
+    def hold(self, session: str) -> None:
+        """Places a legal hold on one session."""
+        self.server.holds.append(Hold(session=session))
+
+    def approve(self, max_rows: int, until: datetime) -> None:
+        """What a RetentionRun's approval becomes."""
+        self.server.approvals.append(Approval(self.definition.rules_digest(), max_rows, until))
+
+    def put(self, key: str) -> str:
+        """Writes one object; its version."""
+        self.versions += 1
+        self.content.objects.add((key, f"v{self.versions}"))
+        return f"v{self.versions}"
+
+    def objects(self) -> set[tuple[str, str | None]]:
+        """Every version in the bucket."""
+        return set(self.content.objects)
+
+    def keys(self) -> set[str]:
+        """The keys that anything is left of."""
+        return {key for key, _ in self.content.objects}
+
+    def content_bucket(self) -> InMemoryContentBucket:
+        """The bucket as the enforcer sees it."""
+        return self.content

@@ -1,0 +1,345 @@
+"""What the engine relies on, the same for the stores in memory and for PostgreSQL 15, 17 and SeaweedFS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tenant_retention.domain.durations import RESOLUTION, Period, cutoff
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import CategoryRun, Claim, GuardState, PartitionStep, PartitionStepKind
+from tests.stores.enforcement_archive import LiveArchive, days_ago
+from tests.stores.enforcement_in_memory import InMemoryArchive
+from tests.support.enforcement import archive
+
+Tenant = Any
+"""A ``LiveArchive`` or an ``InMemoryArchive``: both have what these tests use."""
+
+
+@contextmanager
+def session(tenant: Tenant) -> Iterator[Any]:
+    database = tenant.enforcer()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def begin(
+    database: Any,
+    tenant: Tenant,
+    *,
+    mode: Mode = Mode.ENFORCE,
+    run_id: UUID | None = None,
+    clock: datetime | None = None,
+) -> tuple[UUID, dict[str, CategoryRun]]:
+    run_id = run_id or uuid4()
+    runs = database.begin_run(run_id, mode, tenant.definition.rules_digest(), clock or datetime.now(UTC))
+    return run_id, {run.category: run for run in runs}
+
+
+def take_all(database: Any, run_id: UUID, category: str) -> int:
+    return sum(take(database, run_id, step) for step in database.partition_steps(run_id, category))
+
+
+def take(database: Any, run_id: UUID, step: PartitionStep) -> int:
+    if step.kind is not PartitionStepKind.RANGE:
+        return int(database.expire_partition(run_id, step))
+    deleted, after = 0, None
+    while True:
+        batch = database.expire_range(run_id, step, after, 2)
+        deleted += batch.deleted
+        after = batch.resume_after
+        if after is None:
+            return deleted
+
+
+class EnforcementContract:
+    """The contract; subclasses say which tenant."""
+
+    def test_a_run_removes_births_up_to_its_cutoff_to_the_microsecond__X9(self, tenant: Tenant) -> None:
+        clock = datetime.now(UTC) - timedelta(seconds=20)
+        bound = cutoff(clock, Period.parse("P180D"))
+        tenant.call("at", bound, "requests", "surveys")
+        tenant.call("after", bound + RESOLUTION, "requests", "surveys")
+        tenant.call("before", bound - RESOLUTION, "requests", "surveys")
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant, clock=clock)
+            assert runs["general-information"].remove_through == bound
+            assert runs["general-information"].candidates == 4
+            assert runs["general-information"].total == 6
+            assert take_all(database, run_id, "general-information") == 4
+        assert tenant.left() == {"requests:after", "surveys:after"}
+
+    def test_the_counts_at_the_start_are_of_what_is_there_and_due(self, tenant: Tenant) -> None:
+        tenant.call("oldest", days_ago(200), "requests")
+        tenant.call("held", days_ago(190), "requests")
+        tenant.call("young", days_ago(1), "requests")
+        tenant.hold("held")
+        with session(tenant) as database:
+            _, runs = begin(database, tenant)
+        seen = runs["general-information"]
+        assert (seen.total, seen.candidates, seen.held, seen.surplus, seen.overdue) == (3, 1, 1, 0, 0)
+        assert seen.guard is GuardState.CLEAR
+        assert seen.oldest is not None
+        assert abs(seen.oldest - days_ago(200)) < timedelta(minutes=1)
+
+    def test_a_category_counts_from_the_clock_that_its_event_starts(self, tenant: Tenant) -> None:
+        tenant.call("closed-long-ago", days_ago(400), "cases", closed_at=days_ago(367))
+        tenant.call("closed-lately", days_ago(400), "cases", closed_at=days_ago(364))
+        tenant.call("open", days_ago(400), "cases")
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            assert runs["cases"].candidates == 1
+            steps = database.partition_steps(run_id, "cases")
+            assert [step.kind for step in steps] == [PartitionStepKind.RANGE]
+            assert take_all(database, run_id, "cases") == 1
+        assert tenant.left() == {"cases:closed-lately", "cases:open"}
+
+    def test_the_steps_of_a_dry_run_are_those_of_the_real_run_and_none_can_be_taken__X7(self, tenant: Tenant) -> None:
+        for day in (181, 200, 250, 300):
+            tenant.call(f"call-{day}", days_ago(day), "requests", "surveys", "chat_logs", "recordings")
+        with session(tenant) as database:
+            dry, dry_runs = begin(database, tenant, mode=Mode.DRY_RUN)
+            planned = {name: database.partition_steps(dry, name) for name in dry_runs}
+            for step in planned["chat-logs"]:
+                with pytest.raises(Invalid) as refusal:
+                    take(database, dry, step)
+                assert refusal.value.reason == "DryRun"
+            database.finish_run(dry)
+            run_id, runs = begin(database, tenant)
+            assert {name: database.partition_steps(run_id, name) for name in runs} == planned
+            counts = ("candidates", "total", "held", "surplus", "remove_through")
+            for name, run in runs.items():
+                same = [getattr(dry_runs[name], field) == getattr(run, field) for field in counts[:4]]
+                assert all(same), name
+        assert len(tenant.left()) == 16
+
+    def test_a_plan_for_other_rules_is_refused(self, tenant: Tenant) -> None:
+        with session(tenant) as database, pytest.raises(Invalid) as refusal:
+            database.begin_run(uuid4(), Mode.ENFORCE, "sha256:" + "0" * 64, datetime.now(UTC))
+        assert refusal.value.reason == "RulesChanged"
+
+    @pytest.mark.parametrize("seconds", [-61, 75])
+    def test_clocks_that_differ_by_over_a_minute_stop_the_run(self, tenant: Tenant, seconds: int) -> None:
+        with session(tenant) as database, pytest.raises(NotReady) as refusal:
+            begin(database, tenant, clock=datetime.now(UTC) + timedelta(seconds=seconds))
+        assert refusal.value.reason == "ClockSkew"
+
+    def test_two_sessions_are_never_in_a_run_at_once(self, tenant: Tenant) -> None:
+        with session(tenant) as first, session(tenant) as second:
+            begin(first, tenant)
+            with pytest.raises(NotReady) as refusal:
+                begin(second, tenant)
+            assert refusal.value.reason == "RunInProgress"
+
+    def test_beginning_a_run_again_after_a_lost_reply_gives_the_same_answer(self, tenant: Tenant) -> None:
+        tenant.call("old", days_ago(200), "requests")
+        clock = datetime.now(UTC)
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant, clock=clock)
+            assert begin(database, tenant, run_id=run_id, clock=clock) == (run_id, runs)
+
+    def test_the_run_of_a_session_that_ended_is_marked_interrupted_by_the_next_one__X6(self, tenant: Tenant) -> None:
+        with session(tenant) as database:
+            first, _ = begin(database, tenant)
+        with session(tenant) as database:
+            second, _ = begin(database, tenant)
+            with pytest.raises(Invalid) as refusal:
+                database.partition_steps(first, "chat-logs")
+            assert refusal.value.reason == "RunNotOpen"
+            link = database.finish_run(second)
+        assert link.sequence == 2, "the interrupted run is the link before"
+
+    def test_finishing_again_gives_the_same_evidence_and_links_hold_on_to_each_other__X6(self, tenant: Tenant) -> None:
+        links = []
+        with session(tenant) as database:
+            for _ in range(3):
+                run_id, _ = begin(database, tenant)
+                links.append(database.finish_run(run_id))
+                assert database.finish_run(run_id) == links[-1]
+        assert [link.sequence for link in links] == [1, 2, 3]
+        assert [link.previous_digest for link in links[1:]] == [link.digest for link in links[:-1]]
+        assert [link.outcome for link in links] == ["Succeeded"] * 3
+
+    def test_an_object_is_claimed_until_it_is_proven_gone(self, tenant: Tenant) -> None:
+        for name in ("one", "two", "three"):
+            tenant.call(name, days_ago(20), "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            first = database.claim_content(run_id, "recordings", 2)
+            assert len(first) == 2
+            assert {claim.key for claim in first} < {"audio/one", "audio/two", "audio/three"}
+            assert all(claim.version for claim in first)
+            assert len(tenant.left()) == 3, "claiming deletes nothing"
+            assert database.confirm_claims(run_id, [claim.claim_id for claim in first]) == 2
+            (last,) = database.claim_content(run_id, "recordings", 2)
+            assert database.confirm_claims(run_id, [last.claim_id]) == 1
+            assert database.confirm_claims(run_id, [last.claim_id]) == 0, "a lost reply makes it come twice"
+            assert database.claim_content(run_id, "recordings", 2) == ()
+        assert tenant.left() == set()
+
+    def test_claims_whose_reply_was_lost_are_given_again(self, tenant: Tenant) -> None:
+        tenant.call("one", days_ago(20), "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            lost = database.claim_content(run_id, "recordings", 10)
+            assert database.claim_content(run_id, "recordings", 10) == lost
+
+    def test_a_claim_that_failed_waits_for_the_next_run(self, tenant: Tenant) -> None:
+        tenant.call("one", days_ago(20), "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            (claim,) = database.claim_content(run_id, "recordings", 10)
+            database.release_claims(run_id, [(claim.claim_id, "AccessDenied")])
+            assert database.claim_content(run_id, "recordings", 10) == ()
+            evidence = database.finish_run(run_id)
+            assert evidence.outcome == "Failed"
+            assert {each.category: each.failed for each in evidence.categories}["recordings"] == 1
+            run_id, _ = begin(database, tenant)
+            (again,) = database.claim_content(run_id, "recordings", 10)
+            assert (again.key, again.version) == (claim.key, claim.version)
+
+    def test_claims_of_a_session_that_ended_come_first_in_the_next_run(self, tenant: Tenant) -> None:
+        tenant.call("one", days_ago(20), "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            (left_over,) = database.claim_content(run_id, "recordings", 1)
+        tenant.call("older", days_ago(30), "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            (first,) = database.claim_content(run_id, "recordings", 1)
+        assert first.key == left_over.key
+
+    def test_a_record_waits_for_the_content_of_its_session__P4(self, tenant: Tenant) -> None:
+        tenant.call("with-content", days_ago(200), "requests", "recordings")
+        tenant.call("without", days_ago(200), "requests")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            take_all(database, run_id, "general-information")
+        assert tenant.left() == {"requests:with-content", "recordings:with-content"}
+
+    def test_a_hold_that_comes_between_plan_and_step_keeps_its_rows__X3(self, tenant: Tenant) -> None:
+        tenant.call("held", days_ago(250), "chat_logs")
+        tenant.call("free", days_ago(250), "chat_logs")
+        tenant.call("closed-and-held", days_ago(400), "cases", closed_at=days_ago(390))
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            steps = {name: database.partition_steps(run_id, name) for name in runs}
+            tenant.hold("held")
+            tenant.hold("closed-and-held")
+            for name in ("chat-logs", "cases"):
+                for step in steps[name]:
+                    take(database, run_id, step)
+        assert tenant.left() == {"chat_logs:held", "cases:closed-and-held"}
+
+    def test_a_hold_keeps_an_object_from_being_claimed__X3(self, tenant: Tenant) -> None:
+        tenant.call("held", days_ago(20), "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            tenant.hold("held")
+            assert database.claim_content(run_id, "recordings", 10) == ()
+
+    def test_the_guard_holds_back_what_the_last_executed_rules_would_not_remove(self, tenant: Tenant) -> None:
+        tenant.define(archive_like(tenant, guard_percent=10))
+        for day in range(1, 61):
+            tenant.call(f"call-{day}", days_ago(day), "chat_logs")
+        for day in (31, 45, 60):
+            tenant.call(f"again-{day}", days_ago(day), "chat_logs")
+        with session(tenant) as database:
+            _, runs = begin(database, tenant)
+            tripped = runs["chat-logs"]
+            assert (tripped.guard, tripped.surplus, tripped.candidates) == (GuardState.TRIPPED, 34, 0)
+            assert tripped.remove_through is None
+        tenant.approve(33, datetime.now(UTC) + timedelta(hours=1))
+        with session(tenant) as database:
+            assert begin(database, tenant)[1]["chat-logs"].guard is GuardState.TRIPPED
+        tenant.approve(34, datetime.now(UTC) + timedelta(hours=1))
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            approved = runs["chat-logs"]
+            assert (approved.guard, approved.surplus, approved.candidates) == (GuardState.APPROVED, 0, 34)
+            assert take_all(database, run_id, "chat-logs") == 34
+            database.finish_run(run_id)
+            tenant.call("late", days_ago(31), "chat_logs")
+            _, runs = begin(database, tenant)
+            assert runs["chat-logs"].guard is GuardState.CLEAR, "these rules were executed"
+
+    def test_what_failed_is_remembered_in_the_evidence(self, tenant: Tenant) -> None:
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            database.record_failure(run_id, "cases", "LockTimeout")
+            evidence = database.finish_run(run_id)
+        assert evidence.outcome == "Failed"
+        assert {each.category: each.failed for each in evidence.categories}["cases"] == 1
+
+    def test_evidence_counts_what_was_done_and_what_is_left__X6(self, tenant: Tenant) -> None:
+        for day in (31, 100, 250):
+            tenant.call(f"call-{day}", days_ago(day), "chat_logs")
+        tenant.call("young", days_ago(3), "chat_logs")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            steps = database.partition_steps(run_id, "chat-logs")
+            take(database, run_id, steps[0])
+            half = database.finish_run(run_id)
+            assert half.outcome == "Incomplete"
+            counted = {each.category: each for each in half.categories}["chat-logs"]
+            assert (counted.candidates, counted.acted, counted.residue) == (3, 1, 2)
+            run_id, _ = begin(database, tenant)
+            take_all(database, run_id, "chat-logs")
+            whole = {each.category: each for each in database.finish_run(run_id).categories}["chat-logs"]
+        assert (whole.candidates, whole.acted, whole.residue) == (2, 2, 0)
+        assert whole.oldest_left is not None
+        assert abs(whole.oldest_left - days_ago(3)) < timedelta(minutes=1)
+
+    def test_a_bucket_deletes_the_version_it_is_told_and_nothing_else(self, tenant: Tenant) -> None:
+        first, second = tenant.put("audio/twice"), tenant.put("audio/twice")
+        other = tenant.put("audio/twice-more")
+        bucket = tenant.content_bucket()
+        (done,) = bucket.delete_objects([Claim(claim_id=1, key="audio/twice", version=first)])
+        assert (done.claim_id, done.error) == (1, None)
+        assert tenant.objects() == {("audio/twice", second), ("audio/twice-more", other)}
+
+    def test_a_bucket_deletes_every_version_where_none_is_named(self, tenant: Tenant) -> None:
+        for _ in range(3):
+            tenant.put("audio/many")
+        other = tenant.put("audio/many-more")
+        (done,) = tenant.content_bucket().delete_objects([Claim(claim_id=7, key="audio/many", version=None)])
+        assert (done.claim_id, done.error) == (7, None)
+        assert tenant.objects() == {("audio/many-more", other)}
+
+    def test_an_object_that_is_missing_counts_as_gone(self, tenant: Tenant) -> None:
+        gone = tenant.put("audio/gone")
+        bucket = tenant.content_bucket()
+        claims = [Claim(claim_id=1, key="audio/gone", version=gone), Claim(claim_id=2, key="audio/never", version=None)]
+        for _ in range(2):
+            assert [done.error for done in bucket.delete_objects(claims)] == [None, None]
+        assert tenant.objects() == set()
+
+
+class TestInMemory(EnforcementContract):
+    """The twins that the engine's unit tests run on."""
+
+    @pytest.fixture
+    def tenant(self) -> InMemoryArchive:
+        return InMemoryArchive()
+
+
+class TestRealStores(EnforcementContract):
+    """PostgreSQL 15 and 17, and SeaweedFS."""
+
+    @pytest.fixture
+    def tenant(self, acme: LiveArchive) -> LiveArchive:
+        return acme
+
+
+def archive_like(tenant: Tenant, **choices: Any) -> Any:
+    """Another policy of the same tenant."""
+    facts = {"installation": tenant.definition.installation}
+    return archive(back="P15M", generation=2, **choices).model_copy(update=facts)

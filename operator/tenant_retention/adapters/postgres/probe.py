@@ -70,7 +70,7 @@ class IsolationProbe:
                 f"{login.role} does not reach its own database: {error.message}", reason="NotYetVerified"
             ) from error
         with errors_of(self.server), connection:
-            for name, attempt in _attempts(login, self.server.user, self.marked):
+            for name, attempt in _attempts(login, self.server.user, self.marked & set(self.targets)):
                 yield _try(connection, login, name, attempt)
 
 

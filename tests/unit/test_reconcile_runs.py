@@ -1,0 +1,202 @@
+"""RetentionRun over fakes: one-shot, within what the platform allows, approvals into the databases, evidence out (X2, X7)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, Manifest
+from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
+
+SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+NAME = "now"
+
+
+def run(mode: str = "DryRun", name: str = NAME, target: str = "acme", **spec: Any) -> Manifest:
+    return {
+        "apiVersion": RUN.api_version,
+        "kind": RUN.name,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"policyRef": {"name": target}, "mode": mode, **spec},
+    }
+
+
+async def ready(**spec: Any) -> Operator:
+    operator = await operator_with(policy(**{**SHORTEST, **spec}))
+    await operator.settled()
+    return operator
+
+
+async def step(operator: Operator, name: str = NAME) -> Manifest:
+    await operator.reconcile(RUN.name, NAMESPACE, name)
+    return await operator.cluster.get(RUN, name, NAMESPACE) or {}
+
+
+def evidence(operator: Operator, outcome: str = "Succeeded", mode: Mode = Mode.DRY_RUN) -> RunEvidence:
+    category = CategoryEvidence(
+        category="recordings",
+        candidates=7,
+        acted=7,
+        held=0,
+        skipped=0,
+        failed=0,
+        surplus=0,
+        oldest_left=None,
+        residue=0,
+    )
+    return RunEvidence(
+        sequence=1,
+        run_id=UUID(int=4),
+        mode=mode,
+        outcome=outcome,
+        started_at=operator.clock.now,
+        finished_at=operator.clock.now + timedelta(seconds=3),
+        policy_generation=1,
+        rules_digest="sha256:" + "0" * 64,
+        categories=(category,),
+        previous_digest="",
+        digest="a" * 64,
+    )
+
+
+async def end_job(operator: Operator, how: str = "Complete", name: str = NAME) -> None:
+    found = await operator.cluster.get(RUN, name, NAMESPACE)
+    assert found is not None
+    job = operator.cluster.objects[("Job", NAMESPACE, found["status"]["jobName"])]
+    ended = {"type": how, "status": "True", "lastTransitionTime": "2026-11-22T12:00:05Z", "message": "it ended"}
+    job["status"] = {"conditions": [ended]}
+
+
+def digest(operator: Operator) -> str:
+    (database,) = operator.stores.databases.values()
+    assert database.definition is not None
+    return database.definition.rules_digest()
+
+
+async def test_a_dry_run_makes_one_job_and_brings_its_counts_home__X7() -> None:
+    operator = await ready()
+    operator.cluster.put(run())
+    assert (await step(operator))["status"]["phase"] == "Running"
+    (job,) = operator.objects("Job", NAMESPACE)
+    plan_name = job["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"]
+    text = operator.cluster.objects[("ConfigMap", NAMESPACE, plan_name)]["data"]["plan.json"]
+    assert PlanDocument.model_validate_json(text).mode is Mode.DRY_RUN
+    (database,) = operator.stores.databases.values()
+    database.runs.append(evidence(operator))
+    await end_job(operator)
+    status = (await step(operator))["status"]
+    assert (status["phase"], status["deletedObjects"], status["runId"]) == ("Succeeded", 7, str(UUID(int=4)))
+    assert condition(await step(operator), "Ready")["status"] == "True"
+    assert len(operator.objects("Job", NAMESPACE)) == 1
+
+
+async def test_a_run_whose_time_is_over_is_removed() -> None:
+    operator = await ready()
+    operator.cluster.put(run(ttlSecondsAfterFinished=60))
+    await step(operator)
+    await end_job(operator, "Failed")
+    assert (await step(operator))["status"]["phase"] == "Failed"
+    operator.clock.forward(timedelta(seconds=59))
+    assert await step(operator)
+    operator.clock.forward(timedelta(seconds=2))
+    assert await step(operator) == {}
+
+
+async def test_a_run_does_not_get_around_suspension_or_mode__X2() -> None:
+    for field, value, reason in (("suspend", True, "Suspended"), ("mode", "DryRun", "DryRun")):
+        operator = await ready(**{field: value})
+        operator.cluster.put(run("Enforce"))
+        found = await step(operator)
+        assert found["status"]["phase"] == "Failed"
+        assert condition(found, "Ready")["reason"] == reason
+        assert operator.objects("Job", NAMESPACE) == []
+
+
+async def test_an_approval_reaches_every_database_before_the_job() -> None:
+    operator = await ready()
+    approves = {"rulesDigest": digest(operator), "maxRows": 100, "until": "2026-11-23T00:00:00Z"}
+    operator.cluster.put(run("Enforce", approves=approves))
+    await step(operator)
+    (database,) = operator.stores.databases.values()
+    assert [grant.max_rows for grant in database.approvals] == [100]
+    effects = operator.effects.effects
+    approved = next(index for index, effect in enumerate(effects) if effect.startswith("approval"))
+    started = next(index for index, effect in enumerate(effects) if effect.startswith("create ('Job'"))
+    assert approved < started
+
+
+async def test_an_approval_of_other_rules_or_past_its_time_is_refused__X2() -> None:
+    operator = await ready()
+    other = {"rulesDigest": "sha256:" + "1" * 64, "maxRows": 100, "until": "2026-11-23T00:00:00Z"}
+    late = {"rulesDigest": digest(operator), "maxRows": 100, "until": "2026-11-22T11:59:59Z"}
+    for name, approves, reason in (("other", other, "ApprovalMismatch"), ("late", late, "ApprovalExpired")):
+        operator.cluster.put(run("Enforce", name=name, approves=approves))
+        found = await step(operator, name)
+        assert found["status"]["phase"] == "Failed"
+        assert condition(found, "Ready")["reason"] == reason
+    (database,) = operator.stores.databases.values()
+    assert database.approvals == []
+    assert operator.objects("Job", NAMESPACE) == []
+
+
+async def test_a_run_of_a_policy_that_is_not_there_says_so() -> None:
+    operator = await ready()
+    operator.cluster.put(run(target="nobody"))
+    assert condition(await step(operator), "Ready")["reason"] == "PolicyNotFound"
+
+
+async def test_a_run_waits_for_a_policy_that_is_still_coming_up() -> None:
+    operator = await operator_with(policy(**SHORTEST), run())
+    found = await step(operator)
+    assert (found["status"]["phase"], condition(found, "Ready")["reason"]) == ("Pending", "Pending")
+    await operator.settled()
+    assert (await step(operator))["status"]["phase"] == "Running"
+
+
+async def test_a_run_that_the_guard_stopped_says_where_the_approval_is_asked_for() -> None:
+    operator = await ready()
+    operator.cluster.put(run("Enforce"))
+    await step(operator)
+    (database,) = operator.stores.databases.values()
+    database.runs.append(evidence(operator, "Stopped", Mode.ENFORCE))
+    await end_job(operator, "Failed")
+    found = await step(operator)
+    assert found["status"]["phase"] == "Stopped"
+    assert "status.approval" in condition(found, "Ready")["message"]
+
+
+async def test_a_job_that_vanished_ends_its_run() -> None:
+    operator = await ready()
+    operator.cluster.put(run())
+    found = await step(operator)
+    operator.cluster.remove(JOB, found["status"]["jobName"], NAMESPACE)
+    assert (await step(operator))["status"]["phase"] == "Failed"
+
+
+async def test_the_nights_evidence_becomes_status_and_one_event__X6() -> None:
+    operator = await ready()
+    (database,) = operator.stores.databases.values()
+    database.runs.append(evidence(operator, "Succeeded", Mode.ENFORCE))
+    found = await operator.settled()
+    (job,) = found["status"]["jobs"]
+    assert (job["outcome"], job["deletedObjects"], job["durationSeconds"]) == ("Succeeded", 7, 3.0)
+    assert found["status"]["lastRunTime"] == "2026-11-22T12:00:03Z"
+    assert condition(found, "Compliant")["status"] == "True"
+    assert len(operator.told("RunSucceeded")) == 1
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert entry["status"]["evidenceHead"]["hash"] == "sha256:" + "a" * 64
+
+
+async def test_a_dry_run_by_hand_is_not_the_nights_deletion() -> None:
+    operator = await ready()
+    operator.clock.forward(timedelta(days=1))
+    (database,) = operator.stores.databases.values()
+    database.runs.append(evidence(operator, "Succeeded", Mode.DRY_RUN))
+    await operator.settled()
+    assert len(operator.objects("Job", NAMESPACE)) == 1
+    found = await operator.cluster.get(POLICY, "acme", NAMESPACE)
+    assert found is not None
+    assert operator.told("RunMissed")

@@ -1,0 +1,185 @@
+"""The work queue: one key at a time, many keys at once, nothing lost, backoff on failure; and the index of what was seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tenant_retention.handlers.queue import Key, WorkQueue
+from tenant_retention.handlers.seen import Seen
+from tenant_retention.telemetry import Health, Telemetry
+
+KEY = Key("TenantRetentionPolicy", "customer-acme", "acme")
+OTHER = Key("TenantRetentionPolicy", "customer-globex", "globex")
+
+
+@asynccontextmanager
+async def working(queue: WorkQueue, reconcile: Any, workers: int = 2) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.run(workers, reconcile))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+def queue_of() -> WorkQueue:
+    return WorkQueue(asyncio.get_running_loop().time, lambda: 0.01)
+
+
+async def until(what: Any, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not what():  # noqa: ASYNC110  # any condition, not one event
+            await asyncio.sleep(0.001)
+
+
+async def test_a_key_that_comes_while_it_is_worked_on_is_worked_on_once_more_and_never_twice_at_once() -> None:
+    queue, running, most, done = queue_of(), 0, 0, 0
+    gate = asyncio.Event()
+
+    async def reconcile(_: Key) -> timedelta | None:
+        nonlocal running, most, done
+        running += 1
+        most = max(most, running)
+        await gate.wait()
+        running -= 1
+        done += 1
+        return None
+
+    async with working(queue, reconcile):
+        queue.add(KEY)
+        await until(lambda: running == 1)
+        for _ in range(20):
+            queue.add(KEY)
+        gate.set()
+        await until(lambda: done == 2 and queue.depth() == 0)
+    assert most == 1
+
+
+async def test_different_keys_are_worked_on_at_once() -> None:
+    queue, running = queue_of(), set()
+    gate = asyncio.Event()
+
+    async def reconcile(key: Key) -> timedelta | None:
+        running.add(key)
+        await gate.wait()
+        return None
+
+    async with working(queue, reconcile):
+        queue.add(KEY)
+        queue.add(OTHER)
+        await until(lambda: running == {KEY, OTHER})
+        gate.set()
+        await until(lambda: queue.depth() == 0)
+
+
+async def test_a_failure_is_tried_again_and_does_not_stop_the_others() -> None:
+    queue, tries, fine = queue_of(), [], []
+
+    async def reconcile(key: Key) -> timedelta | None:
+        if key == OTHER:
+            fine.append(key)
+            return None
+        tries.append(key)
+        if len(tries) < 3:
+            raise RuntimeError("not yet")
+        return None
+
+    async with working(queue, reconcile, workers=1):
+        queue.add(KEY)
+        queue.add(OTHER)
+        await until(lambda: len(tries) == 3 and bool(fine))
+
+
+async def test_a_reconcile_says_when_it_wants_to_look_again() -> None:
+    queue, seen = queue_of(), []
+
+    async def reconcile(key: Key) -> timedelta | None:
+        seen.append(key)
+        return timedelta(milliseconds=1) if len(seen) < 3 else None
+
+    async with working(queue, reconcile):
+        queue.add(KEY)
+        await until(lambda: len(seen) == 3)
+
+
+async def test_what_is_asked_for_now_does_not_wait_for_a_later_appointment() -> None:
+    queue, seen = queue_of(), []
+
+    async def reconcile(key: Key) -> timedelta | None:
+        seen.append(key)
+        return None
+
+    queue.add(KEY, delay=3600)
+    queue.add(KEY)
+    async with working(queue, reconcile):
+        await until(lambda: seen == [KEY])
+        assert queue.depth() == 0
+
+
+def manifest(generation: int, uid: str = "1", profile: str = "p") -> dict[str, Any]:
+    meta = {"namespace": "customer-acme", "name": "acme", "uid": uid, "generation": generation}
+    return {"metadata": meta, "spec": {"profileRef": {"name": profile}}}
+
+
+def test_a_status_that_we_wrote_ourselves_wakes_nobody() -> None:
+    seen = Seen()
+    assert seen.policy("customer-acme", "acme", manifest(1), gone=False)
+    assert not seen.policy("customer-acme", "acme", manifest(1), gone=False)
+    assert seen.policy("customer-acme", "acme", manifest(2), gone=False)
+    assert seen.policy("customer-acme", "acme", manifest(2, uid="2"), gone=False)
+    assert seen.policy("customer-acme", "acme", manifest(2, uid="2"), gone=True)
+
+
+def test_a_profile_wakes_the_policies_that_name_it() -> None:
+    seen = Seen()
+    seen.policy("customer-acme", "acme", manifest(1, profile="puzzel-archive"), gone=False)
+    assert seen.policies_with_profile("puzzel-archive") == (("customer-acme", "acme"),)
+    assert seen.policies_with_profile("other") == ()
+    assert seen.policies_in("customer-acme") == ("acme",)
+
+
+def test_a_dead_watch_is_noticed_when_lists_show_twice_what_no_event_has_shown() -> None:
+    seen = Seen()
+    seen.policy("customer-acme", "acme", manifest(1), gone=False)
+    assert not seen.watch_lags([manifest(2)])
+    assert seen.watch_lags([manifest(2)])
+    seen.policy("customer-acme", "acme", manifest(2), gone=False)
+    assert not seen.watch_lags([manifest(2)])
+
+
+def test_a_loop_that_stops_turning_fails_the_probe() -> None:
+    now = 0.0
+    health = Health(lambda: now)
+    health.beat("resync", 60)
+    assert health.problems() == ()
+    now = 61.0
+    assert health.problems() == ("resync: no sign of life",)
+    health.beat("resync", 60)
+    health.complain("watch", "dead")
+    assert health.problems() == ("watch: dead",)
+    health.complain("watch", None)
+    assert health.problems() == ()
+
+
+def test_series_vanish_with_their_object_and_their_category() -> None:
+    telemetry = Telemetry()
+    status = {
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "categories": [{"name": "calls", "rows": 4, "overdue": 1}, {"name": "chats", "objects": 2}],
+    }
+    telemetry.policy("customer-acme", "acme", status, None)
+    text = telemetry.render(0).decode()
+    assert 'tenant_retention_overdue_items{category="calls",namespace="customer-acme",policy="acme"} 1.0' in text
+    assert 'tenant_retention_items{category="chats"' in text
+    telemetry.policy("customer-acme", "acme", {**status, "categories": status["categories"][:1]}, None)
+    assert 'category="chats"' not in telemetry.render(0).decode()
+    telemetry.forget_policy("customer-acme", "acme")
+    telemetry.forget_policy("customer-acme", "acme")
+    assert "customer-acme" not in telemetry.render(0).decode()

@@ -104,7 +104,7 @@ class TenantDatabases:
         name = f"t_{secrets.token_hex(6)}"
         with connect_as(self._administrator) as connection:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY").format(
                     sql.Identifier(name),
                     sql.Identifier(original.roles.owner),
                     sql.Identifier(original.administrator.database),

@@ -1,0 +1,564 @@
+"""A run inside a tenant database: exactly what is due goes, whole months and single rows, resumable, with evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg import sql
+
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.durations import Period, cutoff
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import CategoryEvidence, PartitionStep, PartitionStepKind
+from tests.stores.tenant_databases import (
+    TenantDatabase,
+    TenantDatabases,
+    cases,
+    category,
+    days_ago,
+    definition,
+    records,
+    run,
+    table,
+    take,
+)
+
+OPEN_GUARD = definition([table("calls")], [category("records", "calls")], guard_percent=100)
+"""Keep P90D, max P5Y; a guard of 100 percent never trips."""
+SHORT_BACK = OPEN_GUARD.model_copy(update={"tables": (table("calls", back="P1M"),)})
+"""The same rules, but months older than a month are dropped when they have expired."""
+
+
+@pytest.fixture
+def database(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
+    """A database with calls that are kept 90 days."""
+    with tenant_databases.having(OPEN_GUARD) as made:
+        yield made
+
+
+def insert(database: TenantDatabase, births: dict[int, datetime], name: str = "calls") -> None:
+    """Rows by number, as the application writes them."""
+    with database.connect("app") as app, app.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL("INSERT INTO {} (id, session_id, started_at) VALUES (%s, %s, %s)").format(sql.Identifier(name)),
+            [(number, f"s{number}", born) for number, born in births.items()],
+        )
+
+
+def left(database: TenantDatabase, name: str = "calls") -> set[int]:
+    with database.as_owner() as owner:
+        rows = owner.execute(sql.SQL("SELECT id FROM public.{}").format(sql.Identifier(name))).fetchall()
+    return {row[0] for row in rows}
+
+
+def evidence_of(categories: tuple[CategoryEvidence, ...], name: str = "records") -> CategoryEvidence:
+    return next(each for each in categories if each.category == name)
+
+
+def begin(
+    database: TenantDatabase, rules: RetentionDefinition = OPEN_GUARD
+) -> tuple[PostgresEnforcementDatabase, UUID]:
+    enforcement, run_id = database.enforcer(), uuid4()
+    enforcement.begin_run(run_id, Mode.ENFORCE, rules.rules_digest(), datetime.now(UTC))
+    return enforcement, run_id
+
+
+def steps_of(
+    enforcement: PostgresEnforcementDatabase, run_id: UUID, name: str = "records"
+) -> tuple[PartitionStep, ...]:
+    return enforcement.partition_steps(run_id, name)
+
+
+def reason_of(failing: Any, *arguments: Any) -> str:
+    with pytest.raises(RetentionError) as refused:
+        failing(*arguments)
+    return refused.value.reason
+
+
+def test_exactly_what_reached_its_keep_goes_and_what_did_not_stays__P2_X9(database: TenantDatabase) -> None:
+    now = datetime.now(UTC)
+    reached = cutoff(now, Period.parse("P90D"))
+    insert(database, {1: reached, 2: reached - timedelta(seconds=1), 3: reached + timedelta(minutes=10), 4: now})
+    insert(database, {5: days_ago(200), 6: days_ago(300)})
+    evidence = run(database, OPEN_GUARD)
+    assert left(database) == {3, 4}
+    done = evidence_of(evidence.categories)
+    assert (done.candidates, done.acted, done.residue, done.failed, evidence.outcome) == (4, 4, 0, 0, "Succeeded")
+    assert done.oldest_left == reached + timedelta(minutes=10)
+
+
+def test_a_second_run_finds_nothing_to_do(database: TenantDatabase) -> None:
+    insert(database, {number: days_ago(10 + 15 * number) for number in range(20)})
+    run(database, OPEN_GUARD)
+    before = left(database)
+    again = run(database, OPEN_GUARD)
+    assert (evidence_of(again.categories).candidates, evidence_of(again.categories).acted) == (0, 0)
+    assert left(database) == before
+
+
+def test_the_last_window_before_max_takes_what_must_be_gone_before_the_next__M10(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = definition([table("calls")], [category("records", "calls", keep="P90D", maximum="P90D")], guard_percent=100)
+    with tenant_databases.having(rules) as database:
+        insert(database, {1: days_ago(89.2), 2: days_ago(88.8)})
+        run(database, rules)
+        assert left(database) == {2}
+
+
+def test_expired_months_are_emptied_whole_and_stay_for_late_writers(database: TenantDatabase) -> None:
+    born = days_ago(200)
+    insert(database, {1: born})
+    enforcement, run_id = begin(database)
+    (step,) = steps_of(enforcement, run_id)
+    assert (step.kind, step.partition, step.rows) == (PartitionStepKind.TRUNCATE, f"calls_p{born:%Y%m}", 1)
+    assert enforcement.expire_partition(run_id, step) == 1
+    insert(database, {2: born})
+    assert enforcement.finish_run(run_id).categories[0].residue == 1
+    enforcement.close()
+    run(database, OPEN_GUARD)
+    assert left(database) == set()
+
+
+def test_the_boundary_month_goes_by_ranges_and_many_rows_of_one_instant_go_together(database: TenantDatabase) -> None:
+    reached = cutoff(datetime.now(UTC), Period.parse("P90D"))
+    first_of_month = reached.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    due = {number: first_of_month + (reached - first_of_month) * (number // 4) / 20 for number in range(80)}
+    insert(database, due)
+    insert(database, {100: reached + timedelta(minutes=10)})
+    enforcement, run_id = begin(database)
+    (step,) = steps_of(enforcement, run_id)
+    assert step.kind is PartitionStepKind.RANGE
+    sizes, resume = [], None
+    while True:
+        batch = enforcement.expire_range(run_id, step, resume, 10)
+        sizes.append(batch.deleted)
+        resume = batch.resume_after
+        if resume is None:
+            break
+    assert sum(sizes) == 80
+    assert max(sizes) <= 13
+    assert left(database) == {100}
+    enforcement.close()
+
+
+def test_months_beyond_back_are_detached_and_dropped_and_the_newest_stays(database: TenantDatabase) -> None:
+    insert(database, {1: days_ago(250), 2: days_ago(200), 3: days_ago(100), 4: days_ago(1)})
+    database.apply(SHORT_BACK)
+    before = database.value("SELECT count(*) FROM retention.partition")
+    evidence = run(database, OPEN_GUARD)
+    assert evidence_of(evidence.categories).acted == 3
+    assert left(database) == {4}
+    months = database.rows("SELECT partition FROM retention.partition ORDER BY born_from")
+    assert len(months) < before
+    assert database.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'calls_p%%' AND relkind = 'r'") == len(
+        months
+    )
+    assert f"calls_p{days_ago(-20):%Y%m}" in {name for (name,) in months}
+
+
+def test_a_month_that_was_detached_and_not_dropped_is_counted_and_dropped_by_the_next_run(
+    database: TenantDatabase,
+) -> None:
+    born = days_ago(250)
+    insert(database, {1: born, 2: born, 3: days_ago(1)})
+    database.apply(SHORT_BACK)
+    enforcement, run_id = begin(database)
+    with database.connect("enforcer") as killed:
+        enforcement.close()
+        killed.execute(
+            "SELECT retention.expire_partition(%s, 'records', 'calls', %s, 'Detach')", (run_id, f"calls_p{born:%Y%m}")
+        )
+    facts = database.observer().observe()
+    assert (facts.categories[0].rows, facts.categories[0].due) == (3, 2)
+    run(database, OPEN_GUARD)
+    assert database.value("SELECT to_regclass(%s) IS NULL", f"public.calls_p{born:%Y%m}")
+    links = database.observer().evidence(10)
+    assert [link.outcome for link in links] == ["Succeeded", "Interrupted"]
+    assert evidence_of(links[0].categories).acted == 2
+    assert database.observer().observe().categories[0].rows == 1
+
+
+@pytest.mark.parametrize("change", ["hold", "longer keep"])
+def test_a_detached_month_that_may_no_longer_go_is_attached_back_with_its_guards__X3(
+    database: TenantDatabase, change: str
+) -> None:
+    born = days_ago(250)
+    partition = f"calls_p{born:%Y%m}"
+    insert(database, {1: born})
+    database.apply(SHORT_BACK)
+    enforcement, run_id = begin(database)
+    enforcement.close()
+    with database.connect("enforcer") as killed:
+        killed.execute("SELECT retention.expire_partition(%s, 'records', 'calls', %s, 'Detach')", (run_id, partition))
+    rules = OPEN_GUARD
+    if change == "hold":
+        with database.as_owner() as owner:
+            owner.execute("INSERT INTO retention.hold (session) VALUES ('s1')")
+    else:
+        rules = definition([table("calls", back="P1M")], [category("records", "calls", keep="P2Y")])
+        database.apply(rules)
+    evidence = run(database, rules)
+    assert left(database) == {1}
+    assert evidence_of(evidence.categories).acted == 0
+    assert database.value("SELECT count(*) FROM retention.detached_partition") == 0
+    database.write("INSERT INTO calls (id, session_id, started_at) VALUES (9, 's9', %s)", born)
+    assert database.apply(rules if change != "hold" else SHORT_BACK) == ()
+
+
+def test_held_rows_are_passed_over_and_reported_and_go_when_released__X3(database: TenantDatabase) -> None:
+    born = days_ago(200)
+    insert(database, {1: born, 2: born, 3: born + timedelta(seconds=1), 4: days_ago(100)})
+    with database.as_owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session) VALUES ('s2'), ('s4')")
+    evidence = run(database, OPEN_GUARD, batch=1)
+    assert left(database) == {2, 4}
+    done = evidence_of(evidence.categories)
+    assert (done.candidates, done.acted, done.held, done.residue) == (2, 2, 2, 0)
+    assert database.observer().observe().categories[0].held == 2
+    with database.as_owner() as owner:
+        owner.execute("UPDATE retention.hold SET released_at = now()")
+    run(database, OPEN_GUARD)
+    assert left(database) == set()
+
+
+def test_a_hold_placed_between_plan_and_act_saves_its_row_and_the_rest_of_the_month_goes__X3(
+    database: TenantDatabase,
+) -> None:
+    born = days_ago(200)
+    insert(database, {1: born, 2: born})
+    enforcement, run_id = begin(database)
+    (step,) = steps_of(enforcement, run_id)
+    assert step.kind is PartitionStepKind.TRUNCATE
+    with database.as_owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session) VALUES ('s2')")
+    assert enforcement.expire_partition(run_id, step) == 1
+    assert left(database) == {2}
+    enforcement.close()
+
+
+def test_the_dry_run_names_the_steps_that_the_real_run_takes_and_touches_nothing__X7(database: TenantDatabase) -> None:
+    insert(database, {number: days_ago(15 * number) for number in range(20)})
+    enforcement, run_id = database.enforcer(), uuid4()
+    promised = enforcement.begin_run(run_id, Mode.DRY_RUN, OPEN_GUARD.rules_digest(), datetime.now(UTC))
+    dry = steps_of(enforcement, run_id)
+    assert dry
+    for refused in (
+        reason_of(enforcement.expire_partition, run_id, dry[0]),
+        reason_of(enforcement.expire_range, run_id, dry[-1], None, 10),
+        reason_of(enforcement.claim_content, run_id, "records", 10),
+    ):
+        assert refused == "DryRun"
+    assert enforcement.ensure_partitions(run_id) == 0
+    evidence = enforcement.finish_run(run_id)
+    assert (evidence.mode, evidence.categories[0].acted, evidence.categories[0].residue) == (Mode.DRY_RUN, 0, 14)
+    enforcement.close()
+    assert len(left(database)) == 20
+    enforcement, run_id = begin(database)
+    assert steps_of(enforcement, run_id) == dry
+    assert sum(take(enforcement, run_id, step) for step in dry) == promised[0].candidates == 14
+    enforcement.close()
+
+
+def test_a_run_for_other_rules_is_refused__X7(database: TenantDatabase) -> None:
+    enforcement = database.enforcer()
+    other = records(keep="P1D").rules_digest()
+    with pytest.raises(Invalid) as refused:
+        enforcement.begin_run(uuid4(), Mode.ENFORCE, other, datetime.now(UTC))
+    assert refused.value.reason == "RulesChanged"
+    enforcement.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("rules", "RulesChanged"),
+        ("DryRun", "RulesChanged"),
+        ("suspend", "Suspended"),
+    ],
+)
+def test_a_change_of_the_policy_stops_the_run_at_its_next_step(
+    database: TenantDatabase, change: str, reason: str
+) -> None:
+    insert(database, {1: days_ago(200), 2: days_ago(91)})
+    enforcement, run_id = begin(database)
+    truncate, by_range = steps_of(enforcement, run_id)
+    if change == "rules":
+        longer = definition([table("calls")], [category("records", "calls", keep="P1Y")], guard_percent=100)
+        database.apply(longer)
+    else:
+        database.apply(
+            OPEN_GUARD, mode=Mode.DRY_RUN if change == "DryRun" else Mode.ENFORCE, suspended=change == "suspend"
+        )
+    assert reason_of(enforcement.expire_partition, run_id, truncate) == reason
+    assert reason_of(enforcement.expire_range, run_id, by_range, None, 10) == reason
+    assert left(database) == {1, 2}
+    evidence = enforcement.finish_run(run_id)
+    assert evidence.outcome == ("Incomplete" if change == "suspend" else "RulesChanged")
+    enforcement.close()
+
+
+def test_a_suspended_policy_and_one_in_dry_run_begin_no_enforcing_run(database: TenantDatabase) -> None:
+    enforcement = database.enforcer()
+    arguments = (OPEN_GUARD.rules_digest(), datetime.now(UTC))
+    database.apply(OPEN_GUARD, suspended=True)
+    assert reason_of(enforcement.begin_run, uuid4(), Mode.ENFORCE, *arguments) == "Suspended"
+    database.apply(OPEN_GUARD, mode=Mode.DRY_RUN)
+    assert reason_of(enforcement.begin_run, uuid4(), Mode.ENFORCE, *arguments) == "RulesChanged"
+    enforcement.begin_run(uuid4(), Mode.DRY_RUN, *arguments)
+    enforcement.close()
+
+
+@pytest.mark.parametrize("skew", [timedelta(seconds=-70), timedelta(seconds=70)])
+def test_clocks_that_differ_by_over_a_minute_stop_the_run(database: TenantDatabase, skew: timedelta) -> None:
+    enforcement = database.enforcer()
+    with pytest.raises(NotReady) as refused:
+        enforcement.begin_run(uuid4(), Mode.ENFORCE, OPEN_GUARD.rules_digest(), datetime.now(UTC) + skew)
+    assert refused.value.reason == "ClockSkew"
+    enforcement.close()
+
+
+def test_the_smaller_of_both_clocks_decides(database: TenantDatabase) -> None:
+    enforcement, run_id = database.enforcer(), uuid4()
+    behind = datetime.now(UTC) - timedelta(seconds=40)
+    (began,) = enforcement.begin_run(run_id, Mode.ENFORCE, OPEN_GUARD.rules_digest(), behind)
+    assert began.remove_through == behind - timedelta(days=90)
+    enforcement.close()
+
+
+def test_two_runs_at_once_are_one_too_many(database: TenantDatabase) -> None:
+    first, run_id = begin(database)
+    second = database.enforcer()
+    assert reason_of(second.begin_run, uuid4(), Mode.ENFORCE, OPEN_GUARD.rules_digest(), datetime.now(UTC)) == (
+        "RunInProgress"
+    )
+    assert reason_of(second.partition_steps, run_id, "records") == "RunInProgress"
+    first.finish_run(run_id)
+    second.begin_run(uuid4(), Mode.ENFORCE, OPEN_GUARD.rules_digest(), datetime.now(UTC))
+    first.close()
+    second.close()
+
+
+def test_a_run_whose_session_was_killed_is_marked_interrupted_and_the_next_one_finishes_the_work__X6(
+    database: TenantDatabase,
+) -> None:
+    insert(database, {number: days_ago(95 + number * 3) for number in range(60)})
+    enforcement, run_id = begin(database)
+    steps = steps_of(enforcement, run_id)
+    done = enforcement.expire_partition(run_id, steps[0])
+    with database.as_administrator() as administrator:
+        administrator.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s AND datname = %s",
+            (f"{database.roles.enforcer}_1", database.administrator.database),
+        )
+    with pytest.raises(Unavailable):
+        enforcement.expire_partition(run_id, steps[1])
+    next_run = run(database, OPEN_GUARD)
+    assert left(database) == set()
+    links = database.observer().evidence(2)
+    assert [link.outcome for link in links] == ["Succeeded", "Interrupted"]
+    assert (links[1].run_id, links[1].categories[0].acted, links[1].categories[0].residue) == (run_id, done, None)
+    assert next_run.categories[0].acted == 60 - done
+    assert reason_of(enforcement.expire_partition, run_id, steps[1]) == "RunNotOpen"
+    enforcement.close()
+
+
+def test_a_run_goes_on_in_a_new_session_after_its_connection_was_lost(database: TenantDatabase) -> None:
+    insert(database, {1: days_ago(200), 2: days_ago(150)})
+    enforcement, run_id = begin(database)
+    first, second = steps_of(enforcement, run_id)
+    enforcement.expire_partition(run_id, first)
+    enforcement.close()
+    assert enforcement.expire_partition(run_id, second) == 1
+    assert enforcement.finish_run(run_id).outcome == "Succeeded"
+    enforcement.close()
+
+
+def test_a_transaction_that_is_killed_in_the_middle_of_a_step_leaves_everything_there(database: TenantDatabase) -> None:
+    born = days_ago(200)
+    insert(database, {1: born})
+    enforcement, run_id = begin(database)
+    (step,) = steps_of(enforcement, run_id)
+    enforcement.close()
+    dying = database.connect("enforcer")
+    dying.execute("BEGIN")
+    removed = dying.execute(
+        "SELECT retention.expire_partition(%s, %s, %s, %s, 'Truncate')",
+        (run_id, step.category, step.table, step.partition),
+    ).fetchone()
+    dying.close()
+    assert removed == (1,)
+    assert left(database) == {1}
+    run(database, OPEN_GUARD)
+    assert left(database) == set()
+
+
+def test_beginning_again_with_the_same_id_gives_the_same_answer(database: TenantDatabase) -> None:
+    insert(database, {1: days_ago(200)})
+    enforcement, run_id = database.enforcer(), uuid4()
+    arguments = (run_id, Mode.ENFORCE, OPEN_GUARD.rules_digest(), datetime.now(UTC))
+    first = enforcement.begin_run(*arguments)
+    assert enforcement.begin_run(*arguments) == first
+    link = enforcement.finish_run(run_id)
+    assert enforcement.finish_run(run_id) == link
+    assert len(database.observer().evidence(10)) == 1
+    enforcement.close()
+
+
+def test_a_busy_month_makes_its_step_unavailable_and_nothing_else(database: TenantDatabase) -> None:
+    born = days_ago(200)
+    insert(database, {1: born, 2: days_ago(150)})
+    enforcement, run_id = begin(database)
+    first, second = steps_of(enforcement, run_id)
+    with database.connect("app") as reader, reader.transaction():
+        reader.execute("SELECT * FROM calls WHERE started_at = %s", (born,))
+        with pytest.raises(Unavailable) as refused:
+            enforcement.expire_partition(run_id, first)
+        assert refused.value.reason == "LockTimeout"
+        assert enforcement.expire_partition(run_id, second) == 1
+    assert enforcement.expire_partition(run_id, first) == 1
+    enforcement.close()
+
+
+def test_months_that_cannot_be_created_stop_no_deletion_and_are_told(database: TenantDatabase) -> None:
+    insert(database, {1: days_ago(200), 2: days_ago(1)})
+    ahead = f"calls_p{days_ago(-32):%Y%m}"
+    with database.as_owner() as owner:
+        owner.execute("ALTER TABLE public.calls DETACH PARTITION public." + ahead)
+    enforcement, run_id = begin(database)
+    with pytest.raises(Unavailable) as refused:
+        enforcement.ensure_partitions(run_id)
+    assert refused.value.reason == "PartitionsMissing"
+    assert "calls" in refused.value.message
+    for step in steps_of(enforcement, run_id):
+        take(enforcement, run_id, step)
+    assert enforcement.finish_run(run_id).outcome == "Succeeded"
+    assert left(database) == {2}
+    enforcement.close()
+
+
+def test_months_ahead_are_made_by_the_run(database: TenantDatabase) -> None:
+    ahead = f"calls_p{days_ago(-32):%Y%m}"
+    with database.as_owner() as owner:
+        owner.execute("DROP TABLE public." + ahead)
+    enforcement, run_id = begin(database)
+    assert enforcement.ensure_partitions(run_id) == 1
+    assert enforcement.ensure_partitions(run_id) == 0
+    enforcement.close()
+    insert(database, {1: days_ago(-32)})
+    assert database.apply(OPEN_GUARD) == ()
+
+
+def test_steps_that_nobody_planned_are_refused(database: TenantDatabase) -> None:
+    insert(database, {1: days_ago(200), 2: days_ago(5)})
+    enforcement, run_id = begin(database)
+    (planned,) = steps_of(enforcement, run_id)
+    young = f"calls_p{days_ago(5):%Y%m}"
+    assert reason_of(enforcement.expire_partition, run_id, planned.model_copy(update={"partition": young})) == (
+        "StepNotAllowed"
+    )
+    for update in ({"partition": "pg_class"}, {"partition": "calls_p209901"}):
+        assert reason_of(enforcement.expire_partition, run_id, planned.model_copy(update=update)) == "UnknownPartition"
+    for update in ({"table": "settings"}, {"table": "calls; DROP TABLE calls"}):
+        assert reason_of(enforcement.expire_partition, run_id, planned.model_copy(update=update)) == "UnknownTable"
+    assert reason_of(enforcement.partition_steps, run_id, "another") == "CategoryUnknown"
+    detach = planned.model_copy(update={"kind": PartitionStepKind.DETACH})
+    assert reason_of(enforcement.expire_partition, run_id, detach) == "StepNotAllowed"
+    by_range = PartitionStep(kind="Range", category="records", table="calls", partition=young, rows=1)
+    assert enforcement.expire_range(run_id, by_range, None, 100).deleted == 0
+    assert left(database) == {1, 2}
+    enforcement.close()
+
+
+def test_one_bad_category_is_recorded_and_its_run_has_failed(database: TenantDatabase) -> None:
+    enforcement, run_id = begin(database)
+    enforcement.record_failure(run_id, "records", "LockTimeout")
+    evidence = enforcement.finish_run(run_id)
+    assert (evidence.outcome, evidence.categories[0].failed) == ("Failed", 1)
+    assert database.observer().observe().latest_success is None
+    enforcement.close()
+
+
+def test_work_that_is_left_without_a_reason_is_no_success(database: TenantDatabase) -> None:
+    insert(database, {1: days_ago(200)})
+    enforcement, run_id = begin(database)
+    steps_of(enforcement, run_id)
+    evidence = enforcement.finish_run(run_id)
+    assert (evidence.outcome, evidence.categories[0].residue) == ("Incomplete", 1)
+    enforcement.close()
+
+
+def test_a_case_counts_from_the_day_it_was_closed_and_an_open_one_is_kept__M6_X8(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = cases(minimum="P30D", keep="P90D")
+    with tenant_databases.having(rules) as database:
+        old = days_ago(900)
+        insert(database, {1: old, 2: old, 3: old, 4: old}, "cases")
+        for number, closed in ((1, days_ago(91)), (2, days_ago(89)), (3, days_ago(400))):
+            database.write("UPDATE cases SET closed_at = %s WHERE id = %s", closed, number)
+        with pytest.raises(Exception, match="is written once"):
+            database.write("UPDATE cases SET closed_at = %s WHERE id = 2", days_ago(500))
+        evidence = run(database, rules, batch=1)
+        assert left(database, "cases") == {2, 4}
+        assert evidence.categories[0].acted == 2
+        facts = database.observer().observe().categories[0]
+        assert (facts.rows, facts.due, facts.anomalies) == (2, 0, 0)
+        with database.as_owner() as owner, pytest.raises(Exception, match="younger than the minimum"):
+            owner.execute("DELETE FROM public.cases WHERE id = 4")
+
+
+def test_a_birth_in_the_future_is_counted_with_the_day_it_was_first_seen_and_never_deleted_by_age__X8(
+    database: TenantDatabase,
+) -> None:
+    insert(database, {1: days_ago(-5), 2: days_ago(-0.5)})
+    seen = database.observer().observe().categories[0]
+    assert seen.anomalies == 1
+    assert seen.anomalies_since is not None
+    run(database, OPEN_GUARD)
+    again = database.observer().observe().categories[0]
+    assert (again.rows, again.anomalies, again.anomalies_since) == (2, 1, seen.anomalies_since)
+
+
+def test_debt_is_counted_also_while_the_policy_is_suspended__X4(database: TenantDatabase) -> None:
+    rules = definition([table("calls")], [category("records", "calls", maximum="P120D")], guard_percent=100)
+    insert(database, {1: days_ago(130), 2: days_ago(100), 3: days_ago(2)})
+    database.apply(rules, suspended=True)
+    facts = database.observer().observe().categories[0]
+    assert (facts.rows, facts.due, facts.overdue) == (3, 2, 1)
+    assert facts.next_deadline is not None
+    assert facts.next_deadline < datetime.now(UTC)
+
+
+def test_the_chain_of_evidence_shows_a_changed_and_a_missing_link__X6(database: TenantDatabase) -> None:
+    for _ in range(3):
+        run(database, OPEN_GUARD)
+    observer = database.observer()
+    assert observer.observe().chain_intact
+    links = observer.evidence(10)
+    assert [link.sequence for link in links] == [3, 2, 1]
+    assert [link.previous_digest for link in links[:2]] == [link.digest for link in links[1:]]
+    with database.as_owner() as owner:
+        owner.execute("ALTER TABLE retention.evidence DISABLE TRIGGER retention_append_only")
+        owner.execute("UPDATE retention.evidence SET body = replace(body, 'Succeeded', 'Failed') WHERE sequence = 2")
+        assert not observer.observe().chain_intact
+        owner.execute("UPDATE retention.evidence SET body = replace(body, 'Failed', 'Succeeded') WHERE sequence = 2")
+        assert observer.observe().chain_intact
+        owner.execute("DELETE FROM retention.evidence WHERE sequence = 2")
+        assert not observer.observe().chain_intact
+
+
+def test_evidence_holds_counts_and_no_data_of_anybody__X6(database: TenantDatabase) -> None:
+    insert(database, {4711: days_ago(200)})
+    run(database, OPEN_GUARD)
+    body = database.value("SELECT body FROM retention.evidence")
+    assert "s4711" not in body
+    assert set(evidence_of(database.observer().evidence(1)[0].categories).model_dump()) == {
+        "category", "candidates", "acted", "held", "skipped", "failed", "surplus", "oldest_left", "residue",
+    }  # fmt: skip

@@ -218,7 +218,10 @@ class FakeContentBucket:
         if not claims:
             return ()
         self._store.authenticate(self._key)
-        bucket = self._store.bucket(self._bucket)
+        try:
+            bucket = self._store.require(self._key, "s3:ListBucketMultipartUploads", self._bucket)
+        except Denied as denied:
+            raise Invalid(f"the identity lacks a privilege ({denied.code})", reason="PrivilegesMissing") from None
         keys = {claim.key for claim in claims}
         before = datetime.now(UTC) - _UPLOAD_GRACE
         outcomes = tuple(ObjectDeletion(claim_id=claim.claim_id, error=self._delete(claim)) for claim in claims)

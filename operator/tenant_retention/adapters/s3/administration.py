@@ -139,6 +139,8 @@ class S3BucketAdministration:
             return bool(self._client.bucket_exists(bucket))
         except S3Error as error:
             if error.code in {"AccessDenied", "Forbidden"}:
+                # A HEAD's answer has no body: a request that has one tells a wrong key from a foreign bucket.
+                self._client.list_buckets()
                 raise Invalid(
                     f"bucket {bucket} exists and belongs to somebody else, or the administrator may not look at it",
                     reason="StoreConflict",

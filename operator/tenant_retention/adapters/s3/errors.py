@@ -6,6 +6,7 @@ import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from xml.etree import ElementTree
 
 import requests
 import urllib3
@@ -102,7 +103,12 @@ def store_errors(task: str) -> Iterator[None]:
         ) from None
     except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as error:
         raise _unreachable(error, task) from None
-    except MinioException:
+    except ValueError as error:
+        # minio-py's word for an answer that is XML, but not the one it expects; our own wrong arguments are not hidden.
+        if not str(error).startswith("XML element"):
+            raise
+        raise Unavailable(f"cannot {task}: the answer is not an object store's", reason="Unavailable") from None
+    except (MinioException, ElementTree.ParseError):
         raise Unavailable(f"cannot {task}: the store's answer cannot be read", reason="Unavailable") from None
 
 

@@ -1,0 +1,68 @@
+"""The comparison of objects and rows, against a model that looks everything up one by one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenant_retention.domain.orphans import SAMPLE, ObjectRow, StoredObject, find_orphans
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+KEYS = st.sampled_from(["a", "a/b", "k:1", "", "1:k"])
+VERSIONS = st.sampled_from(["v1", "v2", "null"])
+OBJECTS = st.lists(
+    st.builds(
+        StoredObject,
+        KEYS,
+        st.one_of(st.none(), VERSIONS),
+        st.sampled_from([NOW - timedelta(days=1), NOW, None]),
+        st.booleans(),
+    ),
+    unique_by=lambda stored: (stored.key, stored.version),
+)
+ROWS = st.lists(st.builds(ObjectRow, KEYS, st.one_of(st.none(), VERSIONS)), unique=True)
+
+
+def named_by(stored: StoredObject, row: ObjectRow) -> bool:
+    return stored.key == row.key and row.version in {None, stored.version}
+
+
+@given(OBJECTS, ROWS)
+def test_an_object_is_an_orphan_when_no_row_names_it_and_a_row_when_no_object_is_there(
+    objects: list[StoredObject], rows: list[ObjectRow]
+) -> None:
+    report = find_orphans(objects, rows, NOW)
+    live = [stored for stored in objects if not stored.delete_marker]
+    unnamed = [stored for stored in live if not any(named_by(stored, row) for row in rows)]
+    settled = [stored for stored in unnamed if stored.modified is not None and stored.modified < NOW]
+    lost = [row for row in rows if not any(named_by(stored, row) for stored in live)]
+    assert (report.objects, report.rows, report.delete_markers) == (len(live), len(rows), len(objects) - len(live))
+    assert (report.objects_without_row, report.unsettled) == (len(settled), len(unnamed) - len(settled))
+    assert set(report.object_sample) == set(settled)
+    assert set(report.row_sample) == set(lost)
+    assert report.rows_without_object == len(lost)
+
+
+def test_a_report_counts_everything_but_carries_only_a_sample_of_keys() -> None:
+    objects = [StoredObject(str(number), "v", NOW - timedelta(days=1)) for number in range(SAMPLE + 50)]
+    rows = [ObjectRow(f"row-{number}", None) for number in range(SAMPLE + 20)]
+    report = find_orphans(objects, rows, NOW)
+    assert (report.objects_without_row, report.rows_without_object) == (SAMPLE + 50, SAMPLE + 20)
+    assert (len(report.object_sample), len(report.row_sample)) == (SAMPLE, SAMPLE)
+
+
+def test_the_rows_are_read_to_their_end_before_the_first_object_is() -> None:
+    order: list[str] = []
+
+    def rows():
+        yield ObjectRow("k", None)
+        order.append("rows read")
+
+    def objects():
+        order.append("objects begun")
+        yield StoredObject("k", "v", NOW)
+
+    find_orphans(objects(), rows(), NOW)
+    assert order == ["rows read", "objects begun"]

@@ -26,7 +26,7 @@ from tenant_retention.domain.database_steps import CreateLogin
 from tenant_retention.domain.databases import DEFAULT_LIMITS, Group, Login, WantedDatabase, want_database
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.names import StoreIdentity
-from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.domain.servers import SYSTEM_AUTHORITIES, ServerAccess
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.postgres import PostgresProcess, connect_as
 from tests.stores.servers.reconcile_and_die import wanted_of
@@ -108,6 +108,19 @@ def test_without_a_usable_authority_there_is_no_connection(
         site.databases.facts(replace(site.server, ca_file=file))
 
     assert refused.value.reason == "CertificateInvalid"
+
+
+def test_a_class_without_an_authority_of_its_own_believes_those_of_the_machine(
+    postgres17: ServerAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anybody = replace(postgres17, ca_file=SYSTEM_AUTHORITIES)
+    with pytest.raises(Invalid) as unknown:
+        PostgresAdministration().facts(anybody)
+    assert unknown.value.reason == "CertificateInvalid"
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(postgres17.ca_file))
+
+    assert PostgresAdministration().facts(anybody).tls.startswith("TLSv1.")
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from pathlib import Path
 MINIMUM_SERVER_VERSION = 150000
 """PostgreSQL 15 as ``server_version_num``: the first one where PUBLIC cannot create in schema public."""
 
+SYSTEM_AUTHORITIES = Path("system")
+"""As ``ca_file``: the authorities that the machine itself believes."""
+
 
 @dataclass(frozen=True)
 class ServerAccess:

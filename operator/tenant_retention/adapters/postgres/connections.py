@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
-from tenant_retention.domain.servers import MINIMUM_SERVER_VERSION, ServerAccess
+from tenant_retention.domain.servers import MINIMUM_SERVER_VERSION, SYSTEM_AUTHORITIES, ServerAccess
 
 Connection = psycopg.Connection[TupleRow]
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}")
 """One host name or address: no list of hosts, no socket directory, as libpq would understand them."""
+
+_SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def connect(
             password=server.password,
             dbname=server.database,
             sslmode="verify-full",
-            sslrootcert=str(server.ca_file),
+            sslrootcert=str(_authorities(server.ca_file)),
             gssencmode="disable",
             # With SCRAM the server proves that it knows the password too, and never sees it.
             require_auth="scram-sha-256",
@@ -168,6 +173,14 @@ def _connection_error(error: psycopg.Error, place: str) -> RetentionError:
         if any(word in said for word in words):
             return kind(f"{place}: {cause}; {advice}", reason=reason)
     return Unavailable(f"{place}: {cause}", reason="ServerUnreachable")
+
+
+def _authorities(ca_file: Path) -> Path:
+    """The bundle to believe. What libpq calls ``system`` is a directory of the wheel's own build, which nobody has."""
+    if ca_file != SYSTEM_AUTHORITIES:
+        return ca_file
+    known = (os.environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().cafile, *_SYSTEM_BUNDLES)
+    return next((Path(bundle) for bundle in known if bundle and Path(bundle).is_file()), ca_file)
 
 
 def _check_arguments(server: ServerAccess) -> None:

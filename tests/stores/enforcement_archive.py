@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -40,9 +42,29 @@ from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores, server_access
 from tenant_retention.enforcement.results import RunResult
+from tenant_retention.enforcement.world import Stores
 from tests.stores.servers.postgres import connect_as
 from tests.stores.servers.s3 import S3Server
 from tests.support.enforcement import RecordedWorld, archive, plan_of
+
+Hook = Callable[[str, int], None]
+"""Gets a call's name and how many of that name there were, this one included."""
+
+
+class Hooked:
+    """Passes calls on to a store and tells the test before each."""
+
+    def __init__(self, inner: object, hook: Hook) -> None:
+        self._inner, self._hook = inner, hook
+        self._calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            self._calls[name] += 1
+            self._hook(name, self._calls[name])
+            return getattr(self._inner, name)(*arguments)
+
+        return call
 
 
 @dataclass
@@ -90,12 +112,28 @@ class LiveArchive:
             }
         )
 
-    def run(self, mode: Mode = Mode.ENFORCE, categories: tuple[str, ...] = ()) -> RunResult:
-        """One run of the engine in this process, on the bindings' own logins, at the real time."""
+    def run(
+        self,
+        mode: Mode = Mode.ENFORCE,
+        categories: tuple[str, ...] = (),
+        *,
+        hook: Hook | None = None,
+        patient: bool = False,
+    ) -> RunResult:
+        """One run of the engine in this process, on the bindings' own logins, at the real time.
+
+        ``hook``: called before every call on a store. ``patient``: pauses really last.
+        """
         self.around = RecordedWorld()
-        world = replace(self.around.world(), now=lambda: datetime.now(UTC))
+        world = replace(self.around.world(), now=lambda: datetime.now(UTC), elapsed=time.monotonic)
+        if patient:
+            world = replace(world, pause=time.sleep)
         plan = self.plan(mode, categories)
         with open_stores(plan, self.directory) as stores:
+            if hook is not None:
+                databases = {name: Hooked(store, hook) for name, store in stores.databases.items()}
+                buckets = {name: Hooked(store, hook) for name, store in stores.buckets.items()}
+                stores = Stores(databases, buckets)
             return expire(plan, stores, uuid4(), world)
 
     def enforcer(self) -> PostgresEnforcementDatabase:

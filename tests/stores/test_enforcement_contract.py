@@ -51,10 +51,11 @@ def take_all(database: Any, run_id: UUID, category: str) -> int:
 def take(database: Any, run_id: UUID, step: PartitionStep) -> int:
     if step.kind is not PartitionStepKind.RANGE:
         return int(database.expire_partition(run_id, step))
-    deleted, after = 0, None
+    deleted: int = 0
+    after = None
     while True:
         batch = database.expire_range(run_id, step, after, 2)
-        deleted += batch.deleted
+        deleted += int(batch.deleted)
         after = batch.resume_after
         if after is None:
             return deleted

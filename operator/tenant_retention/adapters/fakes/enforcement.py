@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -162,9 +162,7 @@ class InMemoryEnforcementDatabase:
             self._append(self._outcome(run))
             run.finished = True
             if run.mode is Mode.ENFORCE:
-                for category in self._server.categories():
-                    if run.categories[category.name].guard is not GuardState.TRIPPED:
-                        self._server.executed[category.name] = category
+                self._server.executed |= {category.name: category for category in self._executed(run)}
         self.close()
         return self._server.evidence[-1]
 
@@ -224,6 +222,14 @@ class InMemoryEnforcementDatabase:
                 "surplus": 0,
             }
         )
+
+    def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
+        """Categories whose rules this run carried out; an approved one only if it came to its end."""
+        for category in self._server.categories():
+            start = run.categories[category.name]
+            wholly = not run.failed.get(category.name) and run.acted.get(category.name, 0) >= start.candidates
+            if start.guard is GuardState.CLEAR or (start.guard is GuardState.APPROVED and wholly):
+                yield category
 
     def _outcome(self, run: Run) -> str:
         if any(run.failed.values()):

@@ -309,6 +309,8 @@ BEGIN
                 c.tables, now()
             FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
             WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
+                -- An approval that ended in the middle has executed nothing: what is left must ask again.
+                AND (rc.guard <> 'Approved' OR (rc.failed = 0 AND rc.acted + rc.skipped >= rc.candidates))
             ON CONFLICT (category) DO UPDATE SET rules_digest = excluded.rules_digest, minimum = excluded.minimum,
                 keep = excluded.keep, maximum = excluded.maximum, margin_seconds = excluded.margin_seconds,
                 clock_event = excluded.clock_event, clock_column = excluded.clock_column, tables = excluded.tables,

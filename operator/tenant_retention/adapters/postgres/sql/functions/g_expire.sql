@@ -88,11 +88,20 @@ DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
     t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
     through timestamptz := retention.removable_through(for_run, wanted_category);
-    p record := retention.partition_of(wanted_table, wanted);
+    p record;
     condition text;
     found_one boolean;
     rows bigint;
 BEGIN
+    IF kind = 'Detach' AND NOT EXISTS (SELECT FROM retention.partition AS x
+            WHERE x.table_name = wanted_table AND x.partition = wanted)
+        AND EXISTS (SELECT FROM retention.run_partition AS x WHERE x.run_id = for_run AND x.category = wanted_category
+            AND x.table_name = wanted_table AND x.partition = wanted)
+    THEN
+        -- This run detached it already; the reply was lost.
+        RETURN 0;
+    END IF;
+    SELECT * INTO p FROM retention.partition_of(wanted_table, wanted);
     -- The hold table first, then parent, then partition: the order everywhere.
     LOCK TABLE retention.hold IN SHARE MODE;
     IF kind = 'Detach' THEN

@@ -1,0 +1,106 @@
+"""A TCP proxy in front of a store that a test can cut: connections die at a chosen reply, or the store is away for a while."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Proxy:
+    """Forwards ``localhost:port`` to a store. ``replies`` counts what the store sent; ``cut_at`` kills the connection instead
+    of passing that one on; ``away`` refuses everything until it is False again."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._lock = threading.Lock()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._threads: list[threading.Thread] = []
+        self.port = int(self._listener.getsockname()[1])
+        self.replies = 0
+        self.cut_at: int | None = None
+        self.cuts = 0
+        self.away = False
+        self._closed = False
+        self._spawn(self._accept)
+
+    def go_away(self) -> None:
+        """Cuts every connection and lets no new one come through."""
+        self.away = True
+        self._cut_all()
+
+    def close(self) -> None:
+        """Ends everything."""
+        self._closed = True
+        # shutdown wakes the accepting thread, close alone would not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._cut_all()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.away:
+                client.close()
+                continue
+            server = socket.create_connection(self._target)
+            with self._lock:
+                self._pairs.append((client, server))
+            self._spawn(self._pump, client, server)
+
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        try:
+            while True:
+                ready, _, _ = select.select([client, server], [], [], 1.0)
+                if self._closed or client.fileno() < 0:
+                    return
+                for source in ready:
+                    data = source.recv(65536)
+                    if not data or (source is server and self._cuts_now()):
+                        return
+                    (client if source is server else server).sendall(data)
+        except (OSError, ValueError):
+            return
+        finally:
+            client.close()
+            server.close()
+
+    def _cuts_now(self) -> bool:
+        with self._lock:
+            self.replies += 1
+            cut = self.replies == self.cut_at
+            self.cuts += cut
+            return cut
+
+    def _cut_all(self) -> None:
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for end in pair:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+    def _spawn(self, work: object, *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+
+@contextmanager
+def proxy_to(host: str, port: int) -> Iterator[Proxy]:
+    """A proxy for the length of a test."""
+    proxy = Proxy((host, port))
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -77,7 +77,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "categories": category_rows(
             report.profile, report.definition, report.counts, counted_only=report.suspended or report.mode == "DryRun"
         ),
-        "overdue": overdue_total(report.counts),
+        "overdue": None if _uncounted(report) else overdue_total(report.counts),
         "jobs": run_rows(report.runs, report.definition),
         "lastRunTime": last_run_time(report.runs),
         "bindings": [
@@ -214,6 +214,19 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         return Finding(
             type_, False, Reason.DELETION_DEBT, "data past its deadline is still there; see status.categories[].overdue"
         )
+    if not report.counts.chain_intact:
+        return Finding(
+            type_,
+            False,
+            Reason.EVIDENCE_BROKEN,
+            "a link of the evidence chain was changed or removed: keep a copy of retention.evidence and find out who could write it",
+        )
+    uncounted = _uncounted(report)
+    if uncounted is not None:
+        store, problem = uncounted
+        return Finding(
+            type_, None, reason_of(problem.reason), f"{store.purpose} cannot be counted: {problem.message}"[:1024]
+        )
     if overdue is None:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing has been counted yet")
     if report.counts.old_anomalies:
@@ -238,6 +251,14 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     if not report.runs.latest:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing is overdue; no run has ended yet")
     return Finding(type_, True, Reason.COMPLIANT, "nothing is past its deadline")
+
+
+def _uncounted(report: PolicyReport) -> tuple[StoreReport, RetentionError] | None:
+    """A database whose rows nobody counted, and why: with it missing nothing is pretended about the others' sum (D7)."""
+    return next(
+        ((store, store.problem) for store in report.stores if store.type == "PostgreSQL" and store.problem is not None),
+        None,
+    )
 
 
 def _approval_finding(report: PolicyReport) -> Finding:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from tenant_retention.api.v1alpha1.common import ApiObject
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
@@ -11,11 +14,13 @@ from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
 from tenant_retention.domain.ledger import Claimant, Standing
 from tenant_retention.domain.names import StoreIdentity
-from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS
+from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS, Manifest
 from tenant_retention.domain.status import StoreReport
 from tenant_retention.domain.topology import WantedStore, choose_class, pinned_class
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, parse
+
+_Model = TypeVar("_Model", bound=ApiObject)
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,19 @@ class Claims:
 
 async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[WantedStore, ...]) -> Claims:
     """Claims every wanted store: an entry of the ledger is found, confirmed or written; one that is refused is reported."""
-    everything = [parse(DataStore, found, Reason.STORE_CONFLICT) for found in await world.cluster.list(STORE)]
-    classes = [parse(DataStoreClass, found, Reason.CLASS_INVALID) for found in await world.cluster.list(STORE_CLASS)]
+    everything, broken = _readable(DataStore, await world.cluster.list(STORE), Reason.STORE_CONFLICT)
+    classes, broken_classes = _readable(DataStoreClass, await world.cluster.list(STORE_CLASS), Reason.CLASS_INVALID)
     claims = Claims()
     for store in wanted:
         identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, store.purpose)
         known = {entry.metadata.name: entry for entry in everything}.get(identity.store_id())
         try:
+            if identity.store_id() in broken:
+                raise broken[identity.store_id()]
             if known is None:
+                named = store.request.class_name if store.request else None
+                if named in broken_classes:
+                    raise broken_classes[named]
                 chosen = choose_class(
                     store, classes, namespace=home.name, namespace_labels=home.labels, ledger=everything
                 )
@@ -74,6 +84,22 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
         except RetentionError as problem:
             claims.refused.append(_refusal(store, known, problem))
     return claims
+
+
+def _readable(
+    model: type[_Model], manifests: Sequence[Manifest], reason: Reason
+) -> tuple[list[_Model], dict[str | None, Invalid]]:
+    """The objects that can be read, and why not by name: one that cannot is a matter of those who use it (X2)."""
+    readable: list[_Model] = []
+    broken: dict[str | None, Invalid] = {}
+    for found in manifests:
+        name = found["metadata"]["name"]
+        try:
+            readable.append(parse(model, found, reason))
+        except Invalid as problem:
+            text = f"{found['kind']} {name}: {problem.message}; correct it"
+            broken[name] = Invalid(text, reason=problem.reason, field=problem.field)
+    return readable, broken
 
 
 def moved(store: WantedStore, known: DataStore) -> RetentionError | None:

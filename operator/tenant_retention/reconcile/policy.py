@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
 from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import moment
@@ -34,7 +33,7 @@ from tenant_retention.reconcile.schedules import Jobs, Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import Result, tell_policy, tell_stores
 from tenant_retention.reconcile.tenancy import Home, enter, look_home
-from tenant_retention.reconcile.world import World, parse
+from tenant_retention.reconcile.world import World, parse_policy
 
 SOON = timedelta(seconds=5)
 """When to look again at something that is coming up."""
@@ -125,7 +124,7 @@ class PolicyReconciler:
 
     async def _work(self, draft: Draft, memory: Memory) -> None:
         world = self._world
-        draft.policy = policy = parse(TenantRetentionPolicy, draft.manifest, Reason.KEEP_OUT_OF_BOUNDS)
+        draft.policy = policy = parse_policy(draft.manifest)
         reference = PolicyRef(policy.metadata.namespace or "", policy.metadata.name, policy.metadata.uid or "")
         draft.home = home = await look_home(world, reference.namespace)
         await enter(world, home)
@@ -143,7 +142,7 @@ class PolicyReconciler:
         await self._probe(draft, memory, reference, home)
 
     def _choose_schedule(self, draft: Draft, reference: PolicyRef) -> None:
-        """The policy's schedule; with a wrong window or zone, that of the last good policy."""
+        """The policy's schedule; with a wrong window or zone none: a CronJob that is there stays as it is."""
         assert draft.policy is not None
         try:
             draft.schedule = schedule_of(reference, draft.policy.spec)
@@ -199,9 +198,13 @@ class PolicyReconciler:
         assert definition is not None
         evidence = [fact.latest_run for result in draft.databases() if (fact := result.facts) and fact.latest_run]
         draft.jobs = await schedules.look(evidence)
-        if draft.schedule is None or not draft.complete():
+        if not draft.complete():
             return
         stores = draft.claims.claimed
+        if draft.schedule is None:
+            # The databases have the new rules already: a plan for the old ones would be refused every night.
+            await schedules.apply_plan(definition, stores, Mode(policy.spec.mode))
+            return
         await schedules.apply(
             draft.schedule, definition, stores, mode=Mode(policy.spec.mode), suspend=policy.spec.suspend
         )

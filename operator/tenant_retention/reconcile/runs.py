@@ -12,7 +12,7 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.retentionrun import RetentionRun
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
 from tenant_retention.domain.approvals import FINISHED, RunOutcome, evidence_of, grant_of, may_start, run_status
-from tenant_retention.domain.conditions import moment
+from tenant_retention.domain.conditions import moment, reason_of
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.ledger import Claimant, Standing, standing
@@ -32,7 +32,7 @@ from tenant_retention.reconcile.schedules import Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import tell_status
 from tenant_retention.reconcile.tenancy import Home, look_home
-from tenant_retention.reconcile.world import World, parse
+from tenant_retention.reconcile.world import World, parse, parse_policy
 
 AGAIN = timedelta(seconds=5)
 _EVIDENCE_LINKS = 10
@@ -74,9 +74,9 @@ class RunReconciler:
             else:
                 outcome = await self._start(run, scene)
         except Invalid as problem:
-            outcome = RunOutcome("Failed", Reason(problem.reason), problem.message)
+            outcome = RunOutcome("Failed", reason_of(problem.reason), problem.message)
         except NotReady as problem:
-            outcome = RunOutcome(run.status.phase or "Pending", Reason(problem.reason), problem.message)
+            outcome = RunOutcome(run.status.phase or "Pending", reason_of(problem.reason), problem.message)
         definition = scene.definition if scene else None
         status = run_status(
             outcome, manifest.get("status") or {}, run.metadata.generation, definition, self._world.now()
@@ -99,7 +99,7 @@ class RunReconciler:
                 reason=Reason.POLICY_NOT_FOUND,
                 field="spec.policyRef.name",
             )
-        policy = parse(TenantRetentionPolicy, manifest, Reason.KEEP_OUT_OF_BOUNDS)
+        policy = parse_policy(manifest)
         reference = PolicyRef(namespace, name, policy.metadata.uid or "")
         home = await look_home(world, namespace)
         rules = await resolve(world, reference, policy, home)

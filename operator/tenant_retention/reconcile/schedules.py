@@ -75,10 +75,14 @@ class Schedules:
         """Plan, NetworkPolicy and CronJob as wanted."""
         existing = tuple(found for store in stores if (found := _endpoint(store)) is not None)
         await self.world.applier.apply(jobs_network_policy(self.reference, DnsServers(), existing), self.regarding)
-        plan = self.plan(definition, stores, mode)
-        await self.world.applier.apply(plan_config_map(self.reference, plan), self.regarding)
+        await self.apply_plan(definition, stores, mode)
         pod = self.pod(stores, plan_name(self.reference))
         await self.world.applier.apply(cron_job(pod, schedule, suspend=suspend), self.regarding)
+
+    async def apply_plan(self, definition: RetentionDefinition, stores: Sequence[ClaimedStore], mode: Mode) -> None:
+        """The plan alone: what an existing CronJob runs on while the policy's time zone or window is wrong (M10)."""
+        plan = self.plan(definition, stores, mode)
+        await self.world.applier.apply(plan_config_map(self.reference, plan), self.regarding)
 
     def plan(self, definition: RetentionDefinition, stores: Sequence[ClaimedStore], mode: Mode) -> PlanDocument:
         """What a run is told to do."""

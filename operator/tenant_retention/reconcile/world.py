@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from pydantic import ValidationError
 
 from tenant_retention.api.v1alpha1.common import ApiObject
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.manifests.inputs import Image, OperatorRef
 from tenant_retention.domain.manifests.metadata import encoded
@@ -24,6 +26,13 @@ from tenant_retention.domain.ports.stores import TenantStores
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _Model = TypeVar("_Model", bound=ApiObject)
+_POLICY_REASONS = {
+    "spec.timeZone": Reason.TIME_ZONE_UNKNOWN,
+    "spec.window.start": Reason.INVALID_DURATION,
+    "spec.window.duration": Reason.INVALID_DURATION,
+    "metadata.name": Reason.INVALID_NAME,
+    "metadata.namespace": Reason.INVALID_NAME,
+}
 
 
 class Shown(Protocol):
@@ -129,6 +138,17 @@ def parse(model: type[_Model], manifest: Manifest, reason: str) -> _Model:
         first = problem.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise Invalid(f"{field}: {first['msg']}", reason=reason, field=field) from problem
+
+
+def parse_policy(manifest: Manifest) -> TenantRetentionPolicy:
+    """A policy as its model. Raises Invalid as ``parse`` does, with the reason that belongs to the field."""
+    try:
+        return parse(TenantRetentionPolicy, manifest, Reason.SPEC_INVALID)
+    except Invalid as problem:
+        field = problem.field or ""
+        known = _POLICY_REASONS.get(field, Reason(problem.reason))
+        reason = Reason.INVALID_DURATION if field.endswith(".keep") else known
+        raise Invalid(problem.message, reason=reason, field=field) from problem
 
 
 def secret_values(secret: Manifest | None) -> dict[str, str]:

@@ -34,6 +34,7 @@ class KeptDatabase:
     mode: Mode = Mode.ENFORCE
     suspended: bool = False
     overdue: int = 0
+    chain_intact: bool = True
     guard: tuple[GuardRequest, ...] = ()
     runs: list[RunEvidence] = field(default_factory=list)
     approvals: list[ApprovalGrant] = field(default_factory=list)
@@ -48,7 +49,8 @@ class KeptBucket:
 
 
 class FakeTenantStores:
-    """``away``: hosts or URLs that do not answer. ``on_effect`` is called before every change."""
+    """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
+    working. ``on_effect`` is called before every change."""
 
     def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
         self.on_effect = on_effect
@@ -56,7 +58,7 @@ class FakeTenantStores:
         self.buckets: dict[str, KeptBucket] = {}
         self.away: set[str] = set()
         self.breaches: tuple[str, ...] = ()
-        self.refusal: RetentionError | None = None
+        self.refusals: dict[str, RetentionError] = {}
         self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self._keys = 0
 
@@ -110,7 +112,7 @@ class FakeTenantStores:
             guard_requests=kept.guard,
             latest_run=latest,
             latest_success=latest.finished_at if latest and latest.outcome == "Succeeded" else None,
-            chain_intact=True,
+            chain_intact=kept.chain_intact,
         )
 
     def evidence(self, login: DatabaseLogin, limit: int) -> tuple[RunEvidence, ...]:
@@ -160,8 +162,8 @@ class FakeTenantStores:
     def _answer(self, address: str) -> None:
         if address in self.away:
             raise Unavailable(f"{address} does not answer", reason="ServerUnreachable")
-        if self.refusal is not None:
-            raise self.refusal
+        if address in self.refusals:
+            raise self.refusals[address]
 
     def _login(self, login: DatabaseLogin) -> KeptDatabase:
         self._answer(login.host)

@@ -13,9 +13,9 @@ _OWN_CODES: dict[str, type[RetentionError]] = {"RTI00": Invalid, "RTN00": NotRea
 """SQLSTATEs that our own functions raise: the reason word is in the DETAIL."""
 _REASONS = {
     "55P03": "LockTimeout",
-    "57014": "StatementTimeout",
+    "57014": "ServerTooSlow",
     "40P01": "Deadlock",
-    "42501": "PermissionDenied",
+    "42501": "PrivilegesMissing",
 }
 
 
@@ -23,7 +23,7 @@ _REASONS = {
 def translated() -> Iterator[None]:
     """Raises the domain's error for psycopg's.
 
-    Our own refusals become Invalid or NotReady with their reason; a missing privilege is Invalid (PermissionDenied):
+    Our own refusals become Invalid or NotReady with their reason; a missing privilege is Invalid (PrivilegesMissing):
     somebody took it away; everything else is Unavailable: tried again, nothing is deleted meanwhile.
     """
     try:
@@ -43,6 +43,6 @@ def domain_error(error: psycopg.Error) -> RetentionError:
     hint = f"; {error.diag.message_hint}" if error.diag.message_hint else ""
     if code in _OWN_CODES:
         return _OWN_CODES[code](f"{message}{hint}", reason=error.diag.message_detail or "Refused")
-    reason = _REASONS.get(code, "DatabaseError" if code else "DatabaseUnreachable")
+    reason = _REASONS.get(code, "Unavailable" if code else "ServerUnreachable")
     kind = Invalid if code == "42501" else Unavailable
     return kind(message, reason=reason)

@@ -20,8 +20,10 @@ from psycopg.types.json import Jsonb
 
 from tenant_retention.adapters.postgres.failures import translated
 from tenant_retention.adapters.postgres.statements import statement
+from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.databases import DatabaseRoles
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
 
 CONTROL_FORMAT = 1
@@ -43,7 +45,7 @@ def apply_definition(
     Run by the operator's administrator (never a superuser); everything happens as the owner role. One transaction for rules,
     tables, guards and grants; then one per table for its months, so that a large profile does not exhaust the lock table.
     ``mode`` DryRun or ``suspended``: the functions refuse every enforcing run, whoever begins it.
-    Raises Invalid (reasons Conflict, ProfileInvalid, ColumnTypeUnknown, DatabaseTooNew), Unavailable (LockTimeout and
+    Raises Invalid (reasons StoreConflict, ProfileInvalid, OperatorTooOld), Unavailable (LockTimeout and
     whatever keeps the server from answering).
     """
     wanted = definition.model_dump(mode="json", by_alias=True)
@@ -51,6 +53,7 @@ def apply_definition(
     with translated():
         with connection.transaction():
             _become_owner(connection, roles)
+            _refuse_newer(connection)
             changes = [*_install(connection)]
             arguments = (Jsonb(wanted), purpose, definition.rules_digest(), mode.value, suspended, CONTROL_FORMAT)
             changes += _told(connection, statement("calls", "converge_rules"), arguments)
@@ -105,6 +108,18 @@ def _scripts() -> tuple[tuple[str, str], ...]:
         for folder in _FOLDERS
         for file in sorted((root / folder).iterdir(), key=lambda entry: entry.name)
     )
+
+
+def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
+    """Before anything is replaced: older functions would misread the tables of a newer format."""
+    if not _value(connection, statement("calls", "is_installed")):
+        return
+    found = _value(connection, statement("calls", "installed_format"))
+    if found is not None and found > CONTROL_FORMAT:
+        raise Invalid(
+            f"the database has control format {found}, this operator knows {CONTROL_FORMAT}: upgrade the operator",
+            reason=Reason.OPERATOR_TOO_OLD,
+        )
 
 
 def _source_digest() -> str:

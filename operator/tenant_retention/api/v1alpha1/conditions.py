@@ -49,10 +49,10 @@ class Reason(StrEnum):
     CATEGORY_UNKNOWN = "CategoryUnknown"
     KEEP_OUT_OF_BOUNDS = "KeepOutOfBounds"
     CONTENT_OUTLIVES_RECORD = "ContentOutlivesRecord"
+    SPEC_INVALID = "SpecInvalid"
     INVALID_DURATION = "InvalidDuration"
     INVALID_NAME = "InvalidName"
     TIME_ZONE_UNKNOWN = "TimeZoneUnknown"
-    WINDOW_TOO_SHORT = "WindowTooShort"
     NAMESPACE_NOT_SERVED = "NamespaceNotServed"
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     CLASS_NOT_FOUND = "ClassNotFound"
@@ -74,14 +74,15 @@ class Reason(StrEnum):
     CERTIFICATE_INVALID = "CertificateInvalid"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     PRIVILEGES_MISSING = "PrivilegesMissing"
+    OPERATOR_TOO_OLD = "OperatorTooOld"
     ISOLATION_BROKEN = "IsolationBroken"
     SETTING_NOT_KEPT = "SettingNotKept"
     # Retention.
     GUARD_STOPPED = "GuardStopped"
     DELETION_DEBT = "DeletionDebt"
+    EVIDENCE_BROKEN = "EvidenceBroken"
     ANOMALIES_TOO_OLD = "AnomaliesTooOld"
     CATEGORIES_NOT_ENFORCED = "CategoriesNotEnforced"
-    KEEP_SHORTENED = "KeepShortened"
     RUN_MISSED = "RunMissed"
     RUN_FAILED = "RunFailed"
     RUN_SUCCEEDED = "RunSucceeded"
@@ -95,7 +96,18 @@ class Reason(StrEnum):
     PARTITIONS_MISSING = "PartitionsMissing"
     NO_PROGRESS = "NoProgress"
     INTERRUPTED = "Interrupted"
+    LOCK_TIMEOUT = "LockTimeout"
+    DEADLOCK = "Deadlock"
+    RUN_NOT_OPEN = "RunNotOpen"
+    STEP_NOT_ALLOWED = "StepNotAllowed"
+    UNKNOWN_TABLE = "UnknownTable"
+    UNKNOWN_PARTITION = "UnknownPartition"
     UNFORESEEN = "Unforeseen"
+    # What the database itself refuses, as the DETAIL of its error (SQLSTATE RTG00).
+    YOUNGER_THAN_MINIMUM = "YoungerThanMinimum"
+    HELD = "Held"
+    WRITTEN_ONCE = "WrittenOnce"
+    EVIDENCE_APPEND_ONLY = "EvidenceAppendOnly"
     # Put right.
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
@@ -138,10 +150,10 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.CATEGORY_UNKNOWN: "`spec.retention` names a category that the profile does not have.",
     Reason.KEEP_OUT_OF_BOUNDS: "A keep is shorter than min or longer than max; the message names category and bound.",
     Reason.CONTENT_OUTLIVES_RECORD: "Content would be kept longer than its record (P4).",
-    Reason.INVALID_DURATION: "A period is not one number and one unit.",
+    Reason.SPEC_INVALID: "A field is not as the API says; the message names it.",
+    Reason.INVALID_DURATION: "A period is not one number and one unit, or a window does not fit a day.",
     Reason.INVALID_NAME: "A name is not a DNS label, or too long.",
     Reason.TIME_ZONE_UNKNOWN: "`spec.timeZone` is not an IANA time zone.",
-    Reason.WINDOW_TOO_SHORT: "The window leaves no room for the run.",
     Reason.NAMESPACE_NOT_SERVED: "The namespace lacks the label `tenantretention.io/tenant=true`; the message has the command.",
     Reason.NAMESPACE_TERMINATING: "The namespace is being deleted; nothing is made in it any more.",
     Reason.CLASS_NOT_FOUND: "Create the DataStoreClass that `spec.stores[].className` names.",
@@ -162,13 +174,14 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.CERTIFICATE_INVALID: "The server's certificate is not from the expected authority, or for another name.",
     Reason.AUTHENTICATION_FAILED: "The server refuses the administrator's credentials.",
     Reason.PRIVILEGES_MISSING: "The administrator lacks a privilege; the message names it.",
+    Reason.OPERATOR_TOO_OLD: "A newer operator made the database; upgrade this one.",
     Reason.ISOLATION_BROKEN: "A role of this policy could reach what is not its own.",
     Reason.SETTING_NOT_KEPT: "A bucket or database setting was accepted but read back differently.",
     Reason.GUARD_STOPPED: "More would be newly deleted than `spec.guard.maxDeletedPercent` lets pass.",
     Reason.DELETION_DEBT: "Data is past its deadline and still there.",
+    Reason.EVIDENCE_BROKEN: "A link of the evidence chain was changed or removed; keep a copy of `retention.evidence`, find the writer.",
     Reason.ANOMALIES_TOO_OLD: "Items without a usable time were first seen longer than max ago (X8).",
     Reason.CATEGORIES_NOT_ENFORCED: "This version does not act on the clock of some categories.",
-    Reason.KEEP_SHORTENED: "A keep is too near to max for runs and copies; see `effectiveKeep`.",
     Reason.RUN_MISSED: "A run did not come; the operator started it.",
     Reason.RUN_FAILED: "The last run failed; the message says what to do.",
     Reason.RUN_SUCCEEDED: "The run ended well.",
@@ -181,7 +194,17 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.PARTITIONS_MISSING: "A table lacks partitions that the run needs; the operator makes them.",
     Reason.NO_PROGRESS: "A batch deleted nothing although something was due; the next run tries again.",
     Reason.INTERRUPTED: "The run was asked to stop; the next one goes on where it stopped.",
+    Reason.LOCK_TIMEOUT: "A month was locked by somebody else for too long; the next run tries again.",
+    Reason.DEADLOCK: "The database ended a batch in favour of another session; the next run tries again.",
+    Reason.RUN_NOT_OPEN: "The run has ended meanwhile; the next one goes on.",
+    Reason.STEP_NOT_ALLOWED: "The database refused a step that its rules do not allow; nothing was deleted by it.",
+    Reason.UNKNOWN_TABLE: "The run named a table that the rules do not have; the next run has the new plan.",
+    Reason.UNKNOWN_PARTITION: "The run named a month that is gone; the next run looks again.",
     Reason.UNFORESEEN: "An error nobody foresaw; the job's log names the place. Please report it.",
+    Reason.YOUNGER_THAN_MINIMUM: "A DELETE or TRUNCATE would take rows below their min (M8); nothing was deleted.",
+    Reason.HELD: "A DELETE or TRUNCATE would take rows under a legal hold; nothing was deleted.",
+    Reason.WRITTEN_ONCE: "Birth, clock and session of a row are set once and never changed (X8).",
+    Reason.EVIDENCE_APPEND_ONLY: "Evidence is never changed or removed (X6).",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

@@ -10,6 +10,9 @@ SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('TimeZ
 -- name: is_installed
 SELECT to_regclass('retention.installed_function') IS NOT NULL
 
+-- name: installed_format
+SELECT format FROM retention.settings
+
 -- name: installed_source
 SELECT source_digest FROM retention.component WHERE name = 'scripts'
 

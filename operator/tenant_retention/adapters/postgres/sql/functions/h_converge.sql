@@ -9,7 +9,7 @@ DECLARE
         "Bytes": "bytea"}';
 BEGIN
     IF NOT known ? api_type THEN
-        RAISE EXCEPTION 'column type % is not known', api_type USING ERRCODE = 'RTI00', DETAIL = 'ColumnTypeUnknown',
+        RAISE EXCEPTION 'column type % is not known', api_type USING ERRCODE = 'RTI00', DETAIL = 'ProfileInvalid',
             HINT = 'Use one of the types that RetentionProfile documents.';
     END IF;
     RETURN known ->> api_type;
@@ -36,7 +36,7 @@ BEGIN
     SELECT * INTO before FROM retention.settings;
     IF before IS NOT NULL AND before.purpose <> purpose THEN
         RAISE EXCEPTION 'this database was made for purpose %, not %', before.purpose, purpose
-            USING ERRCODE = 'RTI00', DETAIL = 'Conflict';
+            USING ERRCODE = 'RTI00', DETAIL = 'StoreConflict';
     END IF;
     IF before.definition = definition AND before.rules_digest = digest AND before.mode = converge_rules.mode
         AND before.suspended = converge_rules.suspended AND before.format = control_format
@@ -159,7 +159,7 @@ BEGIN
             ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] WHERE p.partrelid = relation
             AND p.partstrat = 'r' AND a.attname = t.born_at AND a.attnotnull) THEN
             RAISE EXCEPTION 'table % exists and is not partitioned by %', t.table_name, t.born_at
-                USING ERRCODE = 'RTI00', DETAIL = 'Conflict', HINT = 'Rename it, or change the profile.';
+                USING ERRCODE = 'RTI00', DETAIL = 'StoreConflict', HINT = 'Rename it, or change the profile.';
         END IF;
         RETURN QUERY SELECT * FROM retention.converge_columns(t, relation);
         RETURN QUERY SELECT * FROM retention.converge_indexes(t, relation);
@@ -187,7 +187,7 @@ BEGIN
             RETURN NEXT format('column %s.%s added', t.table_name, w.name);
         ELSIF w.actual <> w.type THEN
             RAISE EXCEPTION 'column %.% is %, the profile says %', t.table_name, w.name, w.actual, w.type
-                USING ERRCODE = 'RTI00', DETAIL = 'Conflict', HINT = 'Types never change: give the column another name.';
+                USING ERRCODE = 'RTI00', DETAIL = 'StoreConflict', HINT = 'Types never change: give the column another name.';
         ELSE
             EXECUTE format('ALTER TABLE public.%I ALTER COLUMN %I DROP NOT NULL', t.table_name, w.name);
             RETURN NEXT format('column %s.%s may be empty now', t.table_name, w.name);

@@ -15,6 +15,7 @@ from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.database_plan import plan_database, warnings_of
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login, WantedDatabase, want_database
+from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.ports.databases import TenantLogin
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
@@ -22,6 +23,7 @@ from tenant_retention.domain.ports.stores import (
     ApprovalGrant,
     BucketOutcome,
     BucketRequest,
+    BucketServer,
     DatabaseLogin,
     DatabaseOutcome,
     DatabaseRequest,
@@ -42,6 +44,21 @@ class RealTenantStores:
         self._directory = directory
         self._databases = PostgresAdministration()
         self._buckets = S3TenantBuckets()
+
+    def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
+        """See the port."""
+        if isinstance(server, BucketServer):
+            self._buckets.check(server)
+            return ()
+        facts = self._databases.facts(self._access(server))
+        wanted = (("CREATEDB", facts.can_create_database), ("CREATEROLE", facts.can_create_role))
+        missing = [name for name, there in wanted if not there]
+        if missing:
+            raise Invalid(
+                f"{server.host}:{server.port}: {server.user} lacks {' and '.join(missing)}; grant it",
+                reason="PrivilegesMissing",
+            )
+        return ("the administrator is a superuser, which is more than is needed",) if facts.superuser else ()
 
     def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
         """See the port."""

@@ -22,7 +22,8 @@ from tenant_retention.domain.run_status import RunReport, approval_request, last
 
 @dataclass(frozen=True)
 class StoreReport:
-    """One store as this reconcile found it; ``problem`` None: it answers and is as wanted."""
+    """One store as this reconcile found it; ``problem`` None: it answers and is as wanted. ``warnings``: what only the
+    server's owner can change."""
 
     purpose: str
     type: str
@@ -30,6 +31,7 @@ class StoreReport:
     data_store: str | None = None
     region: str | None = None
     problem: RetentionError | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,11 @@ def _stalled_finding(report: PolicyReport) -> Finding:
     stalled = report.problem if isinstance(report.problem, Invalid) else _stalled_by_stores(report)
     if stalled is None:
         return Finding(ConditionType.STALLED, False, Reason.AVAILABLE)
-    kept = "" if report.definition is None else "; the last good rules stay enforced inside today's bounds"
+    kept = (
+        ""
+        if report.definition is None or not report.enforced
+        else "; the last good rules stay enforced inside today's bounds"
+    )
     return Finding(ConditionType.STALLED, True, reason_of(stalled.reason), stalled.message + kept)
 
 
@@ -291,4 +297,6 @@ def _store_row(store: StoreReport) -> dict[str, Any]:
     }
     if store.problem is not None:
         row.update(reason=reason_of(store.problem.reason).value, message=store.problem.message[:1024])
+    elif store.warnings:
+        row["message"] = "; ".join(store.warnings)[:1024]
     return {name: value for name, value in row.items() if value is not None}

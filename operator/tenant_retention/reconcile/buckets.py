@@ -35,6 +35,7 @@ class BucketResult:
     problem: RetentionError | None = None
     bindings: list[BindingReport] = field(default_factory=list)
     breaches: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,30 +96,11 @@ class Buckets:
         }
 
     async def _static(self, credentials: tuple[StaticCredential, ...]) -> dict[BucketRole, AccessKey]:
-        keys: dict[BucketRole, AccessKey] = {}
-        for credential in credentials:
-            if credential.role.lower() not in set(BucketRole):
-                continue
-            name, namespace = credential.secret_ref.name, self.world.operator.namespace
-            found = await self.world.cluster.get(SECRET, name, namespace)
-            field_name = f"spec.existing.staticCredentials[{credential.role}].secretRef.name"
-            if found is None:
-                raise Invalid(
-                    f"{field_name}: there is no Secret {name} in namespace {namespace}; create it",
-                    reason="SecretNotFound",
-                    field=field_name,
-                )
-            values = secret_values(found)
-            if not values.get("AWS_ACCESS_KEY_ID") or not values.get("AWS_SECRET_ACCESS_KEY"):
-                raise Invalid(
-                    f"{field_name}: Secret {name} lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY; add it",
-                    reason="SecretInvalid",
-                    field=field_name,
-                )
-            keys[BucketRole(credential.role.lower())] = AccessKey(
-                values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"]
-            )
-        return keys
+        return {
+            BucketRole(credential.role.lower()): await static_key(self.world, credential)
+            for credential in credentials
+            if credential.role.lower() in set(BucketRole)
+        }
 
     def _secret(self, purpose: str) -> Manifest:
         return administrator_secret(self.world.operator, self.reference, f"{purpose_label(purpose)}-keys", {})
@@ -151,3 +133,24 @@ class Buckets:
             result.bindings.append(
                 BindingReport(binding_name(self.reference, purpose, role.value), purpose, _SHOWN[role])
             )
+
+
+async def static_key(world: World, credential: StaticCredential) -> AccessKey:
+    """An identity that the platform made by hand. Raises Invalid (SecretNotFound, SecretInvalid) naming the class's field."""
+    name, namespace = credential.secret_ref.name, world.operator.namespace
+    found = await world.cluster.get(SECRET, name, namespace)
+    path = f"spec.existing.staticCredentials[{credential.role}].secretRef.name"
+    if found is None:
+        raise Invalid(
+            f"{path}: there is no Secret {name} in namespace {namespace}; create it",
+            reason="SecretNotFound",
+            field=path,
+        )
+    values = secret_values(found)
+    if not values.get("AWS_ACCESS_KEY_ID") or not values.get("AWS_SECRET_ACCESS_KEY"):
+        raise Invalid(
+            f"{path}: Secret {name} lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY; add it",
+            reason="SecretInvalid",
+            field=path,
+        )
+    return AccessKey(values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"])

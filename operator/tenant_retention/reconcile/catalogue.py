@@ -12,16 +12,15 @@ from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
 from tenant_retention.domain.conditions import Finding, reason_of, render
 from tenant_retention.domain.errors import Invalid, RetentionError
-from tenant_retention.domain.ports.cluster import POLICY, PROFILE, SECRET, STORE, STORE_CLASS, Manifest
+from tenant_retention.domain.ports.cluster import POLICY, PROFILE, STORE, STORE_CLASS, Manifest
+from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.rules import check_profile
+from tenant_retention.reconcile.buckets import static_key
+from tenant_retention.reconcile.servers import existing_server
 from tenant_retention.reconcile.telling import tell_status
-from tenant_retention.reconcile.world import World, conditions_of, parse, secret_values
+from tenant_retention.reconcile.world import World, conditions_of, parse
 
 _DEFAULTS = {"PostgreSQL": "embedded-postgresql", "S3": "embedded-s3"}
-_ADMINISTRATOR_KEYS = {
-    "PostgreSQL": ("username", "password"),
-    "S3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-}
 
 
 async def make_default_classes(world: World) -> None:
@@ -72,54 +71,38 @@ async def reconcile_class(world: World, name: str) -> timedelta | None:
     if manifest is None:
         return None
     problem: RetentionError | None = None
+    warnings: tuple[str, ...] = ()
     try:
-        await _check_class(world, parse(DataStoreClass, manifest, Reason.CLASS_INVALID))
+        warnings = await _check_class(world, parse(DataStoreClass, manifest, Reason.CLASS_INVALID))
     except RetentionError as caught:
         problem = caught
     stores = [found for found in await world.cluster.list(STORE) if found["spec"].get("className") == name]
-    await tell_status(world, STORE_CLASS, manifest, {**_status(world, manifest, problem), "stores": len(stores)})
+    await tell_status(
+        world, STORE_CLASS, manifest, {**_status(world, manifest, problem, warnings), "stores": len(stores)}
+    )
     return timedelta(seconds=max(world.resync_seconds, 30.0))
 
 
-async def _check_class(world: World, found: DataStoreClass) -> None:
+async def _check_class(world: World, found: DataStoreClass) -> tuple[str, ...]:
+    """Secrets there, server reached, version, TLS and privileges as needed (D6, D7); warnings."""
     existing = found.spec.existing
     if existing is None:
-        return
-    wanted: list[tuple[str, tuple[str, ...], str]] = [
-        (existing.admin_secret_ref.name, _ADMINISTRATOR_KEYS[found.spec.type], "adminSecretRef")
-    ]
-    if existing.tls.ca_secret_ref is not None:
-        wanted.append((existing.tls.ca_secret_ref.name, (existing.tls.ca_secret_ref.key,), "tls.caSecretRef"))
-    wanted += [
-        (credential.secret_ref.name, _ADMINISTRATOR_KEYS["S3"], f"staticCredentials[{credential.role}].secretRef")
-        for credential in existing.static_credentials
-    ]
-    for name, keys, path in wanted:
-        await _check_secret(world, name, keys, f"spec.existing.{path}.name")
+        return ()
+    server = await existing_server(world, found.spec.type, existing)
+    for credential in existing.static_credentials:
+        await static_key(world, credential)
+    backend = server.host if isinstance(server, DatabaseServer) else server.url
+    return await world.call(backend, world.stores.check, server)
 
 
-async def _check_secret(world: World, name: str, keys: tuple[str, ...], field: str) -> None:
-    secret = await world.cluster.get(SECRET, name, world.operator.namespace)
-    if secret is None:
-        raise Invalid(
-            f"{field}: there is no Secret {name} in namespace {world.operator.namespace}; create it",
-            reason=Reason.SECRET_NOT_FOUND,
-            field=field,
-        )
-    values = secret_values(secret)
-    missing = [key for key in keys if not values.get(key)]
-    if missing:
-        raise Invalid(
-            f"{field}: Secret {name} lacks the key {missing[0]}; add it", reason=Reason.SECRET_INVALID, field=field
-        )
-
-
-def _status(world: World, manifest: Manifest, problem: RetentionError | None) -> Mapping[str, Any]:
+def _status(
+    world: World, manifest: Manifest, problem: RetentionError | None, warnings: tuple[str, ...] = ()
+) -> Mapping[str, Any]:
     generation = manifest["metadata"].get("generation", 0)
     finding = (
         Finding(ConditionType.READY, False, reason_of(problem.reason), problem.message)
         if problem is not None
-        else Finding(ConditionType.READY, True, Reason.AVAILABLE)
+        else Finding(ConditionType.READY, True, Reason.AVAILABLE, "; ".join(warnings))
     )
     return {
         "observedGeneration": generation,

@@ -31,7 +31,7 @@ class ClaimedStore:
     identity: StoreIdentity
     entry: DataStore
 
-    def report(self, problem: RetentionError | None = None) -> StoreReport:
+    def report(self, problem: RetentionError | None = None, warnings: tuple[str, ...] = ()) -> StoreReport:
         """The store's row of the status."""
         return StoreReport(
             purpose=self.wanted.purpose,
@@ -40,6 +40,7 @@ class ClaimedStore:
             data_store=self.entry.metadata.name,
             region=self.entry.spec.region,
             problem=problem,
+            warnings=warnings,
         )
 
     def confirmed_uids(self, home: Home) -> frozenset[str]:

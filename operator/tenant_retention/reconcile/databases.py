@@ -55,6 +55,7 @@ class DatabaseResult:
     problem: RetentionError | None = None
     bindings: list[BindingReport] = field(default_factory=list)
     breaches: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Databases:
             if tell_drift and outcome.changes:
                 note = f"database {result.request.name}: {'; '.join(outcome.changes)}"
                 await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))
+            result.warnings = outcome.warnings
             await self._hand_out(store, server, outcome.usernames, passwords, result)
             result.prepared = True
             result.facts = await self.observe(store, server, passwords["observer"], outcome.usernames["observer"])

@@ -40,6 +40,8 @@ class Reconcile:
     async def _policy(self, namespace: str, name: str) -> timedelta | None:
         manifest = await self._world.cluster.get(POLICY, name, namespace)
         if manifest is None or manifest["metadata"].get("deletionTimestamp"):
+            self._policies.forget(namespace, name)
+            self._world.applier.forget(namespace, name)
             await release(self._world, namespace, name)
             return None
         return await self._policies.reconcile(manifest)

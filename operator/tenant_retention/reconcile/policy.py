@@ -8,7 +8,6 @@ continued by the next reconcile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -19,8 +18,8 @@ from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.cluster import POLICY, Manifest
-from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
+from tenant_retention.domain.ports.cluster import Manifest
+from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
 from tenant_retention.domain.status import PolicyReport
@@ -46,6 +45,7 @@ PROBE_AGAIN = timedelta(minutes=15)
 class Memory:
     """What this process knows of a policy between two reconciles: nothing that a restart may not lose."""
 
+    uid: str
     prepared: dict[str, str] = field(default_factory=dict)
     probed: tuple[str, datetime] | None = None
     breaches: tuple[str, ...] | None = None
@@ -89,11 +89,14 @@ class PolicyReconciler:
     def __init__(self, world: World, authorities: Authorities) -> None:
         self._world = world
         self._authorities = authorities
-        self._memory: dict[str, Memory] = {}
+        self._memory: dict[tuple[str, str], Memory] = {}
 
     async def reconcile(self, manifest: Manifest) -> timedelta:
         """Makes everything as the policy asks, tells what is so, and says when to look again."""
-        memory = self._memory.setdefault(manifest["metadata"]["uid"], Memory())
+        meta = manifest["metadata"]
+        memory = self._memory.get((meta["namespace"], meta["name"]))
+        if memory is None or memory.uid != meta["uid"]:
+            memory = self._memory[(meta["namespace"], meta["name"])] = Memory(meta["uid"])
         draft = Draft(manifest)
         try:
             await self._work(draft, memory)
@@ -109,9 +112,9 @@ class PolicyReconciler:
         await tell_policy(self._world, manifest, report, [result.facts for result in draft.databases()])
         return self._again(draft)
 
-    def forget(self, uid: str) -> None:
+    def forget(self, namespace: str, name: str) -> None:
         """Forgets a policy that is gone."""
-        self._memory.pop(uid, None)
+        self._memory.pop((namespace, name), None)
 
     def _again(self, draft: Draft) -> timedelta:
         """What comes up is looked at again soon; what the user must change waits for a change or the resync."""
@@ -248,7 +251,10 @@ class PolicyReconciler:
             problem=draft.problem,
             definition=definition,
             profile=draft.rules.profile,
-            stores=(*(result.store.report(result.problem) for result in draft.results), *draft.claims.refused),
+            stores=(
+                *(result.store.report(result.problem, result.warnings) for result in draft.results),
+                *draft.claims.refused,
+            ),
             **({"counts": counts_of(facts, definition)} if definition is not None and facts else {}),
             runs=RunReport(
                 latest={purpose: fact.latest_run for purpose, fact in facts.items() if fact.latest_run is not None},
@@ -265,13 +271,3 @@ class PolicyReconciler:
             isolation=memory.breaches,
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
         )
-
-
-async def live_policies(world: World) -> Sequence[Manifest]:
-    """All policies that are not being deleted."""
-    return [found for found in await world.cluster.list(POLICY) if not found["metadata"].get("deletionTimestamp")]
-
-
-def store_server_name(server: DatabaseServer | BucketServer) -> str:
-    """The name under which calls to a server are counted."""
-    return server.host if isinstance(server, DatabaseServer) else server.url

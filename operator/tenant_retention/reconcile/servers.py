@@ -94,7 +94,7 @@ class Servers:
                 raise Invalid(
                     f"DataStore {first.metadata.name}: spec.classSnapshot.existing is missing", reason="ClassInvalid"
                 )
-            return await self._existing(existing, first)
+            return await existing_server(self.world, first.spec.type, existing)
         others = sorted({entry.spec.class_name for entry in entries})
         if len(others) > 1:
             raise Invalid(
@@ -237,39 +237,46 @@ class Servers:
                 volumes = [*entry.spec.volumes, volume]
                 await self.world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": volumes}})
 
-    async def _existing(self, existing: Existing, entry: DataStore) -> Server:
-        administrator = await self._own_secret(existing.admin_secret_ref.name, "existing.adminSecretRef")
-        authority = await self._existing_authority(existing.tls.ca_secret_ref)
-        if entry.spec.type == "PostgreSQL":
-            user, password = _keys(administrator, existing.admin_secret_ref.name, "username", "password")
-            return DatabaseServer(existing.host or "", existing.port, user, password, authority)
-        key, secret = _keys(administrator, existing.admin_secret_ref.name, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        return BucketServer(
-            url=existing.endpoint or "",
-            region=existing.s3_region or _S3_STATIC_REGION,
-            iam=Iam(existing.iam or Iam.AWS),
-            administrator=AccessKey(key, secret),
-            ca=authority,
-        )
-
-    async def _existing_authority(self, reference: CaSecretRef | None) -> str | None:
-        if reference is None:
-            return None
-        values = await self._own_secret(reference.name, "existing.tls.caSecretRef")
-        return _keys(values, reference.name, reference.key)[0]
-
-    async def _own_secret(self, name: str, field: str) -> dict[str, str]:
-        found = await self.world.cluster.get(SECRET, name, self.world.operator.namespace)
-        if found is None:
-            raise Invalid(
-                f"spec.{field}.name: there is no Secret {name} in namespace {self.world.operator.namespace}; create it",
-                reason=Reason.SECRET_NOT_FOUND,
-                field=f"spec.{field}.name",
-            )
-        return secret_values(found)
-
     def _image(self, settings: Embedded, default: Image) -> Image:
         return Image(settings.image, default.pull_policy, default.pull_secrets) if settings.image else default
+
+
+async def existing_server(world: World, type_: str, existing: Existing) -> Server:
+    """A server that already runs, with the administrator from the operator's namespace.
+
+    Raises Invalid (SecretNotFound, SecretInvalid) naming the class's field.
+    """
+    administrator = await _own_secret(world, existing.admin_secret_ref.name, "existing.adminSecretRef")
+    authority = await _existing_authority(world, existing.tls.ca_secret_ref)
+    if type_ == "PostgreSQL":
+        user, password = _keys(administrator, existing.admin_secret_ref.name, "username", "password")
+        return DatabaseServer(existing.host or "", existing.port, user, password, authority)
+    key, secret = _keys(administrator, existing.admin_secret_ref.name, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return BucketServer(
+        url=existing.endpoint or "",
+        region=existing.s3_region or _S3_STATIC_REGION,
+        iam=Iam(existing.iam or Iam.AWS),
+        administrator=AccessKey(key, secret),
+        ca=authority,
+    )
+
+
+async def _existing_authority(world: World, reference: CaSecretRef | None) -> str | None:
+    if reference is None:
+        return None
+    values = await _own_secret(world, reference.name, "existing.tls.caSecretRef")
+    return _keys(values, reference.name, reference.key)[0]
+
+
+async def _own_secret(world: World, name: str, field: str) -> dict[str, str]:
+    found = await world.cluster.get(SECRET, name, world.operator.namespace)
+    if found is None:
+        raise Invalid(
+            f"spec.{field}.name: there is no Secret {name} in namespace {world.operator.namespace}; create it",
+            reason=Reason.SECRET_NOT_FOUND,
+            field=f"spec.{field}.name",
+        )
+    return secret_values(found)
 
 
 def _keys(values: dict[str, str], secret: str, *keys: str) -> list[str]:

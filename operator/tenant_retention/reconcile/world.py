@@ -75,7 +75,7 @@ class Applier:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._made: dict[tuple[str, str, str], str] = {}
+        self._made: dict[tuple[str, str, str], tuple[tuple[str, str], str]] = {}
 
     async def apply(self, manifest: Manifest, regarding: Manifest) -> Applied:
         """Makes ``manifest`` so. ``regarding``: the object whose Events tell of drift."""
@@ -83,17 +83,18 @@ class Applier:
         key = (manifest["kind"], meta.get("namespace", ""), meta["name"])
         wanted = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         applied = await self._cluster.apply(manifest)
-        drifted = applied.changed and self._made.get(key) == wanted
-        self._made[key] = wanted
+        owner = (regarding["metadata"].get("namespace", ""), regarding["metadata"]["name"])
+        drifted = applied.changed and self._made.get(key) == (owner, wanted)
+        self._made[key] = (owner, wanted)
         if drifted:
             how = "changed by hand and is" if applied.existed else "deleted by hand and has been"
             note = f"{manifest['kind']} {meta['name']} was {how} put right"
             await self._cluster.tell(Happening(regarding, "DriftRepaired", note, "Warning"))
         return applied
 
-    def forget(self, namespace: str) -> None:
-        """Forgets what was made in a namespace that is gone."""
-        for key in [key for key in self._made if key[1] == namespace]:
+    def forget(self, namespace: str, policy: str) -> None:
+        """Forgets what was made for a policy that is gone."""
+        for key in [key for key, (owner, _) in self._made.items() if owner == (namespace, policy)]:
             del self._made[key]
 
 

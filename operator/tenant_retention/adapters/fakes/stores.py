@@ -18,9 +18,11 @@ from tenant_retention.domain.ports.stores import (
     ApprovalGrant,
     BucketOutcome,
     BucketRequest,
+    BucketServer,
     DatabaseLogin,
     DatabaseOutcome,
     DatabaseRequest,
+    DatabaseServer,
 )
 
 
@@ -61,6 +63,11 @@ class FakeTenantStores:
         self.refusals: dict[str, RetentionError] = {}
         self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self._keys = 0
+
+    def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
+        """See the port."""
+        self._answer(server.url if isinstance(server, BucketServer) else server.host)
+        return ()
 
     def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
         """See the port."""

@@ -127,6 +127,9 @@ class TenantStores(Protocol):
     """The tenants' servers. Every method may raise Unavailable (no answer), Invalid (wrong certificate, password or
     privileges, a store that is not ours) or NotReady (still coming up)."""
 
+    def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
+        """Connects as the administrator and looks at version, TLS and privileges (D6, D7); warnings, no measurements."""
+
     def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
         """Database, roles, grants, passwords, tables, guards and rules as wanted; what differs is put right."""
 

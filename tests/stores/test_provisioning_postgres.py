@@ -346,6 +346,19 @@ def test_a_membership_that_only_a_superuser_can_take_back_is_reported_with_what_
     assert any(f'REVOKE "pg_read_all_data" FROM "{login}"' in message for message in messages), messages
 
 
+def test_what_a_login_passed_on_by_a_superusers_grant_is_taken_back(site: RealSite, wanted: WantedDatabase) -> None:
+    bring_about(site, wanted)
+    stranger = f"a_stranger_{wanted.name[-10:]}"
+    site.create_role(stranger)
+    site.superuser("GRANT {} TO {} WITH ADMIN OPTION", wanted.roles().reader, f"{wanted.name}_app_1")
+    with connect_as(as_login(site, wanted, Login(Group.APP))) as login:
+        login.execute(f'GRANT "{wanted.roles().reader}" TO "{stranger}"')
+
+    bring_about(site, wanted)
+
+    assert stranger not in {each.member for each in look(site, wanted).memberships}
+
+
 def test_a_login_that_was_made_superuser_is_reported(site: RealSite, wanted: WantedDatabase) -> None:
     bring_about(site, wanted)
     login = f"{wanted.name}_app_1"
@@ -376,7 +389,7 @@ def test_a_reconcile_that_is_killed_again_and_again_ends_as_one_that_never_was(s
     for number in (1, 2):
         wanted = wanted_of(installation, number)
         # Each attempt may go some statements further than the one before, so that every statement is died at or near.
-        for statements in range(8, 200, 3):
+        for statements in range(6, 200):
             outcome = _reconcile_and_die(site.server, installation, number, statements)
             if outcome == 0:
                 break

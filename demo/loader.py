@@ -12,8 +12,9 @@ import json
 import ssl
 import sys
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,11 +64,13 @@ def load(job: dict[str, Any]) -> dict[str, Any]:
             sql.SQL(", ").join(sql.Identifier(column["name"]) for column in columns),
         )
         with connect(Path(job["bindings"][table.database])) as connection, connection.cursor() as cursor:
+            makers = [_maker(job, table, column, versions) for column in columns]
             with cursor.copy(statement) as copy:
                 for row in table.rows:
-                    copy.write_row([_value(job, table, column, row, versions) for column in columns])
+                    copy.write_row([make(row) for make in makers])
         written[table.table["name"]] = len(table.rows)
-        print(f"wrote {len(table.rows)} rows into {table.table['name']}", file=sys.stderr, flush=True)
+        now = f"{datetime.now(UTC):%H:%M:%S}"
+        print(f"{now} wrote {len(table.rows)} rows into {table.table['name']}", file=sys.stderr, flush=True)
     return {"rows": written}
 
 
@@ -87,7 +90,7 @@ def upload(job: dict[str, Any], table: TableRows) -> dict[int, str | None]:
 def count(job: dict[str, Any]) -> dict[str, Any]:
     """Per table: rows and the sum of their births in seconds; objects per key prefix. By the app's own read rights."""
     tables: dict[str, list[int]] = {}
-    for table in plan({**job, "records": 0, "contents": 1}):
+    for table in plan({**job, "records": 0, "contents": len(job["categories"])}):
         query = sql.SQL("SELECT count(*), coalesce(sum(extract(epoch FROM {})), 0)::bigint FROM {}").format(
             sql.Identifier(table.table["bornAt"]), sql.Identifier(table.table["name"])
         )
@@ -114,49 +117,50 @@ def _object_key(table: TableRows, row: Row) -> str:
     return f"{table.table['name']}/{row.born:%Y/%m}/{row.session}"
 
 
-def _value(
-    job: dict[str, Any], table: TableRows, column: dict[str, Any], row: Row, versions: dict[int, str | None]
-) -> Any:
-    """A plausible value by the column's meaning, else by its type."""
+def _maker(
+    job: dict[str, Any], table: TableRows, column: dict[str, Any], versions: dict[int, str | None]
+) -> Callable[[Row], Any]:
+    """What makes a plausible value of the column for a row: by the column's meaning, else by its type."""
     objects = table.category.get("objects") or {}
     if column["name"] == table.table["bornAt"]:
-        return row.born
+        return lambda row: row.born
     if column["name"] == table.category["clock"].get("column"):
-        return row.clock
+        return lambda row: row.clock
     if table.has_objects and column["name"] == objects["keyColumn"]:
-        return _object_key(table, row)
+        return lambda row: _object_key(table, row)
     if table.has_objects and column["name"] == objects.get("versionColumn"):
-        return versions.get(row.session)
-    identity = f"{job['seed']}/{table.table['name']}/{column['name']}/{row.session}"
+        return lambda row: versions.get(row.session)
+    seed = f"{job['seed']}/{table.table['name']}/{column['name']}"
     if column.get("role") == "SessionId":
         record = table.category.get("contentOf") or table.category["name"]
-        text = f"{record}-{row.session}"
-        return uuid.uuid5(_NAMES, f"{job['seed']}/{text}") if column["type"] == "Uuid" else text
-    by_role = {
-        "PhoneNumber": f"+3120{row.session % 10_000_000:07d}",
-        "EmailAddress": f"person{row.session}@example.com",
-        "PersonName": f"Person {row.session}",
-        "MaskedDigits": None,
+        if column["type"] == "Uuid":
+            return lambda row: uuid.uuid5(_NAMES, f"{job['seed']}/{record}/{row.session}")
+        return lambda row: f"{record}-{row.session}"
+    by_role: dict[str, Callable[[Row], Any]] = {
+        "PhoneNumber": lambda row: f"+3120{row.session % 10_000_000:07d}",
+        "EmailAddress": lambda row: f"person{row.session}@example.com",
+        "PersonName": lambda row: f"Person {row.session}",
+        "MaskedDigits": lambda row: None if column.get("nullable", True) else "",
     }
     if column.get("role") in by_role and column["type"] == "Text":
-        return by_role[column["role"]] if column.get("nullable", True) or by_role[column["role"]] else ""
-    return _by_type(column["type"], row, identity, key=column["name"] in table.table["primaryKey"])
+        return by_role[column["role"]]
+    return _by_type(column["type"], seed, key=column["name"] in table.table["primaryKey"])
 
 
-def _by_type(kind: str, row: Row, identity: str, key: bool) -> Any:
-    values: dict[str, Any] = {
-        "Text": identity if key else f"v{row.session % 97}",
-        "Integer": row.session if key else row.session % 11,
-        "BigInteger": row.session,
-        "Numeric": row.session % 100,
-        "Boolean": row.session % 2 == 0,
-        "Timestamp": row.born + timedelta(minutes=5),
-        "Date": row.born.date(),
-        "Uuid": uuid.uuid5(_NAMES, identity),
-        "Json": "{}",
-        "Bytes": b"",
+def _by_type(kind: str, seed: str, key: bool) -> Callable[[Row], Any]:
+    makers: dict[str, Callable[[Row], Any]] = {
+        "Text": (lambda row: f"{seed}/{row.session}") if key else (lambda row: f"v{row.session % 97}"),
+        "Integer": (lambda row: row.session) if key else (lambda row: row.session % 11),
+        "BigInteger": lambda row: row.session,
+        "Numeric": lambda row: row.session % 100,
+        "Boolean": lambda row: row.session % 2 == 0,
+        "Timestamp": lambda row: row.born + timedelta(minutes=5),
+        "Date": lambda row: row.born.date(),
+        "Uuid": lambda row: uuid.uuid5(_NAMES, f"{seed}/{row.session}"),
+        "Json": lambda row: "{}",
+        "Bytes": lambda row: b"",
     }
-    return values[kind]
+    return makers[kind]
 
 
 def main() -> int:

@@ -88,6 +88,8 @@ def _pod(application: Application, name: str, command: list[str]) -> dict[str, A
                     "image": IMAGE,
                     "command": command,
                     "workingDir": "/loader",
+                    # The image ignores the working directory when it looks for modules; this program lives there.
+                    "env": [{"name": "PYTHONSAFEPATH", "value": ""}],
                     "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
                     "securityContext": {
                         "allowPrivilegeEscalation": False,

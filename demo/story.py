@@ -48,6 +48,11 @@ def install(story: Story) -> None:
     )  # fmt: skip
     if done.returncode:
         raise DemoFailure(f"helm upgrade --install: {done.stderr.strip()}")
+    deployment = ("-n", OPERATOR_NAMESPACE, f"deployment/{RELEASE}")
+    if "has been upgraded" in done.stdout:
+        # The image's name stays the same while the code changes: an operator of an earlier demo starts anew.
+        story.kubectl.run("rollout", "restart", *deployment)
+    story.kubectl.run("rollout", "status", *deployment, "--timeout=180s")
     story.kubectl.show("-n", OPERATOR_NAMESPACE, "get", "pods")
 
 

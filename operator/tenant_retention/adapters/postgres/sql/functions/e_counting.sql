@@ -11,8 +11,50 @@ RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET Ti
         ELSE format('count(*) FILTER (WHERE r.%I <= %L::timestamptz AND %s)', clock, bound, condition) END
 $$;
 
--- One category at these cut-offs, partition by partition; partitions without rows are left out, detached ones included.
--- due, previously_due and overdue leave out what is held. Empty partitions beyond `back` come with a total of 0.
+-- Rows of a partition of over 8 MB by its size and the density that ANALYZE found; NULL where it must be counted.
+CREATE OR REPLACE FUNCTION retention.estimated_rows(partition_oid oid) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN relpages > 0 AND reltuples > 0 AND pg_relation_size(oid) > 8 * 1024 * 1024
+        THEN (reltuples / relpages * (pg_relation_size(oid) / current_setting('block_size')::bigint))::bigint END
+    FROM pg_class WHERE oid = partition_oid
+$$;
+
+-- One partition at these cut-offs. due, previously_due and overdue leave out what is held.
+CREATE OR REPLACE FUNCTION retention.partition_count(
+    t retention.managed, p retention.partition, remove timestamptz, previous timestamptz, overdue_at timestamptz,
+    at timestamptz, OUT total bigint, OUT due bigint, OUT previously_due bigint, OUT held bigint, OUT overdue bigint,
+    OUT unusable bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    held_rows text;
+    free text;
+    future text := '0::bigint';
+BEGIN
+    -- A large month in which nothing can be due is not worth a scan: its size tells how many rows it has.
+    IF t.by_birth AND p.born_to <= at AND p.born_from > greatest(remove, previous, overdue_at) THEN
+        SELECT retention.estimated_rows(p.partition_oid), 0, 0, 0, 0, 0
+            INTO total, due, previously_due, held, overdue, unusable;
+        IF total IS NOT NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+    held_rows := retention.held_condition(t.table_name, 'r', p.born_from, p.born_to);
+    free := CASE held_rows WHEN 'false' THEN 'true' ELSE 'NOT ' || held_rows END;
+    IF t.clock IS NOT NULL AND NOT (t.by_birth AND p.born_to <= at) THEN
+        future := format('count(*) FILTER (WHERE r.%I > %L::timestamptz)', t.clock, at + interval '1 day');
+    END IF;
+    EXECUTE format('SELECT count(*), %s, %s, %s, %s, %s FROM public.%I AS r',
+        retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, remove, free),
+        retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, previous, free),
+        CASE held_rows WHEN 'false' THEN '0::bigint'
+            ELSE retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, remove, held_rows) END,
+        retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, overdue_at, free), future, p.partition)
+        INTO total, due, previously_due, held, overdue, unusable;
+END
+$$;
+
+-- One category at these cut-offs, partition by partition; partitions without rows are left out, detached ones included
+-- (with no partition name). Empty partitions beyond `back` come with a total of 0: they are to be dropped.
 CREATE OR REPLACE FUNCTION retention.partition_counts(
     wanted text, remove timestamptz, previous timestamptz, overdue_at timestamptz, at timestamptz, only_through timestamptz)
 RETURNS TABLE (table_name text, partition text, born_from timestamptz, born_to timestamptz, total bigint, due bigint,
@@ -20,9 +62,7 @@ RETURNS TABLE (table_name text, partition text, born_from timestamptz, born_to t
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed;
-    p record;
-    kept text;
-    not_future text;
+    p retention.partition;
     oldest_of_table timestamptz;
 BEGIN
     FOR t IN SELECT * FROM retention.managed AS m WHERE m.category = wanted AND m.active ORDER BY m.position LOOP
@@ -30,33 +70,13 @@ BEGIN
         FOR p IN SELECT * FROM retention.partition AS x WHERE x.table_name = t.table_name
             AND (only_through IS NULL OR NOT t.by_birth OR x.born_from <= only_through) ORDER BY x.born_from
         LOOP
-            table_name := t.table_name;
-            partition := p.partition;
-            born_from := p.born_from;
-            born_to := p.born_to;
-            IF pg_relation_size(p.partition_oid) = 0 THEN
-                IF p.born_to <= date_trunc('month', retention.cutoff(at, t.back)) THEN
-                    SELECT 0, 0, 0, 0, 0, 0, NULL INTO total, due, previously_due, held, overdue, unusable, oldest;
-                    RETURN NEXT;
-                END IF;
-                CONTINUE;
+            SELECT p.table_name, p.partition, p.born_from, p.born_to, 0, 0, 0, 0, 0, 0, NULL
+                INTO table_name, partition, born_from, born_to, total, due, previously_due, held, overdue, unusable, oldest;
+            IF pg_relation_size(p.partition_oid) > 0 THEN
+                SELECT n.* INTO total, due, previously_due, held, overdue, unusable
+                    FROM retention.partition_count(t, p, remove, previous, overdue_at, at) AS n;
             END IF;
-            kept := retention.held_condition(t.table_name, 'r', p.born_from, p.born_to);
-            not_future := CASE WHEN t.clock IS NULL THEN '0::bigint'
-                WHEN t.by_birth AND p.born_to <= at THEN '0::bigint'
-                ELSE format('count(*) FILTER (WHERE r.%I > %L::timestamptz)', t.clock, at + interval '1 day') END;
-            EXECUTE format('SELECT count(*), %s, %s, %s, %s, %s FROM public.%I AS r',
-                retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, remove,
-                    CASE kept WHEN 'false' THEN 'true' ELSE 'NOT ' || kept END),
-                retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, previous,
-                    CASE kept WHEN 'false' THEN 'true' ELSE 'NOT ' || kept END),
-                CASE kept WHEN 'false' THEN '0::bigint'
-                    ELSE retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, remove, kept) END,
-                retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, overdue_at,
-                    CASE kept WHEN 'false' THEN 'true' ELSE 'NOT ' || kept END),
-                not_future, p.partition)
-                INTO total, due, previously_due, held, overdue, unusable;
-            oldest := NULL;
+            -- Months come in order, so the first one with rows has the oldest birth.
             IF total > 0 AND t.clock IS NOT NULL AND (oldest_of_table IS NULL OR NOT t.by_birth) THEN
                 EXECUTE format('SELECT min(r.%I) FROM public.%I AS r', t.clock, p.partition) INTO oldest;
                 oldest_of_table := coalesce(oldest_of_table, oldest);
@@ -67,7 +87,7 @@ BEGIN
         END LOOP;
     END LOOP;
     -- What a run detached and did not live to drop is still there.
-    RETURN QUERY SELECT d.table_name, NULL::text, d.born_from, d.born_to, d.rows, 
+    RETURN QUERY SELECT d.table_name, NULL::text, d.born_from, d.born_to, d.rows,
         CASE WHEN d.born_to - interval '1 microsecond' <= remove THEN d.rows ELSE 0 END,
         CASE WHEN d.born_to - interval '1 microsecond' <= previous THEN d.rows ELSE 0 END, 0::bigint,
         CASE WHEN d.born_to - interval '1 microsecond' <= overdue_at THEN d.rows ELSE 0 END, 0::bigint, d.born_from

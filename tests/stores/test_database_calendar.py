@@ -31,7 +31,7 @@ def database(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
 
 def every_instant() -> list[datetime]:
     """Every day of 1990 to 2100, each at one time of day in turn; days around month ends at all of them."""
-    instants = []
+    instants: list[datetime] = []
     day = FIRST_DAY
     while day <= LAST_DAY:
         near_the_end = (day + timedelta(days=2)).month != day.month or day.day == 1

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest
 from tenant_retention.domain import ledger
 from tenant_retention.domain.databases import DatabaseRoles
+from tenant_retention.domain.definition import TableDefinition
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.names import StoreIdentity, bounded
@@ -134,3 +136,16 @@ def test_more_storage_than_a_class_allows_is_refused_with_both_amounts(asked: st
 def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(Invalid, match="write for example 10Gi"):
         bytes_of(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "n" * 64, "n" * 300, "日" * 22, "nul\0byte"], ids=["empty", "64", "300", "66", "NUL"]
+)
+@pytest.mark.parametrize("place", ["table", "column", "birth"])
+def test_a_name_that_postgresql_would_cut_is_refused_before_it_gets_there__X2(name: str, place: str) -> None:
+    column = {"name": name if place == "column" else "id", "type": "Text"}
+    table = {"name": name if place == "table" else "calls", "bornAt": name if place == "birth" else "started_at"}
+    with pytest.raises(ValidationError, match="1 to 63 bytes and no NUL; change the profile"):
+        TableDefinition.model_validate(
+            {**table, "primaryKey": ["id"], "back": "P1Y", "ahead": "P1M", "columns": [column]}
+        )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
@@ -18,6 +19,19 @@ class Value(BaseModel):
     """A frozen, comparable value of the domain with camelCase JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+def _identifier(name: str) -> str:
+    """PostgreSQL would cut a longer name without a word, and two tables could become one."""
+    size = len(name.encode(errors="surrogatepass"))
+    if not 1 <= size <= IDENTIFIER_BYTES or "\0" in name:
+        raise ValueError(f"a name has 1 to {IDENTIFIER_BYTES} bytes and no NUL; change the profile")
+    return name
+
+
+IDENTIFIER_BYTES = 63
+"""The longest name that PostgreSQL keeps whole."""
+Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
 class CategoryState(StrEnum):
@@ -39,7 +53,7 @@ class ClockEvent(StrEnum):
 class ColumnDefinition(Value):
     """One column: ``type`` of the closed list of the API (Text, Integer, Timestamp ...)."""
 
-    name: str
+    name: Identifier
     type: str
     nullable: bool = True
     role: str | None = None
@@ -55,9 +69,9 @@ class TableDefinition(Value):
     ``unit_column``: the column with role Unit, None if there is none.
     """
 
-    name: str
-    primary_key: tuple[str, ...]
-    born_at: str
+    name: Identifier
+    primary_key: tuple[Identifier, ...]
+    born_at: Identifier
     back: str
     ahead: str
     columns: tuple[ColumnDefinition, ...]

@@ -42,7 +42,7 @@ from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores, server_access
 from tenant_retention.enforcement.results import RunResult
-from tenant_retention.enforcement.world import Stores
+from tenant_retention.enforcement.world import Stores, World
 from tests.stores.servers.postgres import connect_as
 from tests.stores.servers.s3 import S3Server
 from tests.support.enforcement import RecordedWorld, archive, plan_of
@@ -253,6 +253,12 @@ class LiveArchive:
     def keys(self) -> set[str]:
         """The keys that anything is left of."""
         return {key for key, _ in self.objects()}
+
+
+def real_world() -> World:
+    """The world as the program has it, without anybody listening."""
+    around = RecordedWorld()
+    return World(lambda: datetime.now(UTC), time.monotonic, time.sleep, lambda: False, around)
 
 
 def replace_binding(store: Any, binding: str) -> Any:

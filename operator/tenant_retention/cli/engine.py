@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from tenant_retention.cli import installing, verifying
 from tenant_retention.cli.output import Format, complain, visible, write_document
@@ -103,10 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RetentionError as error:
         complain(error.message)
         code = outcome_of(error).exit_code()
-    except click.ClickException as error:
+    except TyperException as error:
         complain(error.format_message())
         code = _USAGE
-    except click.Abort:
+    except typer.Abort:
         code = _NOT_COMPLIANT
     sys.exit(code)
 

@@ -1,0 +1,161 @@
+"""Rows for the benchmarks: the product's own tables, and bare copies of them without triggers beside them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from psycopg import sql
+
+from tenant_retention.domain.definition import (
+    CategoryDefinition,
+    CategoryState,
+    ClockEvent,
+    ColumnDefinition,
+    RetentionDefinition,
+    TableDefinition,
+)
+from tenant_retention.domain.servers import ServerAccess
+from tests.stores.enforcement_archive import LiveArchive
+from tests.stores.servers.postgres import connect_as
+
+MONTHS = 20
+"""Months that hold rows: half of them due."""
+_FILL = """
+INSERT INTO {table} (id, session_id, started_at, {clock} caller)
+SELECT n, 's' || n, {birth}, {clock_value} '+47' || (n % 90000000)
+FROM generate_series({first}, {last}) AS n
+"""
+
+
+def definition(installation: str) -> RetentionDefinition:
+    """Two categories of one table each: ``calls`` goes by whole months, ``cases`` row by row (its clock is its closing).
+
+    Both keep P10M; ``ancient`` goes by months beyond its ``back``.
+    """
+    return RetentionDefinition(
+        installation=installation,
+        namespace="bench",
+        policy="bench",
+        policy_uid="00000000-0000-0000-0000-00000000000b",
+        policy_generation=1,
+        profile_generation=1,
+        margin_seconds=86_400,
+        guard_percent=100,
+        tables=(_table("calls", "P3Y"), _table("cases", "P3Y", "closed_at"), _table("ancient", "P9M")),
+        categories=(
+            _category("calls"),
+            _category("cases", clock_event=ClockEvent.CLOSED, clock_column="closed_at"),
+            _category("ancient"),
+        ),
+    )
+
+
+def births(now: datetime) -> list[tuple[datetime, bool]]:
+    """The first instants of the months with rows, and whether they are due: none straddles the cut-off of P10M."""
+    months = [*range(MONTHS // 2), *range(MONTHS // 2 + 1, MONTHS + 1)]
+    return [(_month(now, back), back > MONTHS // 2) for back in months]
+
+
+def fill(archive: LiveArchive, schema: str, table: str, rows: int, *, clock: str | None = None) -> None:
+    """Spreads ``rows`` over the months, evenly over the first 20 days of each."""
+    share = rows // MONTHS
+    with archive.owner() as connection:
+        for number, (first, _) in enumerate(births(datetime.now(UTC))):
+            birth = sql.SQL("{}::timestamptz + (n % {}) * interval '20 days' / {}").format(
+                sql.Literal(first), sql.Literal(share), sql.Literal(share)
+            )
+            # Row by row, every second row of each month is due: nothing can go as a whole.
+            closed = sql.SQL("CASE WHEN n % 2 = 0 THEN now() - interval '400 days' ELSE now() - interval '1 day' END,")
+            connection.execute(
+                sql.SQL(_FILL).format(
+                    table=sql.Identifier(schema, table),
+                    clock=sql.SQL("closed_at,") if clock else sql.SQL(""),
+                    clock_value=closed if clock else sql.SQL(""),
+                    birth=birth,
+                    first=sql.Literal(number * share + 1),
+                    last=sql.Literal((number + 1) * share),
+                )
+            )
+
+
+def bare_copy(archive: LiveArchive, table: str) -> str:
+    """A partitioned copy of ``table`` in schema ``bare``: same columns, indexes and months, no triggers; its name."""
+    with archive.owner() as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS bare")
+        connection.execute(
+            sql.SQL(
+                "CREATE TABLE bare.{0} (LIKE public.{0} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)"
+                " PARTITION BY RANGE (started_at)"
+            ).format(sql.Identifier(table))
+        )
+        for first, _ in births(datetime.now(UTC)):
+            connection.execute(
+                sql.SQL("CREATE TABLE bare.{} PARTITION OF bare.{} FOR VALUES FROM ({}) TO ({})").format(
+                    sql.Identifier(month_name(table, first)),
+                    sql.Identifier(table),
+                    sql.Literal(first),
+                    sql.Literal(_next(first)),
+                )
+            )
+    return table
+
+
+def old_months(archive: LiveArchive, table: str) -> None:
+    """Months beyond ``back``, as they lie there from before it was made shorter."""
+    for first, _ in births(datetime.now(UTC)):
+        with archive.owner() as connection:
+            there = connection.execute("SELECT to_regclass(%s)", [f"public.{month_name(table, first)}"]).fetchone()
+        if there == (None,):
+            archive.old_month(table, first)
+
+
+def month_name(table: str, first: datetime) -> str:
+    """The partition's name."""
+    return f"{table}_p{first:%Y%m}"
+
+
+def superuser(archive: LiveArchive, access: ServerAccess) -> psycopg.Connection[tuple[object, ...]]:
+    """A session for the other side of the comparison: nothing stands in its way."""
+    return connect_as(replace(access, database=archive.identity.database()))
+
+
+def _table(name: str, back: str, clock: str | None = None) -> TableDefinition:
+    closed = (ColumnDefinition(name=clock, type="Timestamp"),) if clock else ()
+    return TableDefinition(
+        name=name,
+        primary_key=("id",),
+        born_at="started_at",
+        back=back,
+        ahead="P1M",
+        columns=(
+            ColumnDefinition(name="id", type="BigInteger", nullable=False),
+            ColumnDefinition(name="session_id", type="Text", role="SessionId"),
+            ColumnDefinition(name="caller", type="Text", role="PhoneNumber"),
+            *closed,
+        ),
+        clock_columns=(clock,) if clock else (),
+        session_column="session_id",
+    )
+
+
+def _category(name: str, **more: object) -> CategoryDefinition:
+    rule: dict[str, object] = {"clock_column": "started_at", **more}
+    return CategoryDefinition(
+        name=name,
+        state=CategoryState.ENFORCED,
+        keep="P10M",
+        maximum="P5Y",
+        tables=(name,),
+        **rule,
+    )
+
+
+def _month(now: datetime, back: int) -> datetime:
+    year, month = divmod(now.year * 12 + now.month - 1 - back, 12)
+    return datetime(year, month + 1, 1, tzinfo=UTC)
+
+
+def _next(first: datetime) -> datetime:
+    return (first + timedelta(days=31)).replace(day=1)

@@ -14,7 +14,7 @@ from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDa
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import PartitionStepKind
-from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, archive, days_ago, run, work
+from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, archive, days_ago, run, take, work
 
 RULES = archive()
 """Records 180 days, recordings 14 days, objects in a bucket; the guard is open."""
@@ -176,16 +176,26 @@ def test_a_claim_whose_row_is_gone_already_is_still_worked_off(database: TenantD
     enforcement.close()
 
 
-def test_rows_that_name_no_object_go_without_a_claim(database: TenantDatabase) -> None:
-    for number in range(5):
-        database.write("INSERT INTO recordings (id, session_id, started_at) VALUES (%s, 's', %s)", number, days_ago(30))
-    database.write(
-        "INSERT INTO recordings (id, session_id, started_at, object_key) VALUES (9, 's', %s, 'k')", days_ago(20)
-    )
+def test_rows_that_name_no_object_go_like_any_other_row_and_the_others_by_claims(database: TenantDatabase) -> None:
+    insert = "INSERT INTO recordings (id, session_id, started_at, object_key) VALUES (%s, 's', %s, %s)"
+    for number, age, key in (
+        (1, 60, None),
+        (2, 60, "k2"),
+        (3, 100, None),
+        (4, 14.5, None),
+        (5, 14.5, "k5"),
+        (6, 1, None),
+    ):
+        database.write(insert, number, days_ago(age), key)
     enforcement, run_id = begin(database)
-    (claim,) = enforcement.claim_content(run_id, "recordings", 2)
-    assert (claim.key, claim.version) == ("k", None)
-    assert left(database, "recordings") == {9}
+    claims = enforcement.claim_content(run_id, "recordings", 10)
+    assert {(claim.key, claim.version) for claim in claims} == {("k2", None), ("k5", None)}
+    for step in enforcement.partition_steps(run_id, "recordings"):
+        take(enforcement, run_id, step)
+    assert left(database, "recordings") == {2, 5, 6}
+    enforcement.confirm_claims(run_id, [claim.claim_id for claim in claims])
+    evidence = enforcement.finish_run(run_id)
+    assert (evidence.categories[0].candidates, evidence.categories[0].acted, evidence.outcome) == (5, 5, "Succeeded")
     enforcement.close()
 
 

@@ -37,6 +37,31 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' A
                 AND p.total > 0 AND p.born_from < to_birth AND p.born_to > from_birth))
 $$;
 
+-- The rows of a table that go by steps: all, or where rows name objects those that name none (the others go by claims).
+CREATE OR REPLACE FUNCTION retention.without_object_condition(t retention.managed, alias text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN t.has_objects THEN format('%I.%I IS NULL', alias, t.key_column) ELSE 'true' END
+$$;
+
+-- How many due rows of a partition go by steps.
+CREATE OR REPLACE FUNCTION retention.rows_by_steps(t retention.managed, p retention.run_partition, through timestamptz)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    rows bigint;
+BEGIN
+    IF NOT t.has_objects THEN
+        RETURN p.due;
+    ELSIF p.due = 0 OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = format('public.%I', t.table_name)::regclass
+        AND attname = t.key_column AND attnotnull) THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE r.%I <= $1 AND %s AND NOT %s', p.partition, t.clock,
+        retention.without_object_condition(t, 'r'), retention.held_condition(t.table_name, 'r', p.born_from, p.born_to))
+        INTO rows USING through;
+    RETURN rows;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION retention.partition_steps(for_run uuid, wanted_category text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' AS $$
@@ -45,6 +70,7 @@ DECLARE
     through timestamptz := retention.removable_through(for_run, wanted_category);
     t retention.managed;
     p retention.run_partition;
+    rows bigint;
     kind text;
     steps jsonb := '[]';
 BEGIN
@@ -52,18 +78,18 @@ BEGIN
         FOR p IN SELECT * FROM retention.run_partition WHERE run_id = for_run AND table_name = t.table_name
             ORDER BY born_from
         LOOP
-            kind := NULL;
+            rows := retention.rows_by_steps(t, p, through);
             IF p.total = 0 OR (t.by_birth AND retention.wholly_due(p.born_to, through) AND p.held = 0
                 AND retention.content_goes_too(for_run, t, p.born_from, p.born_to))
             THEN
                 kind := CASE WHEN retention.is_beyond_back(t, p.born_to, r.clock) THEN 'Detach'
-                    WHEN p.total > 0 AND NOT t.has_objects THEN 'Truncate' END;
-            ELSIF p.due > 0 AND NOT t.has_objects THEN
-                kind := 'Range';
+                    WHEN rows > 0 THEN 'Truncate' END;
+            ELSE
+                kind := CASE WHEN rows > 0 THEN 'Range' END;
             END IF;
             IF kind IS NOT NULL THEN
                 steps := steps || jsonb_build_object('kind', kind, 'category', wanted_category, 'table', p.table_name,
-                    'partition', p.partition, 'rows', CASE WHEN t.has_objects THEN 0 ELSE p.due END);
+                    'partition', p.partition, 'rows', rows);
             END IF;
         END LOOP;
     END LOOP;
@@ -79,7 +105,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' S
 $$;
 
 -- One whole month: truncated, or detached and registered. Returns the rows, or -1 where it must go row by row (held rows,
--- or rows that wait for content, came between plan and act).
+-- rows that wait for content, or rows whose objects are still there).
 CREATE OR REPLACE FUNCTION retention.expire_partition(for_run uuid, wanted_category text, wanted_table text, wanted text, kind text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -118,13 +144,11 @@ BEGIN
             RAISE EXCEPTION 'partition % holds rows that are not due', wanted
                 USING ERRCODE = 'RTI00', DETAIL = 'StepNotAllowed', HINT = 'Its due rows go by ranges.';
         END IF;
-        IF t.has_objects THEN
-            -- Rows that name objects go only when their objects are proven gone.
-            RETURN 0;
-        END IF;
+        -- Rows that name objects go only when their objects are proven gone.
         condition := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to) || ' OR '
-            || retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to);
-        IF condition <> 'false OR false' THEN
+            || retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to) || ' OR NOT '
+            || retention.without_object_condition(t, 'r');
+        IF condition <> 'false OR false OR NOT true' THEN
             EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', wanted, condition) INTO found_one;
             IF found_one THEN
                 RETURN -1;
@@ -209,7 +233,7 @@ DECLARE
     deleted bigint;
     passed_over bigint := 0;
 BEGIN
-    IF through IS NULL OR t.clock IS NULL OR t.has_objects THEN
+    IF through IS NULL OR t.clock IS NULL THEN
         RETURN jsonb_build_object('deleted', 0, 'resumeAfter', NULL);
     END IF;
     LOCK TABLE retention.hold IN SHARE MODE;
@@ -217,8 +241,8 @@ BEGIN
         t.clock, wanted) INTO range_end USING range_start, through, greatest(batch, 1) - 1;
     kept := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to);
     waiting := retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to);
-    EXECUTE format('DELETE FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND NOT %3$s AND NOT %4$s',
-        wanted, t.clock, kept, waiting) USING range_start, coalesce(range_end, through);
+    EXECUTE format('DELETE FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND %3$s AND NOT %4$s AND NOT %5$s',
+        wanted, t.clock, retention.without_object_condition(t, 'r'), kept, waiting) USING range_start, coalesce(range_end, through);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     IF waiting <> 'false' THEN
         EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND NOT %3$s',

@@ -49,7 +49,8 @@ BEGIN
     END IF;
     EXECUTE format(
         'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, r.%4$I::text AS object_version'
-        ' FROM public.%5$I AS r WHERE r.%6$I <= %7$L::timestamptz AND NOT %8$s AND NOT EXISTS (SELECT FROM retention.claim AS c'
+        ' FROM public.%5$I AS r WHERE r.%6$I <= %7$L::timestamptz AND r.%3$I IS NOT NULL AND NOT %8$s'
+        ' AND NOT EXISTS (SELECT FROM retention.claim AS c'
         ' WHERE c.table_name = %5$L AND %9$s) ORDER BY r.%6$I LIMIT $2),'
         ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version)'
         ' SELECT $1, %10$L, %5$L, born_at, row_key, object_key, object_version FROM due RETURNING claim_id)'
@@ -77,17 +78,11 @@ BEGIN
         RETURN '[]';
     END IF;
     LOCK TABLE retention.hold IN SHARE MODE;
-    LOOP
-        ids := retention.take_over_claims(for_run, t, through, batch);
-        ids := ids || retention.claim_new(for_run, t, through, batch - cardinality(ids));
-        -- A row without a key has no object to wait for.
-        PERFORM retention.confirm_of_table(for_run, t, ARRAY(
-            SELECT claim_id FROM retention.claim WHERE claim_id = ANY (ids) AND object_key IS NULL));
-        SELECT coalesce(jsonb_agg(jsonb_build_object('claimId', claim_id, 'key', object_key, 'version', object_version)
-            ORDER BY claim_id), '[]')
-            INTO answer FROM retention.claim WHERE claim_id = ANY (ids) AND object_key IS NOT NULL;
-        EXIT WHEN ids = '{}' OR answer <> '[]';
-    END LOOP;
+    ids := retention.take_over_claims(for_run, t, through, batch);
+    ids := ids || retention.claim_new(for_run, t, through, batch - cardinality(ids));
+    SELECT coalesce(jsonb_agg(jsonb_build_object('claimId', claim_id, 'key', object_key, 'version', object_version)
+        ORDER BY claim_id), '[]')
+        INTO answer FROM retention.claim WHERE claim_id = ANY (ids);
     RETURN answer;
 END
 $$;

@@ -143,7 +143,7 @@ CREATE TABLE IF NOT EXISTS retention.claim (
     table_name text NOT NULL,
     born_at timestamptz NOT NULL,
     row_key jsonb NOT NULL,
-    object_key text,
+    object_key text NOT NULL,
     object_version text,
     state text NOT NULL DEFAULT 'Claimed' CHECK (state IN ('Claimed', 'Failed', 'HeldAfterRemoval')),
     error text,

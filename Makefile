@@ -37,8 +37,9 @@ bench: setup ## benchmarks, ours and others side by side in one run, as a table
 	@.venv/bin/python -m tests.benchmarks
 
 .PHONY: generate
-generate: setup ## write the generated files anew: CRDs, chart CRDs, API reference
+generate: setup ## write the generated files anew: CRDs, chart CRDs, reference pages
 	@.venv/bin/python -m tenant_retention.api.v1alpha1.generate
+	@.venv/bin/python -m docs.generate
 
 .PHONY: cluster-up cluster-down images
 cluster-up: ## start the embedded one-node Kubernetes and import the images

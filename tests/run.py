@@ -21,9 +21,10 @@ GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "lint": (
         (str(BIN / "ruff"), "check", "."),
         (str(BIN / "ruff"), "format", "--check", "."),
-        (str(BIN / "mypy"), "operator/tenant_retention", "devcluster", "demo"),
+        (str(BIN / "mypy"), "operator/tenant_retention", "devcluster", "demo", "docs"),
         (str(BIN / "lint-imports"),),
         (sys.executable, "-m", "tenant_retention.api.v1alpha1.generate", "--check"),
+        (sys.executable, "-m", "docs.generate", "--check"),
     ),
     "unit": (pytest("unit"),),
     "stores": (pytest("stores"),),

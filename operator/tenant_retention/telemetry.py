@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
+PREFIX = "tenant_retention_"
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -35,6 +37,16 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
+@dataclass(frozen=True)
+class MetricText:
+    """One metric, for the reference; ``name`` as it is scraped."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    text: str
+
+
 class Telemetry:
     """The metrics of one operator process, in a registry of its own."""
 
@@ -42,6 +54,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._described: list[MetricText] = []
         category, policy = ("namespace", "policy", "category"), ("namespace", "policy")
         self._items = self._gauge("items", "Rows or objects of a category.", category)
         self._due = self._gauge("due_items", "Items that the next run deletes.", category)
@@ -54,19 +67,10 @@ class Telemetry:
         self._success = self._gauge("last_success_timestamp_seconds", "End of the last successful run.", policy)
         self._released = self._gauge("released_store_overdue_items", "Debt of a store without a policy.", ("store",))
         self._depth = self._gauge("queue_depth", "Objects that wait for or are in a reconcile.", ())
-        self._reconciles = Counter(
-            "tenant_retention_reconciles",
-            "Reconciles by kind and outcome.",
-            ("kind", "outcome"),
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "tenant_retention_reconcile_duration_seconds",
-            "Time of one reconcile.",
-            ("kind",),
-            registry=self._registry,
-            buckets=_BUCKETS,
-        )
+        name, text, labels = self._note("reconciles", "counter", "Reconciles by kind and outcome.", ("kind", "outcome"))
+        self._reconciles = Counter(name, text, labels, registry=self._registry)
+        name, text, labels = self._note("reconcile_duration_seconds", "histogram", "Time of one reconcile.", ("kind",))
+        self._seconds = Histogram(name, text, labels, registry=self._registry, buckets=_BUCKETS)
         self._known: dict[tuple[str, str], set[str]] = {}
 
     def policy(self, namespace: str, name: str, status: Mapping[str, Any], latest_success: datetime | None) -> None:
@@ -110,8 +114,18 @@ class Telemetry:
         self._depth.set(queue_depth)
         return generate_latest(self._registry)
 
+    def described(self) -> tuple[MetricText, ...]:
+        """Every metric, for the reference."""
+        return tuple(self._described)
+
     def _gauge(self, name: str, text: str, labels: Iterable[str]) -> Gauge:
-        return Gauge(f"tenant_retention_{name}", text, tuple(labels), registry=self._registry)
+        full, text, labels = self._note(name, "gauge", text, labels)
+        return Gauge(full, text, labels, registry=self._registry)
+
+    def _note(self, name: str, kind: str, text: str, labels: Iterable[str]) -> tuple[str, str, tuple[str, ...]]:
+        scraped = f"{PREFIX}{name}_total" if kind == "counter" else f"{PREFIX}{name}"
+        self._described.append(MetricText(scraped, kind, tuple(labels), text))
+        return PREFIX + name, text, tuple(labels)
 
     def _drop_categories(self, namespace: str, name: str, gone: Iterable[str]) -> None:
         for category in gone:

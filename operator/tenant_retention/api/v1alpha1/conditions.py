@@ -23,7 +23,6 @@ class ConditionType(StrEnum):
 class Reason(StrEnum):
     """Reasons of conditions, stores and Events."""
 
-    # All is as wanted.
     ENFORCING = "Enforcing"
     DRY_RUN = "DryRun"
     SUSPENDED = "Suspended"
@@ -32,7 +31,6 @@ class Reason(StrEnum):
     VERIFIED = "Verified"
     COMPLIANT = "Compliant"
     NOT_REQUIRED = "NotRequired"
-    # Under way; waiting helps.
     PROVISIONING = "Provisioning"
     WAITING_FOR_PROFILE = "WaitingForProfile"
     WAITING_FOR_CLASS = "WaitingForClass"
@@ -42,7 +40,6 @@ class Reason(StrEnum):
     NO_RUN_YET = "NoRunYet"
     PENDING = "Pending"
     RUNNING = "Running"
-    # The user must change something; retrying does not help.
     PROFILE_NOT_FOUND = "ProfileNotFound"
     PROFILE_NOT_ALLOWED = "ProfileNotAllowed"
     PROFILE_INVALID = "ProfileInvalid"
@@ -67,7 +64,6 @@ class Reason(StrEnum):
     POLICY_NOT_FOUND = "PolicyNotFound"
     APPROVAL_EXPIRED = "ApprovalExpired"
     APPROVAL_MISMATCH = "ApprovalMismatch"
-    # A store's server does not do what it must.
     SERVER_UNREACHABLE = "ServerUnreachable"
     SERVER_TOO_SLOW = "ServerTooSlow"
     SERVER_TOO_OLD = "ServerTooOld"
@@ -77,7 +73,6 @@ class Reason(StrEnum):
     OPERATOR_TOO_OLD = "OperatorTooOld"
     ISOLATION_BROKEN = "IsolationBroken"
     SETTING_NOT_KEPT = "SettingNotKept"
-    # Retention.
     GUARD_STOPPED = "GuardStopped"
     DELETION_DEBT = "DeletionDebt"
     EVIDENCE_BROKEN = "EvidenceBroken"
@@ -86,7 +81,6 @@ class Reason(StrEnum):
     RUN_MISSED = "RunMissed"
     RUN_FAILED = "RunFailed"
     RUN_SUCCEEDED = "RunSucceeded"
-    # Why a run ended early: in its report, its Job's termination message and `status.jobs[].message`.
     INVALID_PLAN = "InvalidPlan"
     UNKNOWN_CATEGORY = "UnknownCategory"
     BINDING_INVALID = "BindingInvalid"
@@ -103,14 +97,114 @@ class Reason(StrEnum):
     UNKNOWN_TABLE = "UnknownTable"
     UNKNOWN_PARTITION = "UnknownPartition"
     UNFORESEEN = "Unforeseen"
-    # What the database itself refuses, as the DETAIL of its error (SQLSTATE RTG00).
     YOUNGER_THAN_MINIMUM = "YoungerThanMinimum"
     HELD = "Held"
     WRITTEN_ONCE = "WrittenOnce"
     EVIDENCE_APPEND_ONLY = "EvidenceAppendOnly"
-    # Put right.
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
+
+
+REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
+    "All is as wanted": (
+        Reason.ENFORCING,
+        Reason.DRY_RUN,
+        Reason.SUSPENDED,
+        Reason.AVAILABLE,
+        Reason.SCHEDULED,
+        Reason.VERIFIED,
+        Reason.COMPLIANT,
+        Reason.NOT_REQUIRED,
+    ),
+    "Under way: waiting helps": (
+        Reason.PROVISIONING,
+        Reason.WAITING_FOR_PROFILE,
+        Reason.WAITING_FOR_CLASS,
+        Reason.WAITING_FOR_VOLUME,
+        Reason.WAITING_FOR_SERVER,
+        Reason.NOT_YET_VERIFIED,
+        Reason.NO_RUN_YET,
+        Reason.PENDING,
+        Reason.RUNNING,
+    ),
+    "Something must be changed: retrying does not help": (
+        Reason.PROFILE_NOT_FOUND,
+        Reason.PROFILE_NOT_ALLOWED,
+        Reason.PROFILE_INVALID,
+        Reason.CATEGORY_UNKNOWN,
+        Reason.KEEP_OUT_OF_BOUNDS,
+        Reason.CONTENT_OUTLIVES_RECORD,
+        Reason.SPEC_INVALID,
+        Reason.INVALID_DURATION,
+        Reason.INVALID_NAME,
+        Reason.TIME_ZONE_UNKNOWN,
+        Reason.NAMESPACE_NOT_SERVED,
+        Reason.NAMESPACE_TERMINATING,
+        Reason.CLASS_NOT_FOUND,
+        Reason.CLASS_NOT_ALLOWED,
+        Reason.CLASS_LIMIT_EXCEEDED,
+        Reason.CLASS_INVALID,
+        Reason.NO_DEFAULT_CLASS,
+        Reason.SECRET_NOT_FOUND,
+        Reason.SECRET_INVALID,
+        Reason.STORE_CONFLICT,
+        Reason.STORE_RELEASED,
+        Reason.POLICY_NOT_FOUND,
+        Reason.APPROVAL_EXPIRED,
+        Reason.APPROVAL_MISMATCH,
+    ),
+    "A store's server does not do what it must": (
+        Reason.SERVER_UNREACHABLE,
+        Reason.SERVER_TOO_SLOW,
+        Reason.SERVER_TOO_OLD,
+        Reason.CERTIFICATE_INVALID,
+        Reason.AUTHENTICATION_FAILED,
+        Reason.PRIVILEGES_MISSING,
+        Reason.OPERATOR_TOO_OLD,
+        Reason.ISOLATION_BROKEN,
+        Reason.SETTING_NOT_KEPT,
+    ),
+    "Retention": (
+        Reason.GUARD_STOPPED,
+        Reason.DELETION_DEBT,
+        Reason.EVIDENCE_BROKEN,
+        Reason.ANOMALIES_TOO_OLD,
+        Reason.CATEGORIES_NOT_ENFORCED,
+        Reason.RUN_MISSED,
+        Reason.RUN_FAILED,
+        Reason.RUN_SUCCEEDED,
+    ),
+    "Why a run ended early": (
+        Reason.INVALID_PLAN,
+        Reason.UNKNOWN_CATEGORY,
+        Reason.BINDING_INVALID,
+        Reason.RULES_CHANGED,
+        Reason.CLOCK_SKEW,
+        Reason.RUN_IN_PROGRESS,
+        Reason.PARTITIONS_MISSING,
+        Reason.NO_PROGRESS,
+        Reason.INTERRUPTED,
+        Reason.LOCK_TIMEOUT,
+        Reason.DEADLOCK,
+        Reason.RUN_NOT_OPEN,
+        Reason.STEP_NOT_ALLOWED,
+        Reason.UNKNOWN_TABLE,
+        Reason.UNKNOWN_PARTITION,
+        Reason.UNFORESEEN,
+    ),
+    "What a tenant's database refuses": (
+        Reason.YOUNGER_THAN_MINIMUM,
+        Reason.HELD,
+        Reason.WRITTEN_ONCE,
+        Reason.EVIDENCE_APPEND_ONLY,
+    ),
+    "Put right, and passing": (
+        Reason.DRIFT_REPAIRED,
+        Reason.UNAVAILABLE,
+    ),
+}
+"""All reasons, by what the reader must do; run reasons are in the run's report, its Job's termination message and
+``status.jobs[].message``, the database's own in the DETAIL of its error (SQLSTATE RTG00)."""
 
 
 CONDITION_TEXT: dict[ConditionType, str] = {

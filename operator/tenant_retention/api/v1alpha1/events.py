@@ -1,0 +1,82 @@
+"""Every Event that the operator writes; the reference in docs/ is generated from it."""
+
+from dataclasses import dataclass
+
+from tenant_retention.api.v1alpha1.conditions import REASON_GROUPS, Reason
+
+
+@dataclass(frozen=True)
+class EventText:
+    """Events that are written, for the reference: about which kind, with which reasons and types, and when."""
+
+    on: str
+    reasons: tuple[Reason, ...]
+    type: str
+    when: str
+
+
+_POLICY, _RUN, _STORE = "TenantRetentionPolicy", "RetentionRun", "DataStore"
+EVENTS: tuple[EventText, ...] = (
+    EventText(_POLICY, (Reason.ENFORCING, Reason.DRY_RUN, Reason.SUSPENDED), "Normal", "`Ready` became True."),
+    EventText(
+        _POLICY,
+        REASON_GROUPS["Under way: waiting helps"],
+        "Normal",
+        "`Ready` became False while `Reconciling` is True: something is coming up.",
+    ),
+    EventText(
+        _POLICY,
+        (
+            *REASON_GROUPS["Something must be changed: retrying does not help"],
+            *REASON_GROUPS["A store's server does not do what it must"],
+        ),
+        "Warning",
+        "`Ready` became False or `Stalled` became True; the message names field and next step. "
+        "A server that does not answer is Normal while it is waited for.",
+    ),
+    EventText(_POLICY, (Reason.VERIFIED,), "Normal", "`IsolationVerified` became True."),
+    EventText(_POLICY, (Reason.ISOLATION_BROKEN,), "Warning", "`IsolationVerified` became False."),
+    EventText(_POLICY, (Reason.COMPLIANT,), "Normal", "`Compliant` became True."),
+    EventText(
+        _POLICY,
+        (
+            Reason.DELETION_DEBT,
+            Reason.EVIDENCE_BROKEN,
+            Reason.ANOMALIES_TOO_OLD,
+            Reason.CATEGORIES_NOT_ENFORCED,
+        ),
+        "Warning",
+        "`Compliant` became False.",
+    ),
+    EventText(
+        _POLICY, (Reason.GUARD_STOPPED,), "Warning", "`ApprovalRequired` became True, or a run ended with a surplus."
+    ),
+    EventText(_POLICY, (Reason.RUN_SUCCEEDED,), "Normal", "A run ended well; with its run id and counts."),
+    EventText(_POLICY, (Reason.RUN_FAILED,), "Warning", "A run ended with a failure; with its run id and counts."),
+    EventText(_POLICY, (Reason.RUN_MISSED,), "Warning", "A scheduled run did not come; the operator started it."),
+    EventText(
+        _POLICY, (Reason.DRIFT_REPAIRED,), "Warning", "An object, a grant or a setting was changed by hand; put right."
+    ),
+    EventText(_STORE, (Reason.STORE_RELEASED,), "Normal", "The store's policy is gone; its data stays."),
+    EventText(_RUN, (Reason.RUN_SUCCEEDED,), "Normal", "The run ended well."),
+    EventText(
+        _RUN,
+        (
+            Reason.RUN_FAILED,
+            Reason.GUARD_STOPPED,
+            Reason.SUSPENDED,
+            Reason.DRY_RUN,
+            Reason.POLICY_NOT_FOUND,
+            Reason.APPROVAL_EXPIRED,
+            Reason.APPROVAL_MISMATCH,
+            Reason.NAMESPACE_NOT_SERVED,
+            Reason.NAMESPACE_TERMINATING,
+            Reason.TIME_ZONE_UNKNOWN,
+            Reason.INVALID_DURATION,
+            Reason.SPEC_INVALID,
+        ),
+        "Warning",
+        "The run ended otherwise, or could not start; the message says why. What stalls the policy stops its runs too.",
+    ),
+)
+"""Every Event, for the reference; written on transitions only."""

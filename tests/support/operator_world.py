@@ -209,7 +209,8 @@ class Operator:
 
 def condition(manifest: Manifest, kind: str) -> dict[str, Any]:
     """One condition of an object's status."""
-    return {found["type"]: found for found in manifest["status"]["conditions"]}[kind]
+    conditions: dict[str, dict[str, Any]] = {found["type"]: found for found in manifest["status"]["conditions"]}
+    return conditions[kind]
 
 
 async def operator_with(*objects: Manifest) -> Operator:

@@ -169,6 +169,8 @@ class KubernetesCluster:
                 "uid": meta.get("uid"),
             },
         }
+        told = {"event_reason": happening.reason, "object": happening.regarding["kind"], "name_": meta["name"]}
+        _LOG.info(happening.note, extra={**told, "namespace": meta.get("namespace"), "uid": meta.get("uid")})
         try:
             await self.create(event)
         except RetentionError as problem:

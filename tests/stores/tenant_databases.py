@@ -91,16 +91,16 @@ class TenantDatabases:
 
     def __init__(self, administrator: ServerAccess) -> None:
         self._administrator = administrator
-        self._originals: dict[RetentionDefinition, TenantDatabase] = {}
+        self._originals: dict[tuple[RetentionDefinition, str], TenantDatabase] = {}
 
     @contextmanager
-    def having(self, rules: RetentionDefinition) -> Iterator[TenantDatabase]:
+    def having(self, rules: RetentionDefinition, purpose: str = "Analytical") -> Iterator[TenantDatabase]:
         """A database of its own to which ``rules`` were applied; gone afterwards."""
-        if rules not in self._originals:
+        if (rules, purpose) not in self._originals:
             made = _make_database(self._administrator)
-            self._originals[rules] = made
-            made.apply(rules)
-        original = self._originals[rules]
+            self._originals[rules, purpose] = made
+            made.apply(rules, purpose)
+        original = self._originals[rules, purpose]
         name = f"t_{secrets.token_hex(6)}"
         with connect_as(self._administrator) as connection:
             connection.execute(

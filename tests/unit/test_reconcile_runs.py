@@ -115,6 +115,18 @@ async def test_a_run_does_not_get_around_suspension_or_mode__X2() -> None:
         assert operator.objects("Job", NAMESPACE) == []
 
 
+async def test_a_run_waits_while_another_job_of_the_policy_is_at_work() -> None:
+    operator = await ready()
+    operator.cluster.put(run(name="first"))
+    await step(operator, "first")
+    operator.cluster.put(run())
+    waiting = await step(operator)
+    assert waiting["status"]["phase"] == "Pending"
+    assert "is at work" in condition(waiting, "Ready")["message"]
+    await end_job(operator, name="first")
+    assert (await step(operator))["status"]["phase"] == "Running"
+
+
 async def test_an_approval_reaches_every_database_before_the_job() -> None:
     operator = await ready()
     approves = {"rulesDigest": digest(operator), "maxRows": 100, "until": "2026-11-23T00:00:00Z"}

@@ -122,14 +122,20 @@ class RunReconciler:
     async def _start(self, run: RetentionRun, scene: Scene) -> RunOutcome:
         may_start(run.spec, scene.policy.spec)
         grant = grant_of(run.spec, run.metadata.name, scene.definition, self._world.now())
+        schedules = Schedules(self._world, scene.reference, scene.manifest)
+        owner = RunRef(run.metadata.name, run.metadata.uid or "")
+        job = run_job_name(scene.reference, owner)
+        busy = await schedules.at_work()
+        if busy is not None and busy != job:
+            # One run at a time in a database: a second one would only be refused there, and end as failed.
+            raise NotReady(
+                f"Job {busy} of the policy is at work; this run begins when it has ended", reason=Reason.PENDING
+            )
         if grant is not None:
             for store, server, passwords in await self._databases(scene):
                 request = DatabaseRequest(server, store.identity, scene.home.uid, scene.definition, passwords)
                 await self._world.call(server.host, self._world.stores.approve, request, grant)
-        schedules = Schedules(self._world, scene.reference, scene.manifest)
-        owner = RunRef(run.metadata.name, run.metadata.uid or "")
         plan = schedules.plan(scene.definition, scene.stores, Mode(run.spec.mode))
-        job = run_job_name(scene.reference, owner)
         seconds = schedule_of(scene.reference, scene.policy.spec).window_seconds
         await schedules.start(owner, plan, scene.stores, job, seconds)
         return RunOutcome("Running", Reason.RUNNING, f"Job {job}", job=job, digest=scene.definition.rules_digest())

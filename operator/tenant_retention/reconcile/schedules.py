@@ -129,6 +129,15 @@ class Schedules:
         told = await self.last_words(newest["metadata"]["name"]) or failed.get("message") or "the Job failed"
         return Jobs(failure=f"Job {newest['metadata']['name']}: {told}"[:1024], failed_at=at, newest=_made(newest))
 
+    async def at_work(self) -> str | None:
+        """The name of a Job of the policy that has not ended, whoever made it; None if there is none."""
+        labels = f"{POLICY_LABEL}={self.reference.name},{_CONTAINER_COMPONENT}"
+        for job in await self.world.cluster.list(JOB, self.reference.namespace, labels):
+            ended = {c["type"] for c in (job.get("status") or {}).get("conditions") or () if c["status"] == "True"}
+            if not ended & {"Complete", "Failed"}:
+                return str(job["metadata"]["name"])
+        return None
+
     async def last_words(self, job: str) -> str | None:
         """The termination message of the newest pod of a Job."""
         pods = await self.world.cluster.list(POD, self.reference.namespace, f"batch.kubernetes.io/job-name={job}")

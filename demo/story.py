@@ -39,6 +39,21 @@ class Story:
             return list(pool.map(act, CUSTOMERS))
 
 
+def clear(story: Story) -> None:
+    """What an earlier demo left is removed: its customers, their ledger entries and retained volumes"""
+    namespaces = [customer.namespace for customer in CUSTOMERS] + [servers.NAMESPACE]
+    story.kubectl.run("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=180s")
+    if story.kubectl.attempt("get", "crd", "datastores.tenantretention.io", show=False).returncode == 0:
+        stores = story.kubectl.get("dst")["items"]
+        mine = [store["metadata"]["name"] for store in stores if store["spec"]["namespace"] in namespaces]
+        if mine:
+            story.kubectl.run("delete", "dst", *mine, "--timeout=60s")
+    claims = [(v["metadata"]["name"], v["spec"].get("claimRef", {})) for v in story.kubectl.get("pv")["items"]]
+    left = [name for name, claim in claims if claim.get("namespace") in namespaces]
+    if left:
+        story.kubectl.run("delete", "pv", *left, "--timeout=60s")
+
+
 def install(story: Story) -> None:
     """The operator is installed with Helm, with no value set"""
     chart = str(story.root / "charts/tenant-retention-operator")
@@ -100,8 +115,8 @@ def load(story: Story) -> None:
 def dry_run(story: Story) -> None:
     """A dry run says what a real run would remove, and removes nothing"""
     for customer in CUSTOMERS:
-        _run(story, customer, {"mode": "DryRun"}, "Succeeded")
-    story.kubectl.show("get", "rrun", "-A")
+        found = _run(story, customer, {"mode": "DryRun"}, "Succeeded")
+        _tell_dry_run(customer, found)
     _check(story, deleted=False)
 
 
@@ -111,9 +126,11 @@ def first_night(story: Story) -> None:
         namespace = ("-n", customer.namespace)
         story.kubectl.run(*namespace, "create", "job", "first-night", f"--from=cronjob/{_cron_job(story, customer)}")
     for customer in CUSTOMERS:
-        place = ("-n", customer.namespace, f"trp/{customer.name}")
-        story.kubectl.run("wait", "--for=condition=ApprovalRequired", *place, "--timeout=180s")
+        place = ("-n", customer.namespace)
+        story.kubectl.run("wait", "--for=condition=Complete", *place, "job/first-night", "--timeout=300s")
+        story.kubectl.run("wait", "--for=condition=ApprovalRequired", *place, f"trp/{customer.name}", "--timeout=180s")
     story.kubectl.show("get", "trp", "-A")
+    _check(story, deleted=False)
 
 
 def approval(story: Story) -> None:
@@ -213,6 +230,7 @@ def proof(story: Story) -> None:
 
 
 CHAPTERS: tuple[Callable[[Story], None], ...] = (
+    clear,
     install,
     platform,
     own_servers,
@@ -255,6 +273,13 @@ def _run(story: Story, customer: Customer, spec: dict[str, Any], phase: str) -> 
             f"{created} in {customer.namespace} ended {found['status']['phase']}, not {phase}: {messages}"
         )
     return found
+
+
+def _tell_dry_run(customer: Customer, run: Any) -> None:
+    """What the dry run found, by category: what would go at once, and what would wait for an approval."""
+    for category in run["status"].get("categories", []):
+        would, waits = category.get("acted", 0), category.get("skipped", 0)
+        print(f"        {customer.namespace} {category['name']}: {would} would go, {waits} would wait for an approval")
 
 
 def _approve(story: Story, customer: Customer) -> None:

@@ -1,0 +1,250 @@
+"""The status as a pure function: transition times, patches, Events, and what is never pretended (EXPECTATIONS.md, X4, X6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
+from tenant_retention.domain.category_status import counts_of
+from tenant_retention.domain.conditions import Finding, patience_ended, render, transitions
+from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest
+from tenant_retention.domain.rules import Subject, define
+from tenant_retention.domain.run_status import RunReport
+from tenant_retention.domain.status import BindingReport, PolicyReport, StoreReport, policy_status, status_patch
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+TABLE: dict[str, Any] = {
+    "primaryKey": ["id"],
+    "bornAt": "started_at",
+    "columns": [{"name": "id", "type": "Uuid", "nullable": False}],
+}
+PROFILE = RetentionProfileSpec.from_object(
+    {
+        "categories": [
+            {"name": "calls", "default": "P6M", "max": "P1Y", "clock": {"event": "Created"}, "tables": ["calls"]},
+            {
+                "name": "recordings",
+                "contentOf": "calls",
+                "default": "P14D",
+                "max": "P14D",
+                "clock": {"event": "Created"},
+                "tables": ["recordings"],
+                "objects": {"table": "recordings", "keyColumn": "k", "versionColumn": "v"},
+            },
+        ],
+        "tables": [{"name": "calls", **TABLE}, {"name": "recordings", **TABLE}],
+    }
+)
+POLICY = TenantRetentionPolicySpec.from_object({"profileRef": {"name": "small"}})
+DEFINITION = define(PROFILE, POLICY, Subject("i", "customer-acme", "acme", "uid", 3, 1))
+
+
+def seen(category: str, **counts: Any) -> CategoryObservation:
+    base: dict[str, Any] = {
+        "rows": 4, "oldest": NOW - timedelta(days=3), "due": 1, "overdue": 0, "held": 0, "anomalies": 0,
+        "anomalies_since": None, "next_deadline": NOW + timedelta(days=9),
+    }  # fmt: skip
+    return CategoryObservation(category=category, **{**base, **counts})
+
+
+def facts(*categories: CategoryObservation, guard: tuple[GuardRequest, ...] = ()) -> DatabaseFacts:
+    return DatabaseFacts(
+        rules_digest=DEFINITION.rules_digest(), now=NOW, categories=categories or (seen("calls"), seen("recordings")),
+        guard_requests=guard, latest_run=None, latest_success=None, chain_intact=True,
+    )  # fmt: skip
+
+
+def evidence(outcome: str = "Succeeded", **changes: Any) -> RunEvidence:
+    counts = {"candidates": 5, "acted": 5, "held": 0, "skipped": 0, "failed": 0, "surplus": 0, "oldest_left": None}
+    found = RunEvidence(
+        sequence=1, run_id=UUID(int=7), mode=Mode.ENFORCE, outcome=outcome, started_at=NOW,
+        finished_at=NOW + timedelta(seconds=2), policy_generation=3, rules_digest=DEFINITION.rules_digest(),
+        categories=tuple(CategoryEvidence(category=name, residue=0, **counts) for name in ("recordings", "calls")),
+        previous_digest="", digest="0" * 64,
+    )  # fmt: skip
+    return found.model_copy(update=changes)
+
+
+def report(**changes: Any) -> PolicyReport:
+    fine = PolicyReport(
+        generation=3,
+        mode="Enforce",
+        suspended=False,
+        definition=DEFINITION,
+        profile=PROFILE,
+        stores=(StoreReport("Analytical", "PostgreSQL"), StoreReport("Content", "S3")),
+        counts=counts_of({"Analytical": facts()}, DEFINITION),
+        runs=RunReport(latest={"Analytical": evidence()}),
+        enforced=True,
+        cron="24 1 * * *",
+        time_zone="Europe/Amsterdam",
+        next_run=datetime(2026, 11, 23, 0, 24, tzinfo=UTC),
+        isolation=(),
+        bindings=(BindingReport("acme-analytical-app", "Analytical", "App"),),
+    )
+    return replace(fine, **changes)
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {found["type"]: (found["status"], found["reason"]) for found in status["conditions"]}
+
+
+def test_when_all_is_well_every_condition_says_so_about_this_generation() -> None:
+    status = policy_status(report(), {}, NOW)
+    assert conditions(status) == {
+        "Ready": ("True", "Enforcing"),
+        "Reconciling": ("False", "Available"),
+        "Stalled": ("False", "Available"),
+        "DatabasesReady": ("True", "Available"),
+        "BucketsReady": ("True", "Available"),
+        "SchedulesReady": ("True", "Scheduled"),
+        "IsolationVerified": ("True", "Verified"),
+        "Compliant": ("True", "Compliant"),
+        "ApprovalRequired": ("False", "NotRequired"),
+    }
+    assert {found["observedGeneration"] for found in status["conditions"]} == {status["observedGeneration"]} == {3}
+    assert (status["databases"], status["buckets"], status["nextRun"]) == ("1/1", "1/1", "2026-11-23T00:24Z")
+    assert status["binding"] == {"name": "acme-analytical-app"}
+
+
+def test_an_unchanged_world_is_not_patched_however_much_time_passes() -> None:
+    first = policy_status(report(), {}, NOW)
+    later = policy_status(report(), first, NOW + timedelta(days=1))
+    assert status_patch(first, later) is None
+
+
+def test_a_transition_time_moves_with_the_status_and_not_with_the_reason() -> None:
+    def ready(holds: bool, reason: Reason, previous: list[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+        return render([Finding(ConditionType.READY, holds, reason)], previous, 1, at)
+
+    first = ready(False, Reason.PROVISIONING, [], NOW)
+    second = ready(False, Reason.SERVER_UNREACHABLE, first, NOW + timedelta(hours=1))
+    third = ready(True, Reason.ENFORCING, second, NOW + timedelta(hours=2))
+    assert second[0]["lastTransitionTime"] == first[0]["lastTransitionTime"]
+    assert third[0]["lastTransitionTime"] == "2026-11-22T14:00:00Z"
+    assert [change.reason for change in transitions(first, second)] == ["ServerUnreachable"]
+    assert transitions(third, third) == ()
+
+
+def test_what_is_no_longer_said_is_taken_out_of_the_status_also_inside_objects() -> None:
+    before = {"approval": {"rows": 1}, "enforced": {"a": 1, "b": 2}, "kopf": {"x": 1}, "same": 1}
+    patch = status_patch(before, {"enforced": {"a": 1}, "same": 1})
+    assert patch == {"approval": None, "enforced": {"a": 1, "b": None}}
+
+
+@pytest.mark.parametrize(
+    "problem, reconciling, stalled",
+    [
+        (Invalid("spec.x: wrong", reason="KeepOutOfBounds"), "False", "True"),
+        (NotReady("coming up", reason="WaitingForProfile"), "True", "False"),
+        (Unavailable("no answer", reason="ServerUnreachable"), "True", "False"),
+    ],
+)
+def test_waiting_reconciles_and_mistakes_stall(problem: Exception, reconciling: str, stalled: str) -> None:
+    found = conditions(policy_status(report(problem=problem), {}, NOW))
+    assert (found["Reconciling"][0], found["Stalled"][0]) == (reconciling, stalled)
+    assert found["Ready"][0] == "False"
+
+
+def test_a_store_whose_class_is_wrong_stalls_the_policy_and_names_the_store() -> None:
+    broken = StoreReport("Analytical", "PostgreSQL", problem=Invalid("no such Secret", reason="SecretNotFound"))
+    status = policy_status(report(stores=(broken,)), {}, NOW)
+    found = conditions(status)
+    assert (found["Stalled"], found["DatabasesReady"]) == (("True", "SecretNotFound"), ("False", "SecretNotFound"))
+    assert found["Reconciling"][0] == "False"
+    assert status["databases"] == "0/1"
+
+
+def test_a_keep_that_was_shortened_says_so_in_its_category__X1() -> None:
+    rows = {row["name"]: row for row in policy_status(report(), {}, NOW)["categories"]}
+    assert rows["recordings"]["effectiveKeep"] != rows["recordings"]["keep"] == "P14D"
+    assert "shortened" in rows["recordings"]["message"]
+    assert "message" not in rows["calls"]
+
+
+def test_rows_are_rows_and_content_is_objects() -> None:
+    rows = {row["name"]: row for row in policy_status(report(), {}, NOW)["categories"]}
+    assert (rows["calls"]["rows"], "objects" in rows["calls"]) == (4, False)
+    assert (rows["recordings"]["objects"], "rows" in rows["recordings"]) == (4, False)
+
+
+def test_debt_is_said_before_anything_else_and_also_when_suspended__X4() -> None:
+    counts = counts_of({"Analytical": facts(seen("calls", overdue=2), seen("recordings", overdue=1))}, DEFINITION)
+    status = policy_status(report(counts=counts, suspended=True), {}, NOW)
+    assert status["overdue"] == 3
+    assert conditions(status)["Compliant"] == ("False", "DeletionDebt")
+    assert conditions(status)["Ready"] == ("True", "Suspended")
+    assert "nextRun" not in status
+
+
+def test_anomalies_older_than_max_are_alarmed__X8() -> None:
+    old = seen("calls", anomalies=1, anomalies_since=NOW - timedelta(days=366))
+    young = seen("calls", anomalies=1, anomalies_since=NOW - timedelta(days=300))
+    for found, expected in ((old, "AnomaliesTooOld"), (young, "Compliant")):
+        counts = counts_of({"Analytical": facts(found, seen("recordings"))}, DEFINITION)
+        assert conditions(policy_status(report(counts=counts), {}, NOW))["Compliant"][1] == expected
+
+
+def test_the_guards_question_is_the_status_that_an_approval_copies() -> None:
+    asked = GuardRequest(category="calls", rules_digest=DEFINITION.rules_digest(), surplus=70, total=100)
+    counts = counts_of({"Analytical": facts(guard=(asked,))}, DEFINITION)
+    status = policy_status(report(counts=counts), {}, NOW)
+    assert status["approval"] == {"rulesDigest": DEFINITION.rules_digest(), "rows": 70, "categories": ["calls"]}
+    assert conditions(status)["ApprovalRequired"] == ("True", "GuardStopped")
+    assert {row["name"]: row["state"] for row in status["categories"]} == {
+        "calls": "ApprovalRequired",
+        "recordings": "Enforced",
+    }
+
+
+def test_a_question_about_rules_that_are_gone_is_not_asked_any_more() -> None:
+    asked = GuardRequest(category="calls", rules_digest="sha256:" + "1" * 64, surplus=70, total=100)
+    counts = counts_of({"Analytical": facts(guard=(asked,))}, DEFINITION)
+    assert "approval" not in policy_status(report(counts=counts), {}, NOW)
+
+
+def test_the_last_run_is_summed_over_its_databases_and_its_worst_outcome_is_told__X6() -> None:
+    runs = {"Analytical": evidence(), "Dialogue": evidence("Failed", finished_at=NOW + timedelta(seconds=9))}
+    (row,) = policy_status(report(runs=RunReport(latest=runs)), {}, NOW)["jobs"]
+    assert (row["outcome"], row["deletedRows"], row["deletedObjects"], row["durationSeconds"]) == (
+        "Failed",
+        10,
+        10,
+        9.0,
+    )
+
+
+def test_a_job_that_failed_without_evidence_is_told_and_is_not_compliant() -> None:
+    runs = RunReport(latest={"Analytical": evidence()}, failure="Job acme-expire-1: BindingInvalid", failed_at=NOW)
+    status = policy_status(report(runs=runs), {}, NOW)
+    assert status["jobs"][0]["outcome"] == "Failed"
+    assert "BindingInvalid" in status["jobs"][0]["message"]
+    assert conditions(status)["Compliant"] == ("False", "RunFailed")
+
+
+def test_a_run_at_work_is_shown_as_running() -> None:
+    runs = RunReport(latest={"Analytical": evidence()}, active_since=NOW)
+    (row,) = policy_status(report(runs=runs), {}, NOW)["jobs"]
+    assert (row["outcome"], row["started"]) == ("Running", "2026-11-22T12:00:00Z")
+
+
+def test_patience_is_five_minutes_from_the_first_look_and_never_starts_again() -> None:
+    def waiting(at: datetime) -> list[dict[str, Any]]:
+        return render([Finding(ConditionType.RECONCILING, True, Reason.WAITING_FOR_PROFILE)], [], 1, at)
+
+    turns = (Reason.WAITING_FOR_PROFILE, Reason.PROFILE_NOT_FOUND)
+    assert not patience_ended([], *turns, NOW)
+    assert not patience_ended(waiting(NOW), *turns, NOW + timedelta(minutes=4, seconds=59))
+    assert patience_ended(waiting(NOW), *turns, NOW + timedelta(minutes=5))
+    stalled = render([Finding(ConditionType.STALLED, True, Reason.PROFILE_NOT_FOUND)], [], 1, NOW)
+    assert patience_ended(stalled, *turns, NOW)

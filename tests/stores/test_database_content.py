@@ -231,6 +231,20 @@ def test_holding_all_content_holds_exactly_the_records_that_have_some__X3(databa
     assert everything_left(database) == {"calls": {1}, "surveys": {1}, "recordings": {10}}
 
 
+def test_rows_without_a_session_are_neither_held_by_others_nor_forgotten__X3(database: TenantDatabase) -> None:
+    old = days_ago(230)
+    database.write("INSERT INTO calls (id, started_at, unit) VALUES (1, %s, 'clinic'), (2, %s, 'office')", old, old)
+    database.write("INSERT INTO recordings (id, started_at) VALUES (1, %s)", old)
+    call(database, 3, age=230, unit="clinic")
+    hold(database, unit="clinic")
+    assert {each.category: each.due for each in database.observer().observe().categories} == {
+        "recordings": 1,
+        "records": 1,
+    }
+    run(database, RULES)
+    assert everything_left(database) == {"calls": {1, 3}, "surveys": {3}, "recordings": {30}}
+
+
 def test_a_hold_on_what_is_claimed_keeps_its_row_and_is_reported__X3(database: TenantDatabase) -> None:
     call(database, 1, age=30)
     call(database, 2, age=30)

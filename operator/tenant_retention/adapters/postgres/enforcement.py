@@ -133,6 +133,9 @@ class PostgresEnforcementDatabase:
         with translated():
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()
+                # A pod that vanished without a word must not look like a run in progress for hours.
+                with self._connection.transaction():
+                    self._connection.execute(statement("calls", "settle_enforcer"))
             with self._connection.transaction():
                 row = self._connection.execute(statement("calls", name), arguments).fetchone()
             return row[0] if row else None

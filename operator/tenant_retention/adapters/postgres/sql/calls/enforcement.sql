@@ -1,3 +1,7 @@
+-- name: settle_enforcer
+SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+    set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '15min', false)
+
 -- name: begin_run
 SELECT retention.begin_run(%s, %s, %s, %s)
 

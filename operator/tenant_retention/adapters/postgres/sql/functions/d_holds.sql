@@ -46,8 +46,10 @@ BEGIN
     IF t.session_column IS NOT NULL THEN
         FOR relative IN SELECT * FROM retention.managed WHERE family = t.family AND session_column IS NOT NULL LOOP
             condition := condition || format(
-                ' OR %I.%I::text IN (SELECT relative.%I::text FROM public.%I AS relative'
-                ' WHERE relative.%I >= %L::timestamptz AND relative.%5$I < %7$L::timestamptz AND %s)',
+                -- coalesce: a row without a session is not held by others, and must not become undecided.
+                ' OR coalesce(%I.%I::text IN (SELECT relative.%I::text FROM public.%I AS relative'
+                ' WHERE relative.%3$I IS NOT NULL AND relative.%5$I >= %6$L::timestamptz'
+                ' AND relative.%5$I < %7$L::timestamptz AND %8$s), false)',
                 alias, t.session_column, relative.session_column, relative.table_name, relative.born_at,
                 born_from - interval '1 day', born_to + interval '1 day',
                 retention.directly_held_condition(relative.table_name, 'relative'));

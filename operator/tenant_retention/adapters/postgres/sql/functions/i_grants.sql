@@ -3,7 +3,9 @@
 CREATE OR REPLACE FUNCTION retention.wanted_grants(roles jsonb)
 RETURNS TABLE (kind text, object text, column_name text, grantee text, privilege text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Where somebody else owns schema public (clusters upgraded from before 15) its grants are theirs.
     SELECT 'SCHEMA', 'public', NULL, roles ->> role, 'USAGE' FROM unnest(ARRAY['app', 'reader', 'backup']) AS role
+    WHERE (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'public')
     UNION ALL
     SELECT 'SCHEMA', 'retention', NULL, roles ->> role, 'USAGE' FROM unnest(ARRAY['enforcer', 'observer', 'auditor']) AS role
     UNION ALL
@@ -40,7 +42,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ), granted AS (
         SELECT 'SCHEMA' AS kind, n.nspname::text AS object, NULL::text AS column_name, acl.grantee, acl.privilege_type
         FROM pg_namespace AS n, aclexplode(n.nspacl) AS acl WHERE n.nspname IN ('public', 'retention')
-            AND acl.grantee <> n.nspowner
+            AND acl.grantee <> n.nspowner AND pg_has_role(n.nspowner, 'USAGE')
         UNION ALL
         SELECT 'TABLE', r.name, NULL, acl.grantee, acl.privilege_type FROM relations AS r, aclexplode(r.relacl) AS acl
         UNION ALL

@@ -48,7 +48,7 @@ BEGIN
         RETURN '{}';
     END IF;
     EXECUTE format(
-        'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, r.%4$I::text AS object_version'
+        'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, nullif(r.%4$I::text, '''') AS object_version'
         ' FROM public.%5$I AS r WHERE r.%6$I <= %7$L::timestamptz AND r.%3$I IS NOT NULL AND NOT %8$s'
         ' AND NOT EXISTS (SELECT FROM retention.claim AS c'
         ' WHERE c.table_name = %5$L AND %9$s) ORDER BY r.%6$I LIMIT $2),'

@@ -9,7 +9,7 @@ from typing import Any
 
 from demo.kubectl import Kubectl, wait
 from demo.pods import Application, deliver_loader, run_pod
-from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, RESYNC_SECONDS, SPEC, Tenant
+from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, RESYNC_SECONDS, SPEC, Tenant, small_profile
 
 Tenants = Callable[..., Tenant]
 REPAIR_SECONDS = RESYNC_SECONDS * 4
@@ -318,6 +318,57 @@ def test_a_run_deletes_what_is_due_and_nothing_else_and_its_evidence_is_in_the_s
     told_run = wait("the run in the policy's status", 90, told)
     assert told_run["outcome"] == "Succeeded"
     assert tenant.condition("Compliant").get("status") == "True"
+
+
+def test_a_new_category_and_a_new_column_are_a_change_of_the_profile_alone__M11(tenants: Tenants) -> None:
+    profile = small_profile()
+    profile["metadata"]["name"] = "growing"
+    spec = {**SPEC, "profileRef": {"name": "growing"}}
+    tenant = tenants("trial-growing", spec=spec)
+    kubectl = tenant.kubectl
+    kubectl.apply([profile])
+    tenant.wait_for("condition=Ready")
+    write = (
+        "import psycopg\n"
+        "with psycopg.connect(open('/bindings/acme-analytical-app/uri').read()) as c:\n"
+        "    c.execute('INSERT INTO records (id, started_at) VALUES (1, now())')\n"
+        "print('written')"
+    )
+    assert python(tenant, ("acme-analytical-app",), "write", write) == "written"
+    profile["spec"]["tables"][0]["columns"].append({"name": "remarks", "type": "Text", "role": "FreeText"})
+    profile["spec"]["tables"].append(
+        {
+            "name": "surveys",
+            "primaryKey": ["id"],
+            "bornAt": "started_at",
+            "partitions": {"every": "Month", "back": "P4M", "ahead": "P1M"},
+            "columns": [{"name": "id", "type": "BigInteger", "nullable": False}],
+        }
+    )
+    profile["spec"]["categories"].append(
+        {
+            "name": "surveys",
+            "default": "P60D",
+            "max": "P1Y",
+            "earlyDeletion": "Allowed",
+            "clock": {"event": "Created"},
+            "tables": ["surveys"],
+        }
+    )
+    kubectl.apply([profile])
+
+    def enforced() -> bool:
+        return "surveys" in {c["name"] for c in tenant.status().get("categories", []) if c["state"] == "Enforced"}
+
+    wait("the new category to be enforced", REPAIR_SECONDS, enforced)
+    tenant.wait_for("condition=Ready")
+    question = (
+        SQL,
+        "/bindings/acme-analytical-app/uri",
+        "SELECT id, remarks FROM records LEFT JOIN surveys USING (id)",
+    )
+    assert python(tenant, ("acme-analytical-app",), "ask", *question) == "[(1, None)]"
+    kubectl.run("delete", "rprof", "growing", show=False)
 
 
 def test_uninstalling_and_deleting_the_namespaces_hangs_nowhere__X5(tenants: Tenants) -> None:

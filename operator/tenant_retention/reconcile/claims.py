@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -59,26 +58,20 @@ class Claims:
 
 
 async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[WantedStore, ...]) -> Claims:
-    """Claims every wanted store: an entry of the ledger is found, confirmed or written; one that is refused is reported."""
-    everything, broken = _readable(DataStore, await world.cluster.list(STORE), Reason.STORE_CONFLICT)
-    classes, broken_classes = _readable(DataStoreClass, await world.cluster.list(STORE_CLASS), Reason.CLASS_INVALID)
+    """Claims every wanted store: an entry of the ledger is found, confirmed or written; one that is refused is reported.
+
+    Entries are read by name: with thousands of policies nobody lists the whole ledger at every resync.
+    """
     claims = Claims()
     for store in wanted:
         identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, store.purpose)
-        known = {entry.metadata.name: entry for entry in everything}.get(identity.store_id())
+        known: DataStore | None = None
         try:
-            if identity.store_id() in broken:
-                raise broken[identity.store_id()]
-            if known is None:
-                named = store.request.class_name if store.request else None
-                if named in broken_classes:
-                    raise broken_classes[named]
-                chosen = choose_class(
-                    store, classes, namespace=home.name, namespace_labels=home.labels, ledger=everything
-                )
-                known = await _enter(world, identity, claimant, chosen, store)
-                everything.append(known)
+            found = await world.cluster.get(STORE, identity.store_id())
+            if found is None:
+                known = await _enter(world, identity, claimant, await _choose(world, home, store), store)
             else:
+                known = _read(DataStore, found, Reason.STORE_CONFLICT)
                 known = await _take(world, known, claimant)
                 claims.problem = claims.problem or moved(store, known)
             claims.claimed.append(ClaimedStore(store, identity, known))
@@ -87,20 +80,29 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
     return claims
 
 
-def _readable(
-    model: type[_Model], manifests: Sequence[Manifest], reason: Reason
-) -> tuple[list[_Model], dict[str | None, Invalid]]:
-    """The objects that can be read, and why not by name: one that cannot is a matter of those who use it (X2)."""
-    readable: list[_Model] = []
-    broken: dict[str | None, Invalid] = {}
-    for found in manifests:
-        name = found["metadata"]["name"]
+async def _choose(world: World, home: Home, store: WantedStore) -> DataStoreClass:
+    """The class of a store that is not there yet; its limits count the namespace's entries of the ledger."""
+    named = store.request.class_name if store.request else None
+    classes = []
+    for found in await world.cluster.list(STORE_CLASS):
         try:
-            readable.append(parse(model, found, reason))
-        except Invalid as problem:
-            text = f"{found['kind']} {name}: {problem.message}; correct it"
-            broken[name] = Invalid(text, reason=problem.reason, field=problem.field)
-    return readable, broken
+            classes.append(_read(DataStoreClass, found, Reason.CLASS_INVALID))
+        except Invalid:
+            # A class that cannot be read is a matter of those who name it (X2).
+            if found["metadata"]["name"] == named:
+                raise
+    entries = await world.cluster.list(STORE, labels=f"{ledger.NAMESPACE_LABEL}={home.name}")
+    mine = [_read(DataStore, found, Reason.STORE_CONFLICT) for found in entries]
+    return choose_class(store, classes, namespace=home.name, namespace_labels=home.labels, ledger=mine)
+
+
+def _read(model: type[_Model], found: Manifest, reason: Reason) -> _Model:
+    """The object, or what is wrong with it by its name."""
+    try:
+        return parse(model, found, reason)
+    except Invalid as problem:
+        text = f"{found['kind']} {found['metadata']['name']}: {problem.message}; correct it"
+        raise Invalid(text, reason=problem.reason, field=problem.field) from problem
 
 
 def moved(store: WantedStore, known: DataStore) -> RetentionError | None:

@@ -30,9 +30,9 @@ from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.adapters.s3.probe import S3Probe
 from tenant_retention.adapters.s3.tenant_buckets import identities
 from tenant_retention.domain.bucket_identities import POLICY_NAME, AccessKey, BucketRole, Iam
-from tenant_retention.domain.bucket_steps import CreateUser, IssueKey, PutPolicy
-from tenant_retention.domain.buckets import WantedBucket
-from tenant_retention.domain.ports.buckets import BucketAdministration, BucketProbe
+from tenant_retention.domain.bucket_steps import BucketStep, CreateUser, IssueKey, PutPolicy, RemoveUser
+from tenant_retention.domain.buckets import BucketUsage, ObservedBucket, WantedBucket
+from tenant_retention.domain.ports.buckets import BucketAdministration, BucketProbe, EndpointFacts
 from tenant_retention.domain.ports.enforcement import ContentBucket
 from tests.stores.servers.s3 import S3Server
 
@@ -116,7 +116,7 @@ class RealObjectStore:
         self._client = connection.client
         self._driver = identities(connection, server.iam)
         self._opened: list[S3Connection] = []
-        self.administration: BucketAdministration = S3BucketAdministration(connection, self._driver)
+        self.administration: BucketAdministration = _Recording(S3BucketAdministration(connection, self._driver))
         self.probe: BucketProbe = S3Probe(connection)
 
     def content(self, bucket: str, key: AccessKey) -> ContentBucket:
@@ -207,7 +207,10 @@ class RealObjectStore:
         ).user_remove(key.key_id)
 
     def close(self) -> None:
-        """Ends the connections that tests asked for."""
+        """Removes the users that the test made, because SeaweedFS gets slow with their number, and ends its connections."""
+        assert isinstance(self.administration, _Recording)
+        for user in sorted(self.administration.users):
+            self._driver.apply(RemoveUser(user))
         for connection in self._opened:
             connection.close()
 
@@ -221,6 +224,28 @@ class RealObjectStore:
             except S3Error as error:
                 return error.code or "?"
         return ALLOWED
+
+
+class _Recording:
+    """The administration, noting the users it makes."""
+
+    def __init__(self, inner: BucketAdministration) -> None:
+        self._inner = inner
+        self.users: set[str] = set()
+
+    def apply(self, step: BucketStep) -> AccessKey | None:
+        if isinstance(step, CreateUser):
+            self.users.add(step.user)
+        return self._inner.apply(step)
+
+    def check(self) -> EndpointFacts:
+        return self._inner.check()
+
+    def observe(self, wanted: WantedBucket) -> ObservedBucket:
+        return self._inner.observe(wanted)
+
+    def usage(self, bucket: str, page_limit: int = 20) -> BucketUsage:
+        return self._inner.usage(bucket, page_limit)
 
 
 class FakeStoreBench:
@@ -307,8 +332,10 @@ def object_store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     server: S3Server = request.getfixturevalue(request.param)
     with S3Connection(server.endpoint, server.administrator) as connection:
         bench = RealObjectStore(server, connection)
-        yield bench
-        bench.close()
+        try:
+            yield bench
+        finally:
+            bench.close()
 
 
 def _user(wanted: WantedBucket, role: BucketRole) -> str:

@@ -81,7 +81,7 @@ def test_the_identity_api_checks_the_certificate_too(seaweedfs: S3Server) -> Non
     stranger = ThrowawayAuthority.create("somebody else").pem().decode()
     with S3Connection(type(endpoint)(endpoint.url, endpoint.region, stranger), seaweedfs.administrator) as connection:
         with pytest.raises(Invalid) as refused:
-            AwsIdentities(connection).observe("anybody")
+            AwsIdentities(connection).observe(["anybody"])
     assert refused.value.reason == "CertificateInvalid"
 
 

@@ -221,14 +221,15 @@ def test_a_key_that_reaches_another_bucket_is_a_breach_and_the_probe_leaves_noth
     object_store: ObjectStore,
 ) -> None:
     first, keys = provisioned(object_store)
-    second, _ = provisioned(object_store)
+    second, second_keys = provisioned(object_store)
     object_store.widen_policy(first, BucketRole.APP, second.name)
-    # Identities may spread slowly: the breach is there when the widened key can list.
     report = object_store.probe.verify_isolation({BucketRole.APP: keys[BucketRole.APP]}, (second.name,))
     told = {breach.what for breach in report.breaches}
     assert f"the app key was allowed to write in bucket {second.name}" in told
     assert f"the app key was allowed to list in bucket {second.name}" in told
+    assert f"the app key was allowed to change the lifecycle setting in bucket {second.name}" in told
     assert object_store.versions(second.name) == set()
+    assert provision(object_store, second, second_keys).changes == ()
 
 
 def test_an_app_key_that_may_delete_is_a_breach_and_the_policy_is_put_right__M8(object_store: ObjectStore) -> None:

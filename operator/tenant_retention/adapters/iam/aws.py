@@ -6,6 +6,7 @@ names that do not exist, so that policies are listed first; Ceph may not know gr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
@@ -46,8 +47,11 @@ class AwsIdentities:
         self._connection = connection
         self._url, self._region = iam_address(connection.endpoint.url, connection.endpoint.region)
 
-    def observe(self, user: str) -> ObservedIdentity:
-        """The user with its policies, groups and keys; about five requests. Raises Unavailable or Invalid."""
+    def observe(self, users: Sequence[str]) -> tuple[ObservedIdentity, ...]:
+        """The users with their policies, groups and keys; about five requests each. Raises Unavailable or Invalid."""
+        return tuple(self._observe(user) for user in users)
+
+    def _observe(self, user: str) -> ObservedIdentity:
         if self._call("GetUser", UserName=user, accept=(_GONE,)).code == _GONE:
             return ObservedIdentity(user)
         names = [each.text or "" for each in self._members("ListUserPolicies", "PolicyNames", user)]
@@ -93,7 +97,7 @@ class AwsIdentities:
         return AccessKey(key_id, secret)
 
     def _remove(self, user: str) -> None:
-        known = self.observe(user)
+        known = self._observe(user)
         for key in known.keys:
             self.apply(RemoveKey(user, key.key_id))
         for arn in known.attached:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,11 +56,13 @@ class MinioIdentities:
             http_client=connection.new_pool(),
         )
 
-    def observe(self, user: str) -> ObservedIdentity:
-        """The role's policy and its keys. A key without exactly that policy makes the policy count as missing."""
-        task = f"observe user {user}"
-        text = self._read(task, lambda: self._admin.policy_info(user), missing=_NO_POLICY)
-        keys = self._keys(user)
+    def observe(self, users: Sequence[str]) -> tuple[ObservedIdentity, ...]:
+        """Each role's policy and its keys. A key without exactly that policy makes the policy count as missing."""
+        listed = self._listed()
+        return tuple(self._observe(user, _keys_of(user, listed)) for user in users)
+
+    def _observe(self, user: str, keys: Mapping[str, Mapping[str, Any]]) -> ObservedIdentity:
+        text = self._read(f"observe user {user}", lambda: self._admin.policy_info(user), missing=_NO_POLICY)
         if text is None and not keys:
             return ObservedIdentity(user)
         mapped = {name for key in keys.values() for name in str(key.get("policyName") or "").split(",") if name}
@@ -108,9 +110,12 @@ class MinioIdentities:
         return key
 
     def _keys(self, user: str) -> dict[str, dict[str, Any]]:
-        listed = json.loads(self._read("list users", self._admin.user_list) or "{}")
-        ours = re.compile(re.escape(user) + r"-[0-9a-f]{8}")
-        return {key_id: about for key_id, about in listed.items() if ours.fullmatch(key_id)}
+        return _keys_of(user, self._listed())
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """All users of the server: the answer is encrypted, and slow to open, so it is asked for once per observation."""
+        listed: dict[str, dict[str, Any]] = json.loads(self._read("list users", self._admin.user_list) or "{}")
+        return listed
 
     def _read(self, task: str, call: Callable[[], str], *, missing: str | None = None) -> str | None:
         with store_errors(task):
@@ -120,6 +125,11 @@ class MinioIdentities:
                 if missing is not None and admin_code(error) == missing:
                     return None
                 raise
+
+
+def _keys_of(user: str, listed: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    ours = re.compile(re.escape(user) + r"-[0-9a-f]{8}")
+    return {key_id: about for key_id, about in listed.items() if ours.fullmatch(key_id)}
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tenant_retention.domain.bucket_identities import AccessKey, ObservedIdentity
 from tenant_retention.domain.bucket_steps import IdentityStep
 from tenant_retention.domain.errors import Invalid
@@ -10,9 +12,9 @@ from tenant_retention.domain.errors import Invalid
 class StaticIdentities:
     """Sees nothing and changes nothing; ``plan_bucket`` plans no identity steps for such a class. An ``IdentityDriver``."""
 
-    def observe(self, user: str) -> ObservedIdentity:
-        """Always a user that we know nothing of."""
-        return ObservedIdentity(user)
+    def observe(self, users: Sequence[str]) -> tuple[ObservedIdentity, ...]:
+        """Always users that we know nothing of."""
+        return tuple(ObservedIdentity(user) for user in users)
 
     def apply(self, step: IdentityStep) -> AccessKey | None:
         """Raises Invalid (ClassInvalid): such a step needs another ``iam``."""

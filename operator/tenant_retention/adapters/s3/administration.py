@@ -186,7 +186,8 @@ class S3BucketAdministration:
     def _identities(self, wanted: WantedBucket) -> dict[BucketRole, ObservedIdentity]:
         if not wanted.identities():
             return {}
-        return {role: self._driver.observe(user_name(wanted.name, role)) for role in BucketRole}
+        names = [user_name(wanted.name, role) for role in BucketRole]
+        return dict(zip(BucketRole, self._driver.observe(names), strict=True))
 
 
 def _long_stop_days(rule: LifecycleRule) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -57,8 +57,8 @@ class BucketAdministration(Protocol):
 class IdentityDriver(Protocol):
     """How one kind of store makes users, policies and keys."""
 
-    def observe(self, user: str) -> ObservedIdentity:
-        """The user with its policies, groups and keys; ``exists`` False if there is none."""
+    def observe(self, users: Sequence[str]) -> tuple[ObservedIdentity, ...]:
+        """The users in that order with policies, groups and keys; ``exists`` False where there is none."""
 
     def apply(self, step: IdentityStep) -> AccessKey | None:
         """Carries one step out; repeating it is harmless."""

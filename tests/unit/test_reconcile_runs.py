@@ -202,6 +202,20 @@ async def test_the_nights_evidence_becomes_status_and_one_event__X6() -> None:
     assert entry["status"]["evidenceHead"]["hash"] == "sha256:" + "a" * 64
 
 
+async def test_evidence_that_vanishes_after_it_was_anchored_in_the_ledger_is_noticed__X6() -> None:
+    operator = await ready()
+    (database,) = operator.stores.databases.values()
+    database.runs.append(evidence(operator, "Succeeded", Mode.ENFORCE))
+    await operator.settled()
+    database.runs.append(evidence(operator, "Succeeded", Mode.ENFORCE).model_copy(update={"digest": "b" * 64}))
+    assert condition(await operator.settled(), "Compliant")["status"] == "True"
+    del database.runs[1:]
+    found = await operator.settled()
+    assert condition(found, "Compliant")["reason"] == "EvidenceBroken"
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert entry["status"]["evidenceHead"]["hash"] == "sha256:" + "b" * 64
+
+
 async def test_a_dry_run_by_hand_is_not_the_nights_deletion() -> None:
     operator = await ready()
     operator.clock.forward(timedelta(days=1))

@@ -11,6 +11,7 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain.conditions import Finding, instant, moment, reason_of, render
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 
 RECOUNT = timedelta(hours=1)
@@ -50,6 +51,11 @@ def store_status(
     return status
 
 
+def evidence_hash(link: RunEvidence) -> str:
+    """The hash of a link as the ledger anchors it."""
+    return link.digest if link.digest.startswith("sha256:") else f"sha256:{link.digest}"
+
+
 def _phase(*, bound: bool, problem: RetentionError | None, previous: Mapping[str, Any]) -> str:
     if not bound:
         return "Released"
@@ -73,10 +79,11 @@ def _counted(
     dated = previous.get("countedAt")
     fresh = same and dated is not None and now - moment(dated) < RECOUNT
     head = facts.latest_run
-    if head is not None:
+    # The anchor of a chain that was tampered with is the proof of it: it stays where it is.
+    if head is not None and facts.chain_intact:
         counted["evidenceHead"] = {
             "runId": str(head.run_id),
-            "hash": head.digest if head.digest.startswith("sha256:") else f"sha256:{head.digest}",
+            "hash": evidence_hash(head),
             "time": instant(head.finished_at or head.started_at),
         }
     return {**counted, "countedAt": dated if fresh else instant(now), "rulesDigest": facts.rules_digest}

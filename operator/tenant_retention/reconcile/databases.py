@@ -23,10 +23,13 @@ from tenant_retention.domain.ports.stores import (
     DatabaseServer,
 )
 from tenant_retention.domain.status import BindingReport
+from tenant_retention.domain.store_status import evidence_hash
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, kept_secret, secret_values
 
+ANCHOR_SEARCH = 200
+"""Among how many of the newest links the anchored one must be: half a year of nights between two looks."""
 HANDED_OUT = {"app": "App", "reader": "Reader", "enforcer": "Enforcer"}
 """Roles whose Secret is in the tenant's namespace; the observer's login never leaves the operator's."""
 
@@ -104,9 +107,16 @@ class Databases:
         result.breaches = await self.world.call(request.server.host, self.world.stores.probe_database, request)
 
     async def observe(self, store: ClaimedStore, server: DatabaseServer, password: str, user: str) -> DatabaseFacts:
-        """What the observer's login reads."""
+        """What the observer's login reads. A chain that lost the link that the ledger anchored is not intact (X6)."""
         login = DatabaseLogin(server.host, server.port, store.entry.spec.name, user, password, server.ca)
-        return await self.world.call(server.host, self.world.stores.observe_database, login)
+        facts = await self.world.call(server.host, self.world.stores.observe_database, login)
+        anchor = store.entry.status.evidence_head
+        if anchor is None or (facts.latest_run is not None and evidence_hash(facts.latest_run) == anchor.hash):
+            return facts
+        links = await self.world.call(server.host, self.world.stores.evidence, login, ANCHOR_SEARCH)
+        if any(evidence_hash(link) == anchor.hash for link in links):
+            return facts
+        return facts.model_copy(update={"chain_intact": False})
 
     async def _passwords(self, purpose: str) -> dict[str, str]:
         wanted = logins_secret(self.world, self.reference, purpose)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.manifests.operator_secrets import tenant_role_binding
-from tenant_retention.domain.ports.cluster import NAMESPACE
+from tenant_retention.domain.ports.cluster import NAMESPACE, ROLE_BINDING
 from tenant_retention.reconcile.world import World
 
 TENANT_LABEL = "tenantretention.io/tenant"
@@ -43,4 +43,10 @@ async def look_home(world: World, namespace: str) -> Home:
 
 async def enter(world: World, home: Home) -> None:
     """Binds the fixed ClusterRole to the operator in the namespace, and to nobody else."""
-    await world.cluster.apply(tenant_role_binding(world.operator, home.name))
+    wanted = tenant_role_binding(world.operator, home.name)
+    try:
+        await world.cluster.apply(wanted)
+    except Invalid:
+        # Somebody took our name for a binding to another role, and the role of a binding is immutable.
+        await world.cluster.delete(ROLE_BINDING, wanted["metadata"]["name"], home.name)
+        await world.cluster.apply(wanted)

@@ -26,6 +26,7 @@ AWKWARD_KEYS = (
     "xml/<a&b>\"c\"'d'",
     "percent/%2F%00?versionId=x#y",
     "trailing space ",
+    "control/line\rbreak\ttab",
     "k",
     "k-1",
 )

@@ -106,6 +106,12 @@ class S3Probe:
                     self._try_forbidden(connection, bucket, probe_key, visitor, _EVERYTHING, tried)
         return tried.report()
 
+    def has_wrong_secret(self, key: AccessKey, bucket: str) -> bool:
+        """True if the store knows the key's id, and the secret is not its own: somebody edited it."""
+        with self._as(key) as connection:
+            answer = connection.request("GET", bucket, query=_LIST.query, task="try a key")
+            return error_code(answer) == "SignatureDoesNotMatch"
+
     def is_dead(self, key: AccessKey, bucket: str) -> bool:
         """True if the store no longer knows the key."""
         with self._as(key) as connection:

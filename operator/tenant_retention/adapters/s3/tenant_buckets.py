@@ -63,13 +63,19 @@ class S3TenantBuckets:
             object_lock=request.object_lock,
             confirmed_uids=request.confirmed_uids,
         )
-        held = {role: HeldKeys(key.key_id) for role, key in request.held.items()}
         with connect(request.server, patience=self._patience) as connection:
             administration = S3BucketAdministration(connection, identities(connection, request.server.iam))
-            done = provision_bucket(administration, wanted, held, in_ledger=True)
+            held = request.held if request.server.iam is Iam.STATIC else self._usable(connection, request)
+            by_id = {role: HeldKeys(key.key_id) for role, key in held.items()}
+            done = provision_bucket(administration, wanted, by_id, in_ledger=True)
         if done.error is not None and not done.issued:
             raise done.error
-        return BucketOutcome({**request.held, **done.issued}, done.changes)
+        return BucketOutcome({**held, **done.issued}, done.changes)
+
+    def _usable(self, connection: S3Connection, request: BucketRequest) -> dict[BucketRole, AccessKey]:
+        """The held keys without those whose secret is wrong: the store never tells a secret again, so they are issued anew."""
+        probe = S3Probe(connection, patience=self._patience)
+        return {role: key for role, key in request.held.items() if not probe.has_wrong_secret(key, request.name)}
 
     def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
         """What a key may do that it must not, here or in buckets of others; empty as it must be.

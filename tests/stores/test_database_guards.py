@@ -254,6 +254,29 @@ def test_the_observer_sees_counts_and_no_row(database: TenantDatabase) -> None:
                 observer.execute(statement.encode())
 
 
+def test_reader_backup_and_auditor_have_just_what_their_names_say(database: TenantDatabase) -> None:
+    insert_call(database, 1, days_ago(500))
+    for group in ("reader", "backup"):
+        with database.connect(group) as session:
+            assert session.execute("SELECT count(*) FROM calls").fetchone() == (1,)
+            for statement in (
+                "DELETE FROM calls",
+                "UPDATE calls SET caller = 'x'",
+                "SELECT retention.read_evidence(1)",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    session.execute(statement.encode())
+    with database.connect("auditor") as auditor:
+        assert auditor.execute("SELECT retention.read_evidence(1)").fetchone() == ([],)
+        for statement in (
+            "SELECT * FROM public.calls",
+            "SELECT * FROM retention.evidence",
+            "SELECT retention.observe()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                auditor.execute(statement.encode())
+
+
 def test_every_function_of_the_schema_has_a_fixed_search_path_and_none_is_open_to_everybody(
     database: TenantDatabase,
 ) -> None:

@@ -332,6 +332,37 @@ def test_the_smaller_of_both_clocks_decides(database: TenantDatabase) -> None:
     enforcement.close()
 
 
+def test_a_run_decides_the_same_whatever_its_session_was_set_to__X9(database: TenantDatabase) -> None:
+    reached = cutoff(datetime.now(UTC), Period.parse("P90D"))
+    insert(
+        database, {1: reached, 2: reached + timedelta(minutes=10), 3: days_ago(200), 4: days_ago(201), 5: days_ago(300)}
+    )
+    with database.as_owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session, born_from) VALUES ('s4', now() - interval '1 year')")
+    settings = {
+        "TimeZone": "Pacific/Kiritimati",
+        "DateStyle": "SQL, DMY",
+        "IntervalStyle": "sql_standard",
+        "standard_conforming_strings": "off",
+        "quote_all_identifiers": "on",
+        "search_path": "public",
+        "lock_timeout": "0",
+    }
+    with database.connect("enforcer") as enforcer:
+        for name, value in settings.items():
+            enforcer.execute(
+                sql.SQL("ALTER ROLE CURRENT_USER SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            )
+    database.apply(SHORT_BACK)
+    try:
+        evidence = run(database, OPEN_GUARD, batch=2)
+    finally:
+        with database.connect("enforcer") as enforcer:
+            enforcer.execute("ALTER ROLE CURRENT_USER RESET ALL")
+    assert left(database) == {2, 4}
+    assert (evidence.categories[0].acted, evidence.categories[0].held) == (3, 1)
+
+
 def test_two_runs_at_once_are_one_too_many(database: TenantDatabase) -> None:
     first, run_id = begin(database)
     second = database.enforcer()
@@ -423,6 +454,24 @@ def test_a_busy_month_makes_its_step_unavailable_and_nothing_else(database: Tena
         assert refused.value.reason == "LockTimeout"
         assert enforcement.expire_partition(run_id, second) == 1
     assert enforcement.expire_partition(run_id, first) == 1
+    enforcement.close()
+
+
+def test_a_long_reader_delays_a_detach_and_the_detach_delays_nobody_for_long(database: TenantDatabase) -> None:
+    born = days_ago(250)
+    insert(database, {1: born})
+    database.apply(SHORT_BACK)
+    enforcement, run_id = begin(database)
+    step = next(each for each in steps_of(enforcement, run_id) if each.rows)
+    assert step.kind is PartitionStepKind.DETACH
+    with database.connect("app") as reader, reader.transaction():
+        reader.execute("SELECT count(*) FROM calls")
+        with pytest.raises(Unavailable) as refused:
+            enforcement.expire_partition(run_id, step)
+        assert refused.value.reason == "LockTimeout"
+        insert(database, {2: days_ago(1)})
+    assert enforcement.expire_partition(run_id, step) == 1
+    assert left(database) == {2}
     enforcement.close()
 
 

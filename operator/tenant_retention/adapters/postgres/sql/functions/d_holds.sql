@@ -33,7 +33,7 @@ $$;
 -- content holds its record and so the whole session (X3). Births from..to bound where the session's other rows are sought,
 -- a day more on both sides, since content may carry its own time.
 CREATE OR REPLACE FUNCTION retention.held_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
-RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
     relative retention.managed;
@@ -62,7 +62,7 @@ $$;
 -- The condition under which a row of a record category waits for content of its session (P4): 'false' where there is no
 -- content around these births. Rows without a session are linked by their equal birth.
 CREATE OR REPLACE FUNCTION retention.waiting_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
-RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
     content retention.managed;

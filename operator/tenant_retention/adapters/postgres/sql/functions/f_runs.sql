@@ -196,7 +196,8 @@ BEGIN
     END IF;
     PERFORM retention.interrupt_unfinished_runs();
     INSERT INTO retention.run (run_id, mode, rules_digest, policy_generation, clock, started_at, backend_pid, login)
-        VALUES (wanted, run_mode, s.rules_digest, s.policy_generation, least(own_clock, now()), clock_timestamp(),
+        -- It starts at its clock: whoever checks the evidence knows to the second what was due.
+        VALUES (wanted, run_mode, s.rules_digest, s.policy_generation, least(own_clock, now()), least(own_clock, now()),
             pg_backend_pid(), session_user)
         RETURNING * INTO r;
     -- Content first: its record waits for it (P4).

@@ -3,7 +3,7 @@
 
 -- The condition under which a row is younger than its category's minimum (M8); 'false' where there is none.
 CREATE OR REPLACE FUNCTION retention.young_condition(wanted text, alias text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
 BEGIN
@@ -39,7 +39,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.guard_delete() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     young text := retention.young_condition(TG_ARGV[0], 'r');
     birth text;
@@ -71,7 +71,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.guard_truncate() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     young text := retention.young_condition(TG_ARGV[0], 'r');
     held text;

@@ -92,6 +92,9 @@ class ObjectStore(Protocol):
     def widen_policy(self, wanted: WantedBucket, role: BucketRole, resource: str) -> None:
         """The role's policy allows everything on ``resource``."""
 
+    def attach_policy(self, wanted: WantedBucket, role: BucketRole) -> None:
+        """Somebody gives the role's user a further policy that allows everything everywhere."""
+
     def add_key(self, wanted: WantedBucket, role: BucketRole) -> AccessKey:
         """A key made by hand, or by a request whose answer was lost."""
 
@@ -189,22 +192,36 @@ class RealObjectStore:
         assert key is not None
         return key
 
+    def attach_policy(self, wanted: WantedBucket, role: BucketRole) -> None:
+        user = _user(wanted, role)
+        if self.iam is Iam.AWS:
+            self._identity_call("CreatePolicy", PolicyName="wide", PolicyDocument=everything_on("*"))
+            self._identity_call("AttachUserPolicy", UserName=user, PolicyArn="arn:aws:iam:::policy/wide")
+            return
+        admin = self._minio_admin()
+        admin.policy_add("wide", policy=json.loads(everything_on("*")))
+        (key,) = next(each for each in self._driver.observe([user])).keys
+        admin.policy_set(f"{user},wide", user=key.key_id)
+
     def remove_key(self, wanted: WantedBucket, role: BucketRole, key: AccessKey) -> None:
         if self.iam is Iam.AWS:
-            form = {"Action": "DeleteAccessKey", "Version": "2010-05-08", "UserName": _user(wanted, role)}
-            form["AccessKeyId"] = key.key_id
-            endpoint = self._server.endpoint
-            answer = self._connection.signed(
-                "iam", endpoint.region, "POST", endpoint.url, data=form, task="delete a key by hand"
-            )
-            assert answer.status == 200
-            return
+            self._identity_call("DeleteAccessKey", UserName=_user(wanted, role), AccessKeyId=key.key_id)
+        else:
+            self._minio_admin().user_remove(key.key_id)
+
+    def _identity_call(self, action: str, **parameters: str) -> None:
+        form = {"Action": action, "Version": "2010-05-08", **parameters}
+        endpoint = self._server.endpoint
+        answer = self._connection.signed("iam", endpoint.region, "POST", endpoint.url, data=form, task=action)
+        assert answer.status in {200, 409}, answer.body
+
+    def _minio_admin(self) -> MinioAdmin:
         administrator = self._server.administrator
-        MinioAdmin(
+        return MinioAdmin(
             endpoint=self._server.endpoint.url.removeprefix("https://"),
             credentials=StaticProvider(administrator.key_id, administrator.secret),
             http_client=self._connection.new_pool(),
-        ).user_remove(key.key_id)
+        )
 
     def close(self) -> None:
         """Removes the users that the test made, because SeaweedFS gets slow with their number, and ends its connections."""
@@ -311,6 +328,9 @@ class FakeStoreBench:
     def add_key(self, wanted: WantedBucket, role: BucketRole) -> AccessKey:
         self.store.users.setdefault(_user(wanted, role), FakeUser())
         return self.store.issue(_user(wanted, role))
+
+    def attach_policy(self, wanted: WantedBucket, role: BucketRole) -> None:
+        self.store.users[_user(wanted, role)].attached.append("wide")
 
     def remove_key(self, wanted: WantedBucket, role: BucketRole, key: AccessKey) -> None:
         del self.store.users[_user(wanted, role)].keys[key.key_id]

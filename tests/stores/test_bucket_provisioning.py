@@ -67,6 +67,21 @@ def test_where_a_category_has_a_min_the_bucket_has_object_lock_without_a_default
     assert (observed.object_lock, observed.default_retention, observed.versioning) == (True, False, "Enabled")
 
 
+def test_a_bucket_whose_category_gets_a_min_later_gets_object_lock_or_says_that_the_store_cannot__M8(
+    object_store: ObjectStore,
+) -> None:
+    wanted, keys = provisioned(object_store)
+    later = replace(wanted, object_lock=True)
+    if wanted.iam is Iam.MINIO:
+        with pytest.raises(Invalid, match="cannot enable object lock") as refused:
+            provision(object_store, later, keys)
+        assert refused.value.reason == "SettingNotKept"
+    else:
+        assert provision(object_store, later, keys).changes == (f"enable object lock of bucket {wanted.name}",)
+        assert object_store.administration.observe(later).object_lock is True
+        assert provision(object_store, later, keys).changes == ()
+
+
 def test_a_bucket_with_data_and_without_our_marker_is_a_conflict_and_stays_as_it_is(object_store: ObjectStore) -> None:
     wanted = a_bucket(object_store)
     object_store.make_bucket(wanted.name, {})
@@ -241,6 +256,16 @@ def test_an_app_key_that_may_delete_is_a_breach_and_the_policy_is_put_right__M8(
     assert provision(object_store, wanted, keys).changes == (
         f"write the policy of user {_user(wanted, BucketRole.APP)}",
     )
+    assert object_store.probe.verify_access(wanted.name, keys).breaches == ()
+
+
+def test_a_further_policy_that_somebody_attached_is_taken_away(object_store: ObjectStore) -> None:
+    wanted, keys = provisioned(object_store)
+    object_store.attach_policy(wanted, BucketRole.APP)
+    changes = provision(object_store, wanted, keys).changes
+    assert "remove surplus policy" in changes[0]
+    assert (object_store.administration.observe(wanted).identities or {})[BucketRole.APP].attached == ()
+    assert provision(object_store, wanted, keys).changes == ()
     assert object_store.probe.verify_access(wanted.name, keys).breaches == ()
 
 

@@ -190,7 +190,7 @@ def test_a_grant_changed_by_hand_in_the_database_is_put_right(tenants: Tenants) 
         "psql",
         "-XAt",
         "-h",
-        "/tmp",
+        "/run/postgresql",
         "-U",
         "postgres",
         "-d",

@@ -26,7 +26,7 @@ from tenant_retention.domain.status import BindingReport
 from tenant_retention.domain.store_status import evidence_hash
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.tenancy import Home
-from tenant_retention.reconcile.world import World, kept_secret, secret_values
+from tenant_retention.reconcile.world import World, kept_secret, secret_values, usable_password
 
 ANCHOR_SEARCH = 200
 """Among how many of the newest links the anchored one must be: half a year of nights between two looks."""
@@ -123,7 +123,9 @@ class Databases:
         return await kept_secret(
             self.world,
             wanted,
-            lambda known: {role: known.get(role) or self.world.new_password() for role in DATABASE_ROLES},
+            lambda known: {
+                role: usable_password(known.get(role)) or self.world.new_password() for role in DATABASE_ROLES
+            },
         )
 
     async def _hand_out(

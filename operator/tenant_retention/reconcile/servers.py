@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tenant_retention.adapters.certificates import issue_server_certificate, make_authority, read_server_certificate
-from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_256
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import CaSecretRef, Embedded, Existing
@@ -31,7 +30,6 @@ from tenant_retention.domain.manifests.inputs import (
 from tenant_retention.domain.manifests.metadata import server_dns_names, server_host, server_name
 from tenant_retention.domain.manifests.operator_secrets import (
     AUTHORITY_SECRET,
-    administrator_secret,
     authority_secret,
     read_authority,
 )
@@ -44,7 +42,8 @@ from tenant_retention.domain.ports.cluster import (
     Manifest,
 )
 from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
-from tenant_retention.reconcile.world import World, kept_secret, secret_values
+from tenant_retention.reconcile.embedded_secrets import postgresql_administrator, s3_administrator
+from tenant_retention.reconcile.world import World, secret_values
 
 Server = DatabaseServer | BucketServer
 _S3_STATIC_REGION = "us-east-1"
@@ -114,7 +113,7 @@ class Servers:
         if kind == "postgresql":
             objects, server = await self._postgresql(settings, certificate, authority.bundle())
         else:
-            objects, server = await self._s3(settings, certificate, authority.bundle())
+            objects, server = await self._s3(settings, certificate, authority.bundle(), entries)
         for manifest in objects:
             await self.world.applier.apply(manifest, self.regarding)
         await self._wait(kind)
@@ -124,17 +123,7 @@ class Servers:
     async def _postgresql(
         self, settings: Embedded, certificate: ServerCertificate, bundle: str
     ) -> tuple[tuple[Manifest, ...], Server]:
-        def fresh(known: dict[str, str]) -> dict[str, str]:
-            password = known.get("password") or self.world.new_password()
-            verifier = known.get("verifier") if known.get("password") else None
-            return {
-                "username": postgresql.ADMINISTRATOR,
-                "password": password,
-                "verifier": verifier or scram_sha_256(password, self.world.entropy(SALT_BYTES)),
-            }
-
-        wanted = administrator_secret(self.world.operator, self.reference, "postgresql-admin", {})
-        values = await kept_secret(self.world, wanted, fresh)
+        values = await postgresql_administrator(self.world, self.reference)
         described = EmbeddedPostgres(
             policy=self.reference,
             operator=self.world.operator,
@@ -150,17 +139,9 @@ class Servers:
         return postgresql.embedded_postgresql(described), access
 
     async def _s3(
-        self, settings: Embedded, certificate: ServerCertificate, bundle: str
+        self, settings: Embedded, certificate: ServerCertificate, bundle: str, entries: Sequence[DataStore]
     ) -> tuple[tuple[Manifest, ...], Server]:
-        def fresh(known: dict[str, str]) -> dict[str, str]:
-            return {
-                "accessKey": known.get("accessKey") or "TRO" + self.world.entropy(9).hex().upper(),
-                "secretKey": known.get("secretKey") or self.world.new_password(),
-                "kek": known.get("kek") or self.world.entropy(32).hex(),
-            }
-
-        wanted = administrator_secret(self.world.operator, self.reference, "s3-admin", {})
-        values = await kept_secret(self.world, wanted, fresh)
+        values = await s3_administrator(self.world, self.reference, entries)
         described = EmbeddedS3(
             policy=self.reference,
             operator=self.world.operator,

@@ -163,6 +163,11 @@ def secret_values(secret: Manifest | None) -> dict[str, str]:
     return values
 
 
+def usable_password(text: str | None) -> str | None:
+    """A password that every client and server takes alike: printable ASCII; None for one that somebody broke."""
+    return text if text and text.isascii() and text.isprintable() else None
+
+
 async def kept_secret(
     world: World, wanted: Manifest, fresh: Callable[[dict[str, str]], dict[str, str]]
 ) -> dict[str, str]:

@@ -32,6 +32,18 @@ def scram_sha_256(password: str, salt: bytes, iterations: int = ITERATIONS) -> s
     return f"SCRAM-SHA-256${iterations}:{parts[0]}${parts[1]}:{parts[2]}"
 
 
+def is_verifier_of(verifier: str, password: str) -> bool:
+    """Whether ``verifier`` is one that ``scram_sha_256`` made for ``password``."""
+    head, _, rest = verifier.partition("$")
+    cost, _, salt = rest.partition("$")[0].partition(":")
+    if head != "SCRAM-SHA-256" or cost != str(ITERATIONS):
+        return False
+    try:
+        return hmac.compare_digest(scram_sha_256(password, base64.b64decode(salt, validate=True)), verifier)
+    except ValueError:
+        return False
+
+
 # All of these a server says only after it accepted the password.
 _SAID_AFTER_AUTHENTICATION = (
     "permission denied for database",

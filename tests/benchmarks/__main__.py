@@ -9,12 +9,10 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
-from uuid import uuid4
 
 from tests.benchmarks.objects import objects
 from tests.benchmarks.report import Comparison, Steps, print_table
-from tests.benchmarks.rows import inserts_meanwhile, rows_inside, whole_months
-from tests.benchmarks.tables import definition
+from tests.benchmarks.rows import Bench, inserts_meanwhile, rows_inside, whole_months
 from tests.stores.enforcement_archive import live_archive
 from tests.stores.servers.postgres import running_postgres
 from tests.stores.servers.s3 import running_seaweedfs
@@ -25,24 +23,20 @@ STEPS = {"months": 4, "rows": 5, "inserts": 3, "objects": 5}
 
 def main() -> None:
     """Starts PostgreSQL 17 and SeaweedFS, measures, prints the table and removes everything."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*STEPS, []], help="what to measure (all)")
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows of a table, half of them due (%(default)s)")
     parser.add_argument("--objects", type=int, default=20_000, help="objects to remove (%(default)s)")
     parser.add_argument("--cache", type=Path, default=_cache(), help="where s5cmd is built (%(default)s)")
     options = parser.parse_args()
     names = options.names or list(STEPS)
-    steps = Steps(sum(STEPS[name] for name in names) + 1)
+    steps = Steps(sum(STEPS[name] for name in names))
     comparisons: list[Comparison] = []
     with tempfile.TemporaryDirectory() as directory, running_postgres(17) as server, running_seaweedfs() as s3:
-        with steps.step("install the tenants"):
-            bench = live_archive(server.administrator, s3, Path(directory, "bench"), definition(uuid4().hex))
-        if "months" in names:
-            comparisons += whole_months(bench, server, options.rows, steps)
-        if "rows" in names:
-            comparisons += rows_inside(bench, server, options.rows, steps)
-        if "inserts" in names:
-            comparisons += inserts_meanwhile(bench, server, options.rows, steps)
+        bench = Bench(server, s3, Path(directory))
+        for name, measure in (("months", whole_months), ("rows", rows_inside), ("inserts", inserts_meanwhile)):
+            if name in names:
+                comparisons += measure(bench, options.rows, steps)
         if "objects" in names:
             acme = live_archive(server.administrator, s3, Path(directory, "acme"), contact_centre(back="P3M"))
             comparisons += objects(acme, options.objects, steps, options.cache)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from tenant_retention.domain.definition import (
@@ -16,9 +15,7 @@ from tenant_retention.domain.definition import (
     RetentionDefinition,
     TableDefinition,
 )
-from tenant_retention.domain.servers import ServerAccess
 from tests.stores.enforcement_archive import LiveArchive
-from tests.stores.servers.postgres import connect_as
 
 MONTHS = 20
 """Months that hold rows: half of them due."""
@@ -29,26 +26,24 @@ FROM generate_series({first}, {last}) AS n
 """
 
 
-def definition(installation: str) -> RetentionDefinition:
-    """Two categories of one table each: ``calls`` goes by whole months, ``cases`` row by row (its clock is its closing).
+def definition(kind: str) -> RetentionDefinition:
+    """One category of one table, so that a run counts nothing else; all keep P10M.
 
-    Both keep P10M; ``ancient`` goes by months beyond its ``back``.
+    ``calls`` goes by whole months, ``ancient`` by months beyond its ``back``, ``cases`` row by row (its clock is its closing).
     """
+    clock = "closed_at" if kind == "cases" else None
+    event: dict[str, Any] = {"clock_event": ClockEvent.CLOSED, "clock_column": clock} if clock else {}
     return RetentionDefinition(
-        installation=installation,
+        installation="bench",
         namespace="bench",
-        policy="bench",
+        policy=kind,
         policy_uid="00000000-0000-0000-0000-00000000000b",
         policy_generation=1,
         profile_generation=1,
         margin_seconds=86_400,
         guard_percent=100,
-        tables=(_table("calls", "P3Y"), _table("cases", "P3Y", "closed_at"), _table("ancient", "P9M")),
-        categories=(
-            _category("calls"),
-            _category("cases", clock_event=ClockEvent.CLOSED, clock_column="closed_at"),
-            _category("ancient"),
-        ),
+        tables=(_table(kind, "P9M" if kind == "ancient" else "P3Y", clock),),
+        categories=(_category(kind, **event),),
     )
 
 
@@ -116,11 +111,6 @@ def month_name(table: str, first: datetime) -> str:
     return f"{table}_p{first:%Y%m}"
 
 
-def superuser(archive: LiveArchive, access: ServerAccess) -> psycopg.Connection[tuple[object, ...]]:
-    """A session for the other side of the comparison: nothing stands in its way."""
-    return connect_as(replace(access, database=archive.identity.database()))
-
-
 def _table(name: str, back: str, clock: str | None = None) -> TableDefinition:
     closed = (ColumnDefinition(name=clock, type="Timestamp"),) if clock else ()
     return TableDefinition(
@@ -140,8 +130,8 @@ def _table(name: str, back: str, clock: str | None = None) -> TableDefinition:
     )
 
 
-def _category(name: str, **more: object) -> CategoryDefinition:
-    rule: dict[str, object] = {"clock_column": "started_at", **more}
+def _category(name: str, **more: Any) -> CategoryDefinition:
+    rule: dict[str, Any] = {"clock_column": "started_at", **more}
     return CategoryDefinition(
         name=name,
         state=CategoryState.ENFORCED,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
-from tenant_retention.domain.ports.cluster import POLICY, STORE, Manifest
-from tests.support.operator_world import NAMESPACE, Operator, condition, namespace, operator_with, policy
+from tenant_retention.domain.ports.cluster import POLICY, SECRET, STORE, Manifest
+from tests.support.operator_world import NAMESPACE, OPERATOR, Operator, condition, namespace, operator_with, policy
 
 SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 
@@ -105,3 +105,35 @@ async def test_a_released_store_of_a_namespace_that_is_gone_hangs_nothing() -> N
     await operator.settled()
     assert {entry["status"]["phase"] for entry in operator.objects("DataStore")} == {"Released"}
     assert operator.objects("StatefulSet", NAMESPACE) == []
+
+
+async def test_a_nightly_job_that_outlived_its_policy_is_ended__X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    (orphan,) = operator.objects("CronJob", NAMESPACE)
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    await operator.settled()
+    # kubectl delete --cascade=orphan, or an operator that was killed between the release and the end of the jobs.
+    operator.cluster.put({**orphan, "metadata": {**orphan["metadata"], "ownerReferences": []}})
+    operator.restart()
+    await operator.settled()
+    assert operator.objects("CronJob", NAMESPACE) == []
+
+
+async def test_a_released_store_that_cannot_be_counted_does_not_say_that_nothing_is_overdue__X4() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    for host in ("acme-postgresql", "acme-s3"):
+        operator.stores.away.add(f"{host}.{NAMESPACE}.svc")
+    await operator.settled()
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    await operator.settled()
+    assert set(operator.shown.released.values()) == {None}
+
+
+async def test_a_released_store_whose_observer_is_lost_says_so__X4() -> None:
+    operator = await released()
+    (logins,) = [each for each in operator.objects("Secret", OPERATOR) if "-logins-" in each["metadata"]["name"]]
+    operator.cluster.remove(SECRET, logins["metadata"]["name"], OPERATOR)
+    await operator.settled()
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert condition(entry, "Ready")["reason"] == "SecretNotFound"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tenant_retention.adapters.tenant_stores import observer_user
+from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, RetentionError
@@ -69,11 +70,15 @@ class StoreReconciler:
         problem: RetentionError | None = None
         reference = PolicyRef(entry.spec.namespace, entry.spec.policy_ref.name, entry.spec.policy_ref.uid or "")
         try:
+            if await world.cluster.get(POLICY, reference.name, reference.namespace) is None:
+                # Whatever runs on without its policy: a deletion that orphaned its dependents, a kill in mid-release.
+                await _end_jobs(world, reference.namespace, reference.name)
             facts = await self._observe(entry, reference, manifest)
         except RetentionError as caught:
             problem = caught
         overdue = await tell_store(world, name, False, facts, problem, None)
-        world.shown.released_store(name, overdue or 0)
+        # Never counted is not zero: such a store has no series (D7).
+        world.shown.released_store(name, overdue)
         return timedelta(seconds=max(world.resync_seconds, 20.0))
 
     async def _is_looked_after(self, entry: DataStore) -> bool:
@@ -92,7 +97,11 @@ class StoreReconciler:
             return None
         passwords = await kept_passwords(world, reference, entry.spec.purpose)
         if "observer" not in passwords:
-            return None
+            raise Invalid(
+                f"the observer's password of database {entry.spec.name} is lost, so its debt is not counted; bind the "
+                "store to a policy again (spec.claimRef), which makes a new one",
+                reason=Reason.SECRET_NOT_FOUND,
+            )
         database = entry.spec.name
         login = DatabaseLogin(
             server.host, server.port, database, observer_user(database), passwords["observer"], server.ca

@@ -16,7 +16,7 @@ from tenant_retention.domain.ports.cluster import POLICY, PROFILE, STORE, STORE_
 from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.rules import check_profile
 from tenant_retention.reconcile.buckets import static_key
-from tenant_retention.reconcile.servers import existing_server
+from tenant_retention.reconcile.existing import existing_server
 from tenant_retention.reconcile.telling import tell_status
 from tenant_retention.reconcile.world import World, conditions_of, parse
 

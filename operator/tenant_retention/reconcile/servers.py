@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tenant_retention.adapters.certificates import issue_server_certificate, make_authority, read_server_certificate
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
-from tenant_retention.api.v1alpha1.datastoreclass import CaSecretRef, Embedded, Existing
+from tenant_retention.api.v1alpha1.datastoreclass import Embedded
 from tenant_retention.domain.bucket_identities import AccessKey, Iam
 from tenant_retention.domain.certificates import AuthorityState, advance, renewal_reason
 from tenant_retention.domain.errors import Invalid, NotReady
@@ -27,7 +27,7 @@ from tenant_retention.domain.manifests.inputs import (
     Resources,
     ServerCertificate,
 )
-from tenant_retention.domain.manifests.metadata import server_dns_names, server_host, server_name
+from tenant_retention.domain.manifests.metadata import MANAGED_BY, server_dns_names, server_host, server_name
 from tenant_retention.domain.manifests.operator_secrets import (
     AUTHORITY_SECRET,
     authority_secret,
@@ -40,13 +40,14 @@ from tenant_retention.domain.ports.cluster import (
     STORE,
     VOLUME_CLAIM,
     Manifest,
+    kind_of,
 )
 from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
 from tenant_retention.reconcile.embedded_secrets import postgresql_administrator, s3_administrator
+from tenant_retention.reconcile.existing import existing_server
 from tenant_retention.reconcile.world import World, secret_values
 
 Server = DatabaseServer | BucketServer
-_S3_STATIC_REGION = "us-east-1"
 
 
 class Authorities:
@@ -114,6 +115,8 @@ class Servers:
             objects, server = await self._postgresql(settings, certificate, authority.bundle())
         else:
             objects, server = await self._s3(settings, certificate, authority.bundle(), entries)
+        if not any(entry.spec.volumes for entry in entries):
+            await self._refuse_foreign(kind, objects)
         for manifest in objects:
             await self.world.applier.apply(manifest, self.regarding)
         await self._wait(kind)
@@ -201,8 +204,29 @@ class Servers:
             reason=Reason.WAITING_FOR_SERVER,
         )
 
+    async def _refuse_foreign(self, kind: str, objects: Sequence[Manifest]) -> None:
+        """Before the first volume is in the ledger: what the tenant has under our names is the tenant's, and stays so.
+
+        Afterwards the ledger knows that the server is ours, and labels that a tenant removes change nothing.
+        """
+        claim = f"data-{server_name(self.reference, kind)}-0"
+        names = [(kind_of(manifest), str(manifest["metadata"]["name"])) for manifest in objects]
+        for found_kind, name in (*names, (VOLUME_CLAIM, claim)):
+            found = await self.world.cluster.get(found_kind, name, self.reference.namespace)
+            labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+            if found is not None and labels.get("app.kubernetes.io/managed-by") != MANAGED_BY:
+                raise Invalid(
+                    f"{found_kind.name} {name} in namespace {self.reference.namespace} exists and was not made by this "
+                    "operator, so it is not touched; remove it, or give the policy another name",
+                    reason=Reason.STORE_CONFLICT,
+                )
+
     async def _retain_volume(self, kind: str, entries: Sequence[DataStore]) -> None:
-        """The volume outlives its claim, its namespace and us (X5), and the ledger knows which one it is."""
+        """The volume outlives its claim, its namespace and us (X5), and the ledger knows which one it is.
+
+        Raises Invalid (StoreConflict) where the server has come up on another volume than the ledger's: it is empty, and
+        a store that says nothing is overdue while its data lies elsewhere would pretend (D7).
+        """
         name = f"data-{server_name(self.reference, kind)}-0"
         claim = await self.world.cluster.get(VOLUME_CLAIM, name, self.reference.namespace)
         volume = ((claim or {}).get("spec") or {}).get("volumeName")
@@ -214,61 +238,23 @@ class Servers:
                 PERSISTENT_VOLUME, volume, None, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
             )
         for entry in entries:
-            if volume not in entry.spec.volumes:
-                volumes = [*entry.spec.volumes, volume]
-                await self.world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": volumes}})
+            if entry.spec.volumes and volume not in entry.spec.volumes:
+                raise _other_volume(entry, name, volume)
+            if not entry.spec.volumes:
+                await self.world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": [volume]}})
 
     def _image(self, settings: Embedded, default: Image) -> Image:
         return Image(settings.image, default.pull_policy, default.pull_secrets) if settings.image else default
 
 
-async def existing_server(world: World, type_: str, existing: Existing) -> Server:
-    """A server that already runs, with the administrator from the operator's namespace.
-
-    Raises Invalid (SecretNotFound, SecretInvalid) naming the class's field.
-    """
-    administrator = await _own_secret(world, existing.admin_secret_ref.name, "existing.adminSecretRef")
-    authority = await _existing_authority(world, existing.tls.ca_secret_ref)
-    if type_ == "PostgreSQL":
-        user, password = _keys(administrator, existing.admin_secret_ref.name, "username", "password")
-        return DatabaseServer(existing.host or "", existing.port, user, password, authority)
-    key, secret = _keys(administrator, existing.admin_secret_ref.name, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    return BucketServer(
-        url=existing.endpoint or "",
-        region=existing.s3_region or _S3_STATIC_REGION,
-        iam=Iam(existing.iam or Iam.AWS),
-        administrator=AccessKey(key, secret),
-        ca=authority,
+def _other_volume(entry: DataStore, claim: str, volume: str) -> Invalid:
+    kept, ledger = ", ".join(entry.spec.volumes), f"DataStore {entry.metadata.name}"
+    return Invalid(
+        f"the data of {ledger} is in PersistentVolume {kept}, but claim {claim} got the new volume {volume}; bind the claim "
+        f"to {kept} again, or, where the data was moved or is given up, write {volume} into spec.volumes of {ledger}",
+        reason=Reason.STORE_CONFLICT,
+        field="spec.volumes",
     )
-
-
-async def _existing_authority(world: World, reference: CaSecretRef | None) -> str | None:
-    if reference is None:
-        return None
-    values = await _own_secret(world, reference.name, "existing.tls.caSecretRef")
-    return _keys(values, reference.name, reference.key)[0]
-
-
-async def _own_secret(world: World, name: str, field: str) -> dict[str, str]:
-    found = await world.cluster.get(SECRET, name, world.operator.namespace)
-    if found is None:
-        raise Invalid(
-            f"spec.{field}.name: there is no Secret {name} in namespace {world.operator.namespace}; create it",
-            reason=Reason.SECRET_NOT_FOUND,
-            field=f"spec.{field}.name",
-        )
-    return secret_values(found)
-
-
-def _keys(values: dict[str, str], secret: str, *keys: str) -> list[str]:
-    missing = [key for key in keys if not values.get(key)]
-    if missing:
-        raise Invalid(
-            f"Secret {secret} in the operator's namespace lacks the key {missing[0]}; add it",
-            reason=Reason.SECRET_INVALID,
-            field=missing[0],
-        )
-    return [values[key] for key in keys]
 
 
 def _resources(settings: Embedded) -> Resources | None:

@@ -1,0 +1,101 @@
+"""Embedded servers: what is the tenant's is not touched, and a volume that was swapped is said (X5, D7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenant_retention.domain.ports.cluster import (
+    NETWORK_POLICY,
+    PERSISTENT_VOLUME,
+    SERVICE,
+    STATEFUL_SET,
+    STORE,
+    VOLUME_CLAIM,
+    Kind,
+    Manifest,
+)
+from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
+
+SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+
+
+def of_the_tenant(kind: Kind, name: str, **content: Any) -> Manifest:
+    meta: dict[str, Any] = {"name": name, "labels": {"app.kubernetes.io/managed-by": "Helm"}}
+    if kind.namespaced:
+        meta["namespace"] = NAMESPACE
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, **content}
+
+
+def bind(operator: Operator, volume: str) -> None:
+    """What the storage provisioner does for the PostgreSQL server's claim."""
+    ours = {"app.kubernetes.io/managed-by": "tenant-retention-operator"}
+    claim = of_the_tenant(VOLUME_CLAIM, "data-acme-postgresql-0", spec={"volumeName": volume})
+    claim["metadata"]["labels"] = ours
+    operator.cluster.put(claim)
+    operator.cluster.put(of_the_tenant(PERSISTENT_VOLUME, volume, spec={"persistentVolumeReclaimPolicy": "Delete"}))
+
+
+def volumes(operator: Operator) -> list[str]:
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["type"] == "PostgreSQL"]
+    return list(entry["spec"].get("volumes", ()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (STATEFUL_SET, "acme-postgresql"),
+        (SERVICE, "acme-postgresql"),
+        (NETWORK_POLICY, "acme-postgresql"),
+        (VOLUME_CLAIM, "data-acme-postgresql-0"),
+    ],
+)
+async def test_a_server_of_the_tenants_own_that_has_our_name_is_not_touched__D6(kind: Kind, name: str) -> None:
+    theirs = of_the_tenant(kind, name, spec={"selector": {"app": "theirs"}})
+    operator = await operator_with(theirs, policy(**SHORTEST))
+    found = await operator.settled()
+    stalled = condition(found, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "StoreConflict")
+    assert name in stalled["message"]
+    assert operator.cluster.objects[(kind.name, NAMESPACE, name)]["spec"] == theirs["spec"]
+
+
+async def test_a_label_that_a_tenant_removes_is_put_back_once_the_server_is_known() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    bind(operator, "pv-1")
+    await operator.settled()
+    assert volumes(operator) == ["pv-1"]
+
+    def strip(found: Manifest) -> None:
+        found["metadata"]["labels"] = {}
+
+    await operator.edit(SERVICE, "acme-postgresql", NAMESPACE, strip)
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+    assert operator.cluster.objects[("Service", NAMESPACE, "acme-postgresql")]["metadata"]["labels"]
+
+
+async def test_a_server_that_comes_up_on_a_new_empty_volume_is_not_called_ready__D7_X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    bind(operator, "pv-1")
+    await operator.settled()
+    assert operator.cluster.objects[("PersistentVolume", None, "pv-1")]["spec"] == {
+        "persistentVolumeReclaimPolicy": "Retain"
+    }
+    operator.cluster.remove(VOLUME_CLAIM, "data-acme-postgresql-0", NAMESPACE)
+    bind(operator, "pv-2")
+    found = await operator.settled()
+    stalled = condition(found, "Stalled")
+    assert stalled["reason"] == "StoreConflict"
+    assert "pv-1" in stalled["message"]
+    assert "pv-2" in stalled["message"]
+    assert condition(found, "Compliant")["status"] != "True"
+
+    def given_up(store: Manifest) -> None:
+        store["spec"]["volumes"] = ["pv-2"]
+
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["type"] == "PostgreSQL"]
+    await operator.edit(STORE, entry["metadata"]["name"], None, given_up)
+    assert condition(await operator.settled(), "Ready")["status"] == "True"

@@ -28,7 +28,7 @@ from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.rules import Rules, resolve, settle_waiting
-from tenant_retention.reconcile.schedules import Jobs, Schedules, schedule_of
+from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import Result, tell_policy, tell_stores
 from tenant_retention.reconcile.tenancy import Home, enter, look_home
@@ -199,8 +199,12 @@ class PolicyReconciler:
         policy, definition = draft.policy, draft.rules.definition
         assert policy is not None
         assert definition is not None
-        evidence = [fact.latest_run for result in draft.databases() if (fact := result.facts) and fact.latest_run]
-        draft.jobs = await schedules.look(evidence)
+        proofs = [
+            Proof(fact.latest_run, fact.now, moment(result.store.entry.metadata.creation_timestamp or ""))
+            for result in draft.databases()
+            if (fact := result.facts)
+        ]
+        draft.jobs = await schedules.look(proofs, whole=len(proofs) == len(draft.databases()))
         if not draft.complete():
             return
         stores = draft.claims.claimed
@@ -212,10 +216,11 @@ class PolicyReconciler:
             draft.schedule, definition, stores, mode=Mode(policy.spec.mode), suspend=policy.spec.suspend
         )
         draft.scheduled = True
+        made = moment(draft.manifest["metadata"]["creationTimestamp"])
+        since = await schedules.in_force_since(draft.schedule, made, suspend=policy.spec.suspend)
         if not policy.spec.suspend:
-            made = moment(draft.manifest["metadata"]["creationTimestamp"])
             mode = Mode(policy.spec.mode)
-            draft.missed = await schedules.start_missed(draft.schedule, stores, draft.jobs, evidence, mode, made)
+            draft.missed = await schedules.start_missed(draft.schedule, stores, draft.jobs, proofs, mode, since)
 
     async def _probe(self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home) -> None:
         """Tries the logins and keys elsewhere: after every change of the stores, and every quarter of an hour."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
-from tenant_retention.domain.conditions import moment
+from tenant_retention.domain.conditions import instant, moment
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.manifests.inputs import DnsServers, Endpoint, EnforcementPod, PolicyRef, RunRef
 from tenant_retention.domain.manifests.jobs import (
@@ -21,14 +21,17 @@ from tenant_retention.domain.manifests.jobs import (
 )
 from tenant_retention.domain.manifests.metadata import POLICY_LABEL, binding_name
 from tenant_retention.domain.manifests.networking import JOB_COMPONENT, jobs_network_policy
+from tenant_retention.domain.manifests.operator_secrets import administrator_secret
 from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding
 from tenant_retention.domain.ports.cluster import JOB, POD, Happening, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.schedule import Schedule, plan_schedule
 from tenant_retention.reconcile.claims import ClaimedStore
-from tenant_retention.reconcile.world import World
+from tenant_retention.reconcile.world import World, kept_secret
 
 TASK = "expire"
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the clocks of API server and database may lie apart; a run refuses more."""
 _CONTAINER_COMPONENT = f"app.kubernetes.io/component={JOB_COMPONENT}"
 
 
@@ -41,6 +44,21 @@ class Jobs:
     failure: str | None = None
     failed_at: datetime | None = None
     newest: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One database's word on its runs: the newest evidence, when it was read (the database's clock), and since when the
+    database is in the ledger."""
+
+    latest: RunEvidence | None
+    read_at: datetime
+    since: datetime
+
+    def of_run_since(self, begin: datetime) -> bool:
+        """Whether a run that began then, or later, has ended in this database."""
+        run = self.latest
+        return run is not None and run.finished_at is not None and run.started_at >= begin - CLOCK_SKEW
 
 
 def schedule_of(reference: PolicyRef, spec: TenantRetentionPolicySpec) -> Schedule:
@@ -102,32 +120,44 @@ class Schedules:
         names = tuple(binding_name(self.reference, store.wanted.purpose, "enforcer") for store in stores)
         return EnforcementPod(self.reference, self.world.images.job, names, plan)
 
-    async def look(self, evidence: Sequence[RunEvidence]) -> Jobs:
-        """What the Jobs of the nightly schedule say; a failure that newer evidence outlived is not told."""
+    async def look(self, proofs: Sequence[Proof], *, whole: bool) -> Jobs:
+        """What the Jobs of the nightly schedule say. ``whole``: every database was read.
+
+        The databases' evidence counts, not a Job's word: one that ended well without evidence in every database has
+        failed (its plan or command was changed, or it did nothing), one that failed after all of them told has not.
+        """
         labels = f"{POLICY_LABEL}={self.reference.name},{_CONTAINER_COMPONENT}"
         found = [
             job
             for job in await self.world.cluster.list(JOB, self.reference.namespace, labels)
             if RUN_LABEL not in (job["metadata"].get("labels") or {})
         ]
-        found.sort(key=_made)
         if not found:
             return Jobs()
-        newest = found[-1]
-        status = newest.get("status") or {}
+        newest = max(found, key=_made)
+        made, name, status = _made(newest), newest["metadata"]["name"], newest.get("status") or {}
         if status.get("active") or not (status.get("conditions") or status.get("succeeded")):
-            return Jobs(active_since=_made(newest), newest=_made(newest))
-        failed = next(
-            (c for c in status.get("conditions") or () if c["type"] == "Failed" and c["status"] == "True"), None
-        )
+            return Jobs(active_since=made, newest=made)
+        asked = [proof for proof in proofs if proof.since < made]
+        silent = sum(1 for proof in asked if not proof.of_run_since(made))
+        failed = _ended(status, "Failed")
         if failed is None:
-            return Jobs(newest=_made(newest))
+            ended = _ended(status, "Complete") or {}
+            at = moment(ended.get("lastTransitionTime") or newest["metadata"]["creationTimestamp"])
+            # What was read while the run was still writing says nothing yet.
+            settled = all(proof.read_at > at + CLOCK_SKEW for proof in asked)
+            if not (whole and settled and silent):
+                return Jobs(newest=made)
+            told = (
+                f"it ended, but {silent} of {len(asked)} databases have no evidence of it; see its log, and who changed "
+                "the CronJob or its plan"
+            )
+            return Jobs(failure=f"Job {name}: {told}", failed_at=at, newest=made)
+        if whole and asked and not silent:
+            return Jobs(newest=made)
+        told = await self.last_words(name) or failed.get("message") or "the Job failed"
         at = moment(failed["lastTransitionTime"])
-        if any(run.finished_at is not None and run.started_at >= _made(newest) for run in evidence):
-            # The run itself told what it did: the evidence says more than the Job's exit code.
-            return Jobs(newest=_made(newest))
-        told = await self.last_words(newest["metadata"]["name"]) or failed.get("message") or "the Job failed"
-        return Jobs(failure=f"Job {newest['metadata']['name']}: {told}"[:1024], failed_at=at, newest=_made(newest))
+        return Jobs(failure=f"Job {name}: {told}"[:1024], failed_at=at, newest=made)
 
     async def at_work(self) -> str | None:
         """The name of a Job of the policy that has not ended, whoever made it; None if there is none."""
@@ -148,14 +178,30 @@ class Schedules:
                     return str(message)
         return None
 
+    async def in_force_since(self, schedule: Schedule, policy_made: datetime, *, suspend: bool) -> datetime:
+        """Since when the schedule is what it is now: a start before that is none that was missed.
+
+        Kept in the operator's namespace. Else an edited window, or a policy that is resumed, would begin a run at once,
+        in the middle of the tenant's day.
+        """
+        line = f"{schedule.cron} {schedule.time_zone} {'suspended' if suspend else 'running'}"
+
+        def fresh(known: dict[str, str]) -> dict[str, str]:
+            if known.get("line") == line and _is_moment(known.get("since")):
+                return known
+            return {"line": line, "since": instant(self.world.now() if known else policy_made)}
+
+        wanted = administrator_secret(self.world.operator, self.reference, "schedule", {})
+        return moment((await kept_secret(self.world, wanted, fresh))["since"])
+
     async def start_missed(
         self,
         schedule: Schedule,
         stores: Sequence[ClaimedStore],
         jobs: Jobs,
-        evidence: Sequence[RunEvidence],
+        proofs: Sequence[Proof],
         mode: Mode,
-        policy_made: datetime,
+        since: datetime,
     ) -> bool:
         """Starts the run whose time has come and passed without a Job or evidence; whether it was missed.
 
@@ -164,12 +210,19 @@ class Schedules:
         now = self.world.now()
         expected = schedule.latest_run(now)
         grace = timedelta(seconds=self.world.grace_seconds)
-        if now - expected < grace or expected <= policy_made or jobs.active_since is not None:
+        if now - expected < grace or expected <= since:
             return False
-        if jobs.newest is not None and jobs.newest >= expected - timedelta(minutes=1):
+        # A Job that runs for longer than a Job of ours may is none of ours, whatever its labels say.
+        if (
+            jobs.active_since is not None
+            and now - jobs.active_since < timedelta(seconds=schedule.window_seconds) + grace
+        ):
+            return False
+        if jobs.active_since is None and jobs.newest is not None and jobs.newest >= expected - CLOCK_SKEW:
             return False
         # A dry run by hand is not the night's deletion.
-        if any(run.mode is mode and run.started_at >= expected - timedelta(minutes=1) for run in evidence):
+        asked = [proof.latest for proof in proofs if proof.since < expected]
+        if asked and all(run and run.mode is mode and run.started_at >= expected - CLOCK_SKEW for run in asked):
             return False
         pod = self.pod(stores, plan_name(self.reference))
         job = one_off_job(
@@ -194,6 +247,17 @@ class Schedules:
 
 def _made(manifest: Manifest) -> datetime:
     return moment(manifest["metadata"]["creationTimestamp"])
+
+
+def _ended(status: Manifest, how: str) -> Manifest | None:
+    return next((c for c in status.get("conditions") or () if c["type"] == how and c["status"] == "True"), None)
+
+
+def _is_moment(text: str | None) -> bool:
+    try:
+        return text is not None and moment(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _endpoint(store: ClaimedStore) -> Endpoint | None:

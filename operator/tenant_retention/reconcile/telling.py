@@ -117,15 +117,16 @@ def _waits(status: Manifest) -> bool:
 
 
 def _run_happenings(manifest: Manifest, previous: Manifest, status: Manifest) -> list[Happening]:
-    before = {row.get("runId") for row in previous.get("jobs") or ()}
+    before = [(row.get("runId"), row.get("finished")) for row in previous.get("jobs") or ()]
+    runs = {run for run, _ in before}
     told = []
     for row in status.get("jobs") or ():
-        reason = _RUN_REASONS.get(row["outcome"])
-        if reason is None or row.get("runId") is None or row["runId"] in before:
+        reason, run = _RUN_REASONS.get(row["outcome"]), row.get("runId")
+        # A Job that failed without evidence has no run id: the time of its failure tells it from the one before.
+        if reason is None or (run in runs if run is not None else (run, row.get("finished")) in before):
             continue
-        note = (
-            f"run {row['runId']} ({row.get('mode')}): {row.get('deletedRows', 0)} rows and "
-            f"{row.get('deletedObjects', 0)} objects"
+        note = row.get("message") or (
+            f"run {run} ({row.get('mode')}): {row.get('deletedRows', 0)} rows and {row.get('deletedObjects', 0)} objects"
         )
         told.append(Happening(manifest, reason, note, "Normal" if row["outcome"] == "Succeeded" else "Warning"))
     return told

@@ -1,0 +1,148 @@
+"""The night's run: the databases' evidence counts and not a Job's word; what was not due was not missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cluster import JOB, POLICY, Manifest
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
+
+SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+
+
+async def ready(**spec: Any) -> Operator:
+    operator = await operator_with(policy(**{**SHORTEST, **spec}))
+    await operator.settled()
+    return operator
+
+
+def evidence(at: datetime, number: int = 1) -> RunEvidence:
+    return RunEvidence(
+        sequence=number,
+        run_id=UUID(int=number),
+        mode=Mode.ENFORCE,
+        outcome="Succeeded",
+        started_at=at,
+        finished_at=at + timedelta(seconds=3),
+        policy_generation=1,
+        rules_digest="sha256:" + "0" * 64,
+        categories=(),
+        previous_digest="",
+        digest="a" * 64,
+    )
+
+
+async def night(operator: Operator, how: str = "Complete", evidence_after: timedelta | None = None) -> Manifest:
+    """A Job of the night that ended ``how``; ten minutes later the policy is looked at."""
+    operator.clock.forward(timedelta(days=1))
+    await operator.settled()
+    (job,) = operator.objects("Job", NAMESPACE)
+    at = operator.clock.now + timedelta(seconds=20)
+    job["status"] = {"conditions": [{"type": how, "status": "True", "lastTransitionTime": at.isoformat()}]}
+    if evidence_after is not None:
+        (database,) = operator.stores.databases.values()
+        database.runs.append(evidence(operator.clock.now + evidence_after))
+    operator.clock.forward(timedelta(minutes=10))
+    operator.stores.now = operator.clock.now
+    return await operator.settled()
+
+
+async def test_a_job_that_ended_well_without_evidence_has_failed__X6_D7() -> None:
+    operator = await ready()
+    found = await night(operator)
+    compliant = condition(found, "Compliant")
+    assert (compliant["status"], compliant["reason"]) == ("False", "RunFailed")
+    assert "1 of 1 databases have no evidence" in compliant["message"]
+    assert len(operator.told("RunFailed")) == 1
+    await operator.settled()
+    assert len(operator.told("RunFailed")) == 1
+
+
+async def test_a_job_whose_evidence_is_in_every_database_is_believed__X6() -> None:
+    operator = await ready()
+    # The database's clock may be behind the API server's by up to a minute.
+    found = await night(operator, evidence_after=timedelta(seconds=-40))
+    assert condition(found, "Compliant")["status"] == "True"
+    assert operator.told("RunFailed") == []
+
+
+async def test_evidence_that_was_read_while_the_run_was_still_writing_alarms_nobody() -> None:
+    operator = await ready()
+    operator.clock.forward(timedelta(days=1))
+    await operator.settled()
+    (job,) = operator.objects("Job", NAMESPACE)
+    ended = {"type": "Complete", "status": "True", "lastTransitionTime": operator.clock.now.isoformat()}
+    job["status"] = {"conditions": [ended]}
+    operator.stores.now = operator.clock.now + timedelta(seconds=5)
+    assert condition(await operator.settled(), "Compliant")["reason"] != "RunFailed"
+    assert operator.told("RunFailed") == []
+
+
+async def test_a_job_that_failed_without_evidence_is_told_once_as_an_event() -> None:
+    operator = await ready()
+    await night(operator, "Failed")
+    await operator.settled()
+    assert len(operator.told("RunFailed")) == 1
+
+
+async def edited(operator: Operator, change: Callable[[Manifest], None]) -> list[Manifest]:
+    """Jobs after an edit of the policy at noon, and a look half an hour later."""
+    await operator.edit(POLICY, "acme", NAMESPACE, change)
+    await operator.settled()
+    operator.clock.forward(timedelta(minutes=30))
+    await operator.settled()
+    return operator.objects("Job", NAMESPACE)
+
+
+async def quiet_day(**spec: Any) -> Operator:
+    """Noon of a day whose night's Job was removed after its evidence came."""
+    operator = await ready(**spec)
+    operator.clock.forward(timedelta(days=1))
+    (database,) = operator.stores.databases.values()
+    database.runs.append(evidence(operator.clock.now - timedelta(hours=8)))
+    await operator.settled()
+    for job in operator.objects("Job", NAMESPACE):
+        operator.cluster.remove(JOB, job["metadata"]["name"], NAMESPACE)
+    return operator
+
+
+async def test_a_window_that_is_edited_into_the_morning_starts_no_run_at_noon() -> None:
+    operator = await quiet_day()
+
+    def morning(found: Manifest) -> None:
+        found["spec"]["window"] = {"start": "10:00", "duration": "PT1H"}
+
+    assert await edited(operator, morning) == []
+    assert operator.told("RunMissed") == []
+
+
+async def test_a_policy_that_is_resumed_at_noon_waits_for_its_window() -> None:
+    operator = await ready(suspend=True)
+    operator.clock.forward(timedelta(days=3))
+    await operator.settled()
+
+    def resume(found: Manifest) -> None:
+        found["spec"]["suspend"] = False
+
+    assert await edited(operator, resume) == []
+    operator.clock.forward(timedelta(days=1))
+    await operator.settled()
+    assert len(operator.objects("Job", NAMESPACE)) == 1
+
+
+async def test_a_job_that_runs_longer_than_any_of_ours_may_does_not_stop_the_night() -> None:
+    operator = await ready()
+    operator.clock.forward(timedelta(days=1))
+    await operator.settled()
+    (job,) = operator.objects("Job", NAMESPACE)
+    operator.cluster.remove(JOB, job["metadata"]["name"], NAMESPACE)
+    forged = {key: value for key, value in job["metadata"].items() if key in ("labels", "namespace")}
+    operator.cluster.put({**job, "metadata": {**forged, "name": "forged"}, "status": {"active": 1}})
+    operator.clock.forward(timedelta(days=1))
+    await operator.settled()
+    assert len(operator.objects("Job", NAMESPACE)) == 2

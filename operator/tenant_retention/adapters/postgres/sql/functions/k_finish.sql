@@ -1,0 +1,114 @@
+-- The end of a run: what is left is counted, evidence is appended, the executed rules are remembered.
+
+CREATE OR REPLACE FUNCTION retention.record_failure(for_run uuid, wanted_category text, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    -- Not assert_run: a failure is worth noting also where the rules have changed meanwhile.
+    UPDATE retention.run_category AS rc
+        SET failed = failed + 1, failure_reasons = failure_reasons || left(regexp_replace(reason, '[^A-Za-z0-9_.-]', '', 'g'), 64)
+        FROM retention.run AS r WHERE rc.run_id = for_run AND rc.category = wanted_category
+            AND r.run_id = rc.run_id AND r.finished_at IS NULL;
+END
+$$;
+
+-- The categories of a run as its evidence: what is still due is counted anew where `count_residue`, else it is null.
+CREATE OR REPLACE FUNCTION retention.category_evidence(wanted uuid, count_residue boolean) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    rc retention.run_category;
+    evidence jsonb := '[]';
+    residue bigint;
+    oldest_left timestamptz;
+BEGIN
+    FOR rc IN SELECT * FROM retention.run_category WHERE run_id = wanted ORDER BY position LOOP
+        residue := NULL;
+        oldest_left := NULL;
+        IF count_residue THEN
+            BEGIN
+                SELECT coalesce(sum(n.due), 0) INTO residue FROM retention.partition_counts(
+                    rc.category, rc.remove_through, NULL, NULL, now(), coalesce(rc.remove_through, '-infinity')) AS n;
+                oldest_left := retention.oldest_of(rc.category);
+            EXCEPTION WHEN lock_not_available OR undefined_table OR undefined_column THEN
+                -- Evidence with an unknown residue is better than none: null says that it could not be counted.
+                residue := NULL;
+            END;
+        END IF;
+        evidence := evidence || jsonb_build_object(
+            'category', rc.category, 'candidates', rc.candidates, 'acted', rc.acted, 'held', rc.held,
+            'skipped', rc.skipped, 'failed', rc.failed, 'surplus', rc.surplus, 'oldestLeft', oldest_left,
+            'residue', residue);
+    END LOOP;
+    RETURN evidence;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.oldest_of(wanted text) RETURNS timestamptz
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t retention.managed;
+    oldest timestamptz;
+    oldest_of_table timestamptz;
+BEGIN
+    FOR t IN SELECT * FROM retention.managed WHERE category = wanted AND active AND clock IS NOT NULL LOOP
+        EXECUTE format('SELECT min(%I) FROM public.%I', t.clock, t.table_name) INTO oldest_of_table;
+        oldest := least(oldest, oldest_of_table);
+    END LOOP;
+    RETURN oldest;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION retention.outcome_of(r retention.run, evidence jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN r.mode = 'DryRun' THEN CASE WHEN bool_or(rc.failed > 0) THEN 'Failed' ELSE 'Succeeded' END
+        WHEN r.rules_digest <> (SELECT rules_digest FROM retention.settings)
+            OR (SELECT mode <> 'Enforce' FROM retention.settings) THEN 'RulesChanged'
+        WHEN bool_or(rc.failed > 0) THEN 'Failed'
+        -- Work that was begun and left: less removed than was due, and still due without waiting for anything.
+        WHEN bool_or(rc.begun AND rc.acted < rc.candidates AND coalesce((e ->> 'residue')::bigint > rc.skipped, true))
+            THEN 'Incomplete'
+        WHEN bool_or(rc.guard = 'Tripped') THEN 'ApprovalRequired'
+        ELSE 'Succeeded' END
+    FROM retention.run_category AS rc
+    LEFT JOIN jsonb_array_elements(evidence) AS e ON e ->> 'category' = rc.category
+    WHERE rc.run_id = r.run_id
+$$;
+
+CREATE OR REPLACE FUNCTION retention.finish_run(wanted uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '5s' AS $$
+DECLARE
+    r retention.run;
+    link retention.evidence;
+    evidence jsonb;
+    outcome text;
+BEGIN
+    SELECT * INTO r FROM retention.run WHERE run_id = wanted FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % is not open', wanted USING ERRCODE = 'RTI00', DETAIL = 'RunNotOpen', HINT = 'Begin a new run.';
+    END IF;
+    IF r.finished_at IS NULL THEN
+        evidence := retention.category_evidence(wanted, true);
+        outcome := coalesce(retention.outcome_of(r, evidence), 'Succeeded');
+        PERFORM retention.append_evidence(wanted, outcome, evidence);
+        IF r.mode = 'Enforce' AND outcome <> 'RulesChanged' THEN
+            INSERT INTO retention.executed_rule (category, rules_digest, minimum, keep, maximum, margin_seconds, clock_event,
+                clock_column, tables, executed_at)
+            SELECT c.name, r.rules_digest, c.minimum, c.keep, c.maximum, s.margin_seconds, c.clock_event, c.clock_column,
+                c.tables, now()
+            FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
+            WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
+                -- An approval that ended in the middle has executed nothing: what is left must ask again.
+                AND (rc.guard <> 'Approved' OR (rc.failed = 0 AND rc.acted + rc.skipped >= rc.candidates))
+            ON CONFLICT (category) DO UPDATE SET rules_digest = excluded.rules_digest, minimum = excluded.minimum,
+                keep = excluded.keep, maximum = excluded.maximum, margin_seconds = excluded.margin_seconds,
+                clock_event = excluded.clock_event, clock_column = excluded.clock_column, tables = excluded.tables,
+                executed_at = excluded.executed_at;
+        END IF;
+        DELETE FROM retention.run_partition WHERE run_id = wanted;
+    END IF;
+    SELECT * INTO STRICT link FROM retention.evidence WHERE run_id = wanted;
+    RETURN retention.link_as_json(link);
+END
+$$;

@@ -361,3 +361,28 @@ async def test_labels_and_ledger_tell_whose_a_store_is() -> None:
     for entry in await operator.cluster.list(STORE):
         assert entry["spec"]["claimRef"]["uid"] == made["metadata"]["uid"]
         assert entry["spec"]["namespaceUid"] == home["metadata"]["uid"]
+
+
+async def test_a_store_that_the_profile_does_not_need_stops_neither_counting_nor_a_raised_min__M8_X4() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+
+    def surplus(found: Manifest) -> None:
+        found["spec"]["stores"] = [{"purpose": "Dialogue"}]
+
+    def raise_minimum(found: Manifest) -> None:
+        for category in found["spec"]["categories"]:
+            if category["name"] == "general-information":
+                category.update({"min": "P90D", "earlyDeletion": "Allowed"})
+
+    await operator.edit(POLICY, "acme", NAMESPACE, surplus)
+    await operator.edit(PROFILE, "puzzel-archive", None, raise_minimum)
+    (database,) = operator.stores.databases.values()
+    database.overdue = 1
+    found = await operator.settled()
+    stalled = condition(found, "Stalled")
+    assert stalled["reason"] == "ClassInvalid"
+    assert "spec.stores[Dialogue].purpose" in stalled["message"]
+    assert found["status"]["overdue"] == 3
+    assert database.definition is not None
+    assert database.definition.category("general-information").minimum == "P90D"

@@ -50,9 +50,17 @@ class ClassMissing(NotReady):
 def wanted_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> tuple[WantedStore, ...]:
     """One database per purpose that has tables, one bucket per purpose that has objects; databases first."""
     requests = {request.purpose: request for request in policy.stores}
-    databases = {str(profile.database_of(category)) for category in profile.categories if category.tables}
-    buckets = {str(category.objects.bucket) for category in profile.categories if category.objects is not None}
-    surplus = set(map(str, requests)) - databases - buckets
+    databases, buckets = _purposes(profile)
+    return (
+        *(WantedStore(name, "PostgreSQL", requests.get(name)) for name in sorted(databases)),  # type: ignore[call-overload]  # keys are the closed list of purposes
+        *(WantedStore(name, "S3", requests.get(name)) for name in sorted(buckets)),  # type: ignore[call-overload]  # as above
+    )
+
+
+def check_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> None:
+    """Raises Invalid (ClassInvalid) naming an entry of ``spec.stores`` that the profile has no use for."""
+    databases, buckets = _purposes(profile)
+    surplus = {str(request.purpose) for request in policy.stores} - databases - buckets
     if surplus:
         name = min(surplus)
         raise Invalid(
@@ -60,10 +68,12 @@ def wanted_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySp
             reason="ClassInvalid",
             field=f"spec.stores[{name}].purpose",
         )
-    return (
-        *(WantedStore(name, "PostgreSQL", requests.get(name)) for name in sorted(databases)),  # type: ignore[call-overload]  # keys are the closed list of purposes
-        *(WantedStore(name, "S3", requests.get(name)) for name in sorted(buckets)),  # type: ignore[call-overload]  # as above
-    )
+
+
+def _purposes(profile: RetentionProfileSpec) -> tuple[set[str], set[str]]:
+    databases = {str(profile.database_of(category)) for category in profile.categories if category.tables}
+    buckets = {str(category.objects.bucket) for category in profile.categories if category.objects is not None}
+    return databases, buckets
 
 
 def choose_class(

@@ -21,6 +21,7 @@ from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
 from tenant_retention.domain.ports.cluster import PROFILE, SECRET
 from tenant_retention.domain.rules import Subject, define, inside_bounds
+from tenant_retention.domain.topology import check_stores
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, conditions_of, parse, secret_values
 
@@ -54,6 +55,7 @@ async def resolve(world: World, reference: PolicyRef, policy: TenantRetentionPol
         profile, generation = await _profile(world, policy, home)
         subject = _subject(world, policy, profile_generation=generation)
         definition = define(profile, policy.spec, subject)
+        check_stores(profile, policy.spec)
     except RetentionError as problem:
         return await _fall_back(world, policy, last, problem)
     now = LastGood(policy.spec, policy.metadata.generation, profile, generation)

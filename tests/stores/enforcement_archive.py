@@ -176,6 +176,10 @@ class LiveArchive:
                 row.append(closed_at)
             self.write(table, [row], columns)
 
+    def call_without_object(self, name: str, born_at: datetime) -> None:
+        """A recording's row whose object was never stored."""
+        self.write("recordings", [(name, name, born_at)], ("id", "session_id", "started_at"))
+
     def old_month(self, table: str, birth: datetime) -> None:
         """A month as it lies there from before ``back`` was made shorter; nobody makes such months any more."""
         first = birth.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -41,6 +41,10 @@ class InMemoryArchive:
                 row.clocks["closed_at"] = closed_at
             self.server.rows.append(row)
 
+    def call_without_object(self, name: str, born_at: datetime) -> None:
+        """A recording's row whose object was never stored."""
+        self.server.rows.append(Row(f"recordings:{name}", "recordings", born_at, session=name))
+
     def left(self) -> set[str]:
         """Every row that is there, as ``table:id``."""
         return {row.identity for row in self.server.rows}

@@ -240,6 +240,17 @@ class EnforcementContract:
                     take(database, run_id, step)
         assert tenant.left() == {"chat_logs:held", "cases:closed-and-held"}
 
+    def test_a_row_of_content_that_names_no_object_goes_by_steps_and_not_by_claims(self, tenant: Tenant) -> None:
+        tenant.call("whole", days_ago(20), "recordings")
+        tenant.call_without_object("never-stored", days_ago(20))
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            assert runs["recordings"].candidates == 2
+            (claim,) = database.claim_content(run_id, "recordings", 10)
+            assert claim.key == "audio/whole"
+            assert take_all(database, run_id, "recordings") == 1
+            assert tenant.left() == {"recordings:whole"}, "its object is not proven gone yet"
+
     def test_a_hold_keeps_an_object_from_being_claimed__X3(self, tenant: Tenant) -> None:
         tenant.call("held", days_ago(20), "recordings")
         with session(tenant) as database:

@@ -156,6 +156,30 @@ def test_an_approval_that_is_needed_is_no_failure_but_verify_tells_it(shell: She
     assert f"chat-logs: 20 of 20 rows wait for an approval of {acme.definition.rules_digest()}" in verified.stdout
 
 
+def test_orphans_are_reported_both_ways_and_nothing_is_deleted(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme = shell.acme
+    acme.call("whole", days_ago(3), "recordings")
+    acme.call("object-missing", days_ago(3), "recordings")
+    (lost,) = [each for each in acme.objects() if each[0] == "audio/object-missing"]
+    acme.client.remove_object(acme.bucket, lost[0], version_id=lost[1])
+    acme.put("audio/no-row-at-all")
+    young = shell.run("orphans", "--plan", "plan.yaml", "-o", "json")
+    assert young.returncode == 2
+    (counted,) = json.loads(young.stdout)["buckets"]
+    assert (counted["rowsWithoutObject"], counted["objectsWithoutRow"], counted["unsettled"]) == (1, 0, 1)
+    monkeypatch.setattr("tenant_retention.cli.orphans.SETTLING", timedelta(days=-1))
+    done = shell.run("orphans", "--plan", "plan.yaml", "-o", "json")
+    (counted,) = json.loads(done.stdout)["buckets"]
+    assert (counted["objects"], counted["rows"]) == (2, 2)
+    assert (counted["rowsWithoutObject"], counted["objectsWithoutRow"]) == (1, 1)
+    assert "audio/" not in done.stdout, "keys only where they are asked for"
+    named = shell.run("orphans", "--plan", "plan.yaml", "--keys")
+    assert named.returncode == 2
+    assert "audio/no-row-at-all" in named.stdout
+    assert "audio/object-missing" in named.stdout
+    assert acme.keys() == {"audio/whole", "audio/no-row-at-all"}
+
+
 def test_install_makes_a_database_ready_and_says_nothing_new_the_second_time(shell: Shell, tmp_path: Path) -> None:
     acme = shell.acme
     plan = json.loads(acme.plan().model_dump_json(by_alias=True))

@@ -35,6 +35,7 @@ _USAGE, _NOT_COMPLIANT = Outcome.INVALID.exit_code(), Outcome.INCOMPLETE.exit_co
 Plan = Annotated[Path, typer.Option("--plan", help="The plan document, YAML or JSON.", show_default=False)]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Keys = Annotated[bool, typer.Option("--keys", help="Name up to 100 keys of each kind: they may hold personal data.")]
 Administrator = Annotated[
     Path,
     typer.Option(
@@ -84,6 +85,21 @@ def verify(plan: Plan, observer_binding: Observers = None, output: Output = Form
     else:
         write_document(verify_document(verifications), output, sys.stdout)
     if any(verification.problems for verification in verifications):
+        raise typer.Exit(_NOT_COMPLIANT)
+
+
+@application.command()
+def orphans(plan: Plan, output: Output = Format.TABLE, keys: Keys = False) -> None:
+    """Compares buckets with the rows that name their objects, both ways; reports and deletes nothing."""
+    # Imported here: only this command lists a bucket.
+    from tenant_retention.cli.orphans import compare, document, print_comparisons
+
+    comparisons = compare(load_plan(plan), plan.parent, _utc_now())
+    if output is Format.TABLE:
+        print_comparisons(comparisons, sys.stdout, keys=keys)
+    else:
+        write_document(document(comparisons, keys=keys), output, sys.stdout)
+    if not all(comparison.clean for comparison in comparisons):
         raise typer.Exit(_NOT_COMPLIANT)
 
 

@@ -119,8 +119,6 @@ class InMemoryEnforcementDatabase:
         server = self._server
         found = server.definition.category(category)
         due = {id(row) for row in self._due_unheld(found)}
-        # A row without a key has no object to wait for.
-        self._remove(category, [row for row in server.rows_of(found) if row.key is None and id(row) in due])
         claimed = {id(row): claim_id for claim_id, row in server.claims.items()}
         for row in server.rows_of(found):
             if row.key is not None and id(row) in due and id(row) not in claimed:
@@ -250,7 +248,7 @@ class InMemoryEnforcementDatabase:
 
     def _planned(self, category: CategoryDefinition) -> list[Row]:
         """What goes by steps: rows that name objects go by claims. The same for a dry run and the real one (X7)."""
-        return [] if category.objects else self._due_unheld(category)
+        return [row for row in self._due_unheld(category) if row.key is None]
 
     def _removable(self, category: CategoryDefinition) -> list[Row]:
         """What may go right now: records wait for their content (P4)."""

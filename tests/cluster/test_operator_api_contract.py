@@ -31,6 +31,7 @@ from tenant_retention.domain.ports.cluster import (
     STORE,
     Cluster,
     Happening,
+    Kind,
     Manifest,
 )
 from tenant_retention.domain.schedule import plan_schedule
@@ -124,6 +125,39 @@ async def test_a_secret_is_replaced_whole_so_that_a_surplus_key_goes(cluster: Cl
     assert repaired.changed
     assert repaired.manifest["data"] == encoded({"password": "p"})
     assert not (await cluster.apply(wanted)).changed
+
+
+async def test_a_secret_that_somebody_made_immutable_is_put_right(cluster: Cluster) -> None:
+    wanted = secret("acme-app", HOME, {"a": "b"}, "Opaque", {"password": "p"})
+    await cluster.apply(wanted)
+    await cluster.merge(SECRET, "acme-app", HOME, {"data": encoded({"password": "forged"}), "immutable": True})
+    repaired = await cluster.apply(wanted)
+    assert (repaired.existed, repaired.changed) == (True, True)
+    assert repaired.manifest["data"] == encoded({"password": "p"})
+    assert not repaired.manifest.get("immutable")
+
+
+async def test_a_secret_of_another_type_in_our_place_is_put_right(cluster: Cluster) -> None:
+    await cluster.create(secret("acme-app", HOME, {}, "Opaque", {"password": "forged"}))
+    await cluster.apply(secret("acme-app", HOME, {"a": "b"}, "servicebinding.io/s3", {"password": "p"}))
+    found = await cluster.get(SECRET, "acme-app", HOME)
+    assert found is not None
+    assert (found["type"], found["data"]) == ("servicebinding.io/s3", encoded({"password": "p"}))
+
+
+async def test_a_plan_that_somebody_made_immutable_is_put_right(server: ApiServer) -> None:
+    async with api_client(Path(server.folder) / "kubeconfig", in_cluster=False) as api:
+        cluster = KubernetesCluster(api, "contract")
+        await cluster.apply(config_map(a="1"))
+        await cluster.merge(CONFIG_MAP, "plan", HOME, {"data": {"a": "forged"}, "immutable": True})
+        assert (await cluster.apply(config_map(a="1"))).manifest["data"] == {"a": "1"}
+
+
+async def test_a_kind_that_is_not_served_is_not_taken_for_an_object_that_is_gone__X5(server: ApiServer) -> None:
+    unserved = Kind("tenantretention.io/v1alpha1", "LegalHold", "legalholds")
+    async with api_client(Path(server.folder) / "kubeconfig", in_cluster=False) as api:
+        with pytest.raises(NotReady):
+            await KubernetesCluster(api, "contract").get(unserved, "acme", HOME)
 
 
 @pytest.mark.parametrize("kind", ["CronJob", "NetworkPolicy"])

@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 def error_of(problem: ApiException) -> RetentionError:
     """Translates the API server's answer into what the reader must do next."""
-    message = _message(problem)
+    message = f"Kubernetes API: {_told(problem).get('message') or problem.reason or 'error'} ({problem.status})"
     if problem.status == 403 and "being terminated" in message:
         return NotReady(message, reason="NamespaceTerminating")
     if problem.status in (404, 409, 410):
@@ -47,13 +47,13 @@ def error_of(problem: ApiException) -> RetentionError:
     return Unavailable(message, reason="Unavailable")
 
 
-def _message(problem: ApiException) -> str:
+def _told(problem: ApiException) -> Manifest:
+    """The ``Status`` object of an answer; empty where the answer is none."""
     try:
         told = json.loads(problem.body or "{}")
     except ValueError:
-        told = {}
-    text = told.get("message") if isinstance(told, dict) else None
-    return f"Kubernetes API: {text or problem.reason or 'error'} ({problem.status})"
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 class KubernetesCluster:
@@ -69,7 +69,9 @@ class KubernetesCluster:
         try:
             return await self._call("get", self._path(kind, name, namespace))
         except ApiException as problem:
-            if problem.status == 404:
+            # Only an answer about this very object says that it is gone. A kind that is not served (its definition is being
+            # replaced, an aggregated API is away) is no reason to release anything.
+            if problem.status == 404 and (_told(problem).get("details") or {}).get("name") == name:
                 return None
             raise error_of(problem) from problem
 
@@ -107,6 +109,8 @@ class KubernetesCluster:
                 force_conflicts=True,
             )
         except ApiException as problem:
+            if problem.status == 422 and before is not None and _is_frozen(before, manifest):
+                return await self._make_anew(kind, before, manifest)
             raise error_of(problem) from problem
         return Applied(after, before is not None, before is None or _revision(before) != _revision(after))
 
@@ -198,9 +202,20 @@ class KubernetesCluster:
             except ApiException as problem:
                 if problem.status in (404, 409) and attempt + 1 < _ATTEMPTS:
                     continue
+                if problem.status == 422 and _is_frozen(before, manifest):
+                    return await self._make_anew(kind, before, manifest)
                 raise error_of(problem) from problem
             return Applied(after, True, _revision(before) != _revision(after))
         raise NotReady(f"Kubernetes API: {kind.name} {name} keeps changing while it is written", reason="Unavailable")
+
+    async def _make_anew(self, kind: Kind, before: Manifest, manifest: Manifest) -> Applied:
+        """Deletes the object that cannot be changed any more, and makes it as it must be."""
+        meta = before["metadata"]
+        await self.delete(kind, meta["name"], meta.get("namespace"), meta["uid"])
+        created = await self.create(manifest)
+        if created is None:
+            raise NotReady(f"Kubernetes API: {kind.name} {meta['name']} is still there", reason="Unavailable")
+        return Applied(created, True, True)
 
     async def _merge(self, path: str, patch: Manifest) -> Manifest | None:
         try:
@@ -240,6 +255,11 @@ class KubernetesCluster:
                 f"Kubernetes API does not answer: {type(problem).__name__}", reason="Unavailable"
             ) from problem
         return dict(answer)
+
+
+def _is_frozen(before: Manifest, wanted: Manifest) -> bool:
+    """Whether somebody made a Secret or ConfigMap of ours immutable, or put one of another type in its place."""
+    return before.get("immutable") is True or before.get("type") != wanted.get("type", before.get("type"))
 
 
 def _without_empty_lists(value: Any) -> Any:

@@ -173,7 +173,7 @@ async def test_a_run_that_the_guard_stopped_says_where_the_approval_is_asked_for
     operator.cluster.put(run("Enforce"))
     await step(operator)
     (database,) = operator.stores.databases.values()
-    database.runs.append(evidence(operator, "Stopped", Mode.ENFORCE))
+    database.runs.append(evidence(operator, "ApprovalRequired", Mode.ENFORCE))
     await end_job(operator, "Failed")
     found = await step(operator)
     assert found["status"]["phase"] == "Stopped"

@@ -14,6 +14,8 @@ from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvide
 
 SUCCEEDED, STOPPED, FAILED = "Succeeded", "Stopped", "Failed"
 _WORST_FIRST = (FAILED, STOPPED, SUCCEEDED)
+_OF_EVIDENCE = {"Succeeded": SUCCEEDED, "ApprovalRequired": STOPPED}
+"""What the database writes at a run's end; every other word (Failed, Incomplete, RulesChanged, Interrupted) is a failure."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def outcome(latest: Mapping[str, RunEvidence]) -> str | None:
     newest = newest_run(latest)
     if not newest:
         return None
-    outcomes = {run.outcome if run.outcome in _WORST_FIRST else FAILED for run in newest.values()}
+    outcomes = {_OF_EVIDENCE.get(run.outcome, FAILED) for run in newest.values()}
     return next(word for word in _WORST_FIRST if word in outcomes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.postgres import PostgresProcess, connect_as
 
 Connection = psycopg.Connection[Any]
+_HANG_UP_SECONDS = 30
 
 
 @dataclass
@@ -65,7 +67,16 @@ class TenantDatabase:
 
     def enforcer(self) -> PostgresEnforcementDatabase:
         """A fresh enforcement session; close it."""
-        return PostgresEnforcementDatabase(lambda: self.connect("enforcer"))
+        return EnforcerSession(self)
+
+    def wait_for_end(self, pid: int) -> None:
+        """Until the server has noticed that a client hung up: until then its run is one in progress."""
+        deadline = time.monotonic() + _HANG_UP_SECONDS
+        with self.as_administrator() as administrator:
+            while administrator.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchall():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"session {pid} did not end within {_HANG_UP_SECONDS} s")
+                time.sleep(0.01)
 
     def observer(self) -> PostgresObserverDatabase:
         """The operator's eye."""
@@ -84,6 +95,27 @@ class TenantDatabase:
     def value(self, statement: str, *parameters: object) -> Any:
         """The first column of the first row that the owner sees."""
         return self.rows(statement, *parameters)[0][0]
+
+
+class EnforcerSession(PostgresEnforcementDatabase):
+    """The product's adapter; ``close`` returns when the server knows of it too."""
+
+    def __init__(self, database: TenantDatabase) -> None:
+        self._pid: int | None = None
+        self._database = database
+        super().__init__(self._open)
+
+    def _open(self) -> Connection:
+        connection = self._database.connect("enforcer")
+        self._pid = connection.info.backend_pid
+        return connection
+
+    def close(self) -> None:
+        """Hangs up and waits until the session is gone."""
+        super().close()
+        if self._pid is not None:
+            self._database.wait_for_end(self._pid)
+            self._pid = None
 
 
 class TenantDatabases:

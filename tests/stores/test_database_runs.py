@@ -81,6 +81,14 @@ def reason_of(failing: Any, *arguments: Any) -> str:
     return refused.value.reason
 
 
+def detach_and_die(database: TenantDatabase, run_id: UUID, partition: str) -> None:
+    """What a run leaves that is killed between DETACH and DROP."""
+    with database.connect("enforcer") as killed:
+        pid = killed.info.backend_pid
+        killed.execute("SELECT retention.expire_partition(%s, 'records', 'calls', %s, 'Detach')", (run_id, partition))
+    database.wait_for_end(pid)
+
+
 def test_exactly_what_reached_its_keep_goes_and_what_did_not_stays__P2_X9(database: TenantDatabase) -> None:
     now = datetime.now(UTC)
     reached = cutoff(now, Period.parse("P90D"))
@@ -170,11 +178,8 @@ def test_a_month_that_was_detached_and_not_dropped_is_counted_and_dropped_by_the
     insert(database, {1: born, 2: born, 3: days_ago(1)})
     database.apply(SHORT_BACK)
     enforcement, run_id = begin(database)
-    with database.connect("enforcer") as killed:
-        enforcement.close()
-        killed.execute(
-            "SELECT retention.expire_partition(%s, 'records', 'calls', %s, 'Detach')", (run_id, f"calls_p{born:%Y%m}")
-        )
+    enforcement.close()
+    detach_and_die(database, run_id, f"calls_p{born:%Y%m}")
     facts = database.observer().observe()
     assert (facts.categories[0].rows, facts.categories[0].due) == (3, 2)
     run(database, OPEN_GUARD)
@@ -195,8 +200,7 @@ def test_a_detached_month_that_may_no_longer_go_is_attached_back_with_its_guards
     database.apply(SHORT_BACK)
     enforcement, run_id = begin(database)
     enforcement.close()
-    with database.connect("enforcer") as killed:
-        killed.execute("SELECT retention.expire_partition(%s, 'records', 'calls', %s, 'Detach')", (run_id, partition))
+    detach_and_die(database, run_id, partition)
     rules = OPEN_GUARD
     if change == "hold":
         with database.as_owner() as owner:
@@ -423,7 +427,9 @@ def test_a_transaction_that_is_killed_in_the_middle_of_a_step_leaves_everything_
         "SELECT retention.expire_partition(%s, %s, %s, %s, 'Truncate')",
         (run_id, step.category, step.table, step.partition),
     ).fetchone()
+    pid = dying.info.backend_pid
     dying.close()
+    database.wait_for_end(pid)
     assert removed == (1,)
     assert left(database) == {1}
     run(database, OPEN_GUARD)

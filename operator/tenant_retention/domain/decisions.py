@@ -54,7 +54,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Item:
-    """What the decision needs to know of one record or object; instants in UTC, None where there is none."""
+    """What the decision needs to know of one record or object; instants in UTC, None where there is none.
+
+    ``clock``: never before the item's birth; what says it was closed before it was born counts from its birth (M8).
+    """
 
     clock: datetime | None
     held: bool = False

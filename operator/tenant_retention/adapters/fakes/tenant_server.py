@@ -34,9 +34,11 @@ class Row:
     version: str | None = None
 
     def clock(self, category: CategoryDefinition) -> datetime | None:
-        """The instant the category counts from."""
-        created = category.clock_event is ClockEvent.CREATED
-        return self.born_at if created else self.clocks.get(category.clock_column or "")
+        """The instant the category counts from: never before the birth (M8), None while its event has not come."""
+        if category.clock_event is ClockEvent.CREATED:
+            return self.born_at
+        started = self.clocks.get(category.clock_column or "")
+        return max(started, self.born_at) if started else None
 
 
 @dataclass(frozen=True)

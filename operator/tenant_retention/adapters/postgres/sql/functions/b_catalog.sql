@@ -46,7 +46,7 @@ $$;
 -- Rows whose period has ended at `bound`. Nothing ends before it began: a case that says it was closed before its own birth
 -- counts from its birth, else a written-back closing would get round the minimum (M8).
 CREATE OR REPLACE FUNCTION retention.due_condition(t retention.managed, alias text, bound timestamptz) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT CASE WHEN bound IS NULL OR t.clock IS NULL THEN 'false'
         WHEN t.by_birth THEN format('%I.%I <= %L::timestamptz', alias, t.clock, bound)
         ELSE format('(%I.%I <= %L::timestamptz AND %1$I.%4$I <= %3$L::timestamptz)', alias, t.clock, bound, t.born_at) END
@@ -54,7 +54,7 @@ $$;
 
 -- The opposite, also for rows whose clock has not started; written so that months can be left out.
 CREATE OR REPLACE FUNCTION retention.undue_condition(t retention.managed, alias text, bound timestamptz) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT CASE WHEN bound IS NULL OR t.clock IS NULL THEN 'true'
         WHEN t.by_birth THEN format('%I.%I > %L::timestamptz', alias, t.clock, bound)
         ELSE retention.due_condition(t, alias, bound) || ' IS NOT TRUE' END

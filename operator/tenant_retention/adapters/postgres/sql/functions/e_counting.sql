@@ -1,14 +1,14 @@
 -- Counting: one pass over each partition that is not empty, without looking at rows whose answer follows from the month.
 
--- How many rows have their clock at or before `bound`, as an expression over one partition.
+-- How many rows are due at `bound`, as an expression over one partition.
 CREATE OR REPLACE FUNCTION retention.count_term(
-    clock text, by_birth boolean, born_from timestamptz, born_to timestamptz, bound timestamptz, condition text)
-RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+    t retention.managed, born_from timestamptz, born_to timestamptz, bound timestamptz, condition text)
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
     SELECT CASE
-        WHEN bound IS NULL OR clock IS NULL OR (by_birth AND born_from > bound) THEN '0::bigint'
-        WHEN by_birth AND born_to - interval '1 microsecond' <= bound AND condition = 'true' THEN 'count(*)'
-        WHEN by_birth AND born_to - interval '1 microsecond' <= bound THEN format('count(*) FILTER (WHERE %s)', condition)
-        ELSE format('count(*) FILTER (WHERE r.%I <= %L::timestamptz AND %s)', clock, bound, condition) END
+        WHEN bound IS NULL OR t.clock IS NULL OR born_from > bound THEN '0::bigint'
+        WHEN t.by_birth AND born_to - interval '1 microsecond' <= bound AND condition = 'true' THEN 'count(*)'
+        WHEN t.by_birth AND born_to - interval '1 microsecond' <= bound THEN format('count(*) FILTER (WHERE %s)', condition)
+        ELSE format('count(*) FILTER (WHERE %s AND %s)', retention.due_condition(t, 'r', bound), condition) END
 $$;
 
 -- Rows of a partition of over 8 MB by its size and the density that ANALYZE found; NULL where it must be counted.
@@ -44,11 +44,11 @@ BEGIN
         future := format('count(*) FILTER (WHERE r.%I > %L::timestamptz)', t.clock, at + interval '1 day');
     END IF;
     EXECUTE format('SELECT count(*), %s, %s, %s, %s, %s FROM public.%I AS r',
-        retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, remove, free),
-        retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, previous, free),
+        retention.count_term(t, p.born_from, p.born_to, remove, free),
+        retention.count_term(t, p.born_from, p.born_to, previous, free),
         CASE held_rows WHEN 'false' THEN '0::bigint'
-            ELSE retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, remove, held_rows) END,
-        retention.count_term(t.clock, t.by_birth, p.born_from, p.born_to, overdue_at, free), future, p.partition)
+            ELSE retention.count_term(t, p.born_from, p.born_to, remove, held_rows) END,
+        retention.count_term(t, p.born_from, p.born_to, overdue_at, free), future, p.partition)
         INTO total, due, previously_due, held, overdue, unusable;
 END
 $$;

@@ -55,9 +55,9 @@ BEGIN
         AND attname = t.key_column AND attnotnull) THEN
         RETURN 0;
     END IF;
-    EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE r.%I <= $1 AND %s AND NOT %s', p.partition, t.clock,
-        retention.without_object_condition(t, 'r'), retention.held_condition(t.table_name, 'r', p.born_from, p.born_to))
-        INTO rows USING through;
+    EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE %s AND %s AND NOT %s', p.partition,
+        retention.due_condition(t, 'r', through), retention.without_object_condition(t, 'r'), retention.held_condition(t.table_name, 'r', p.born_from, p.born_to))
+        INTO rows;
     RETURN rows;
 END
 $$;
@@ -228,6 +228,7 @@ DECLARE
     p record := retention.partition_of(wanted_table, wanted);
     range_start timestamptz := coalesce(resume_after, '-infinity');
     range_end timestamptz;
+    due text := retention.due_condition(t, 'r', through);
     kept text;
     waiting text;
     deleted bigint;
@@ -241,12 +242,12 @@ BEGIN
         t.clock, wanted) INTO range_end USING range_start, through, greatest(batch, 1) - 1;
     kept := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to);
     waiting := retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to);
-    EXECUTE format('DELETE FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND %3$s AND NOT %4$s AND NOT %5$s',
-        wanted, t.clock, retention.without_object_condition(t, 'r'), kept, waiting) USING range_start, coalesce(range_end, through);
+    EXECUTE format('DELETE FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND %3$s AND %4$s AND NOT %5$s AND NOT %6$s',
+        wanted, t.clock, due, retention.without_object_condition(t, 'r'), kept, waiting) USING range_start, coalesce(range_end, through);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     IF waiting <> 'false' THEN
-        EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND NOT %3$s',
-            wanted, t.clock, kept) INTO passed_over USING range_start, coalesce(range_end, through);
+        EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND %3$s AND NOT %4$s',
+            wanted, t.clock, due, kept) INTO passed_over USING range_start, coalesce(range_end, through);
     END IF;
     UPDATE retention.run_category SET acted = acted + deleted, skipped = skipped + passed_over
         WHERE run_id = for_run AND category = wanted_category;

@@ -26,14 +26,15 @@ DECLARE
 BEGIN
     EXECUTE format(
         'WITH left_over AS (SELECT c.claim_id FROM retention.claim AS c LEFT JOIN public.%I AS r ON %s'
-        ' WHERE c.category = %L AND (c.run_id <> $1 OR c.state = ''Claimed'') AND (r.%I IS NULL OR (r.%I <= $2 AND NOT %s))'
-        ' ORDER BY c.claim_id LIMIT $3),'
+        ' WHERE c.category = %L AND (c.run_id <> $1 OR c.state = ''Claimed'') AND (r.%I IS NULL OR (%s AND NOT %s))'
+        ' ORDER BY c.claim_id LIMIT $2),'
         ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
         ' WHERE c.claim_id = l.claim_id RETURNING c.claim_id)'
         ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM taken',
-        t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at, t.clock,
+        t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at,
+        retention.due_condition(t, 'r', through),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'))
-        INTO taken USING for_run, through, batch;
+        INTO taken USING for_run, batch;
     RETURN taken;
 END
 $$;
@@ -49,14 +50,14 @@ BEGIN
     END IF;
     EXECUTE format(
         'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, nullif(r.%4$I::text, '''') AS object_version'
-        ' FROM public.%5$I AS r WHERE r.%6$I <= %7$L::timestamptz AND r.%3$I IS NOT NULL AND NOT %8$s'
+        ' FROM public.%5$I AS r WHERE %7$s AND r.%3$I IS NOT NULL AND NOT %8$s'
         ' AND NOT EXISTS (SELECT FROM retention.claim AS c'
         ' WHERE c.table_name = %5$L AND %9$s) ORDER BY r.%6$I LIMIT $2),'
         ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version)'
         ' SELECT $1, %10$L, %5$L, born_at, row_key, object_key, object_version FROM due RETURNING claim_id)'
         ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM claimed',
-        t.born_at, retention.row_key_expression(t.table_name), t.key_column, t.version_column, t.table_name, t.clock, through,
-        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.claimed_row_condition(t.table_name),
+        t.born_at, retention.row_key_expression(t.table_name), t.key_column, t.version_column, t.table_name, t.clock,
+        retention.due_condition(t, 'r', through), retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.claimed_row_condition(t.table_name),
         t.category)
         INTO claimed USING for_run, batch;
     RETURN claimed;

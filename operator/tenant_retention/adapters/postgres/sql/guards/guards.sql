@@ -9,13 +9,9 @@ DECLARE
 BEGIN
     IF t.minimum IS NULL THEN
         RETURN 'false';
-    ELSIF t.clock IS NULL THEN
-        RETURN 'true';
-    ELSIF t.by_birth THEN
-        RETURN format('%I.%I > %L::timestamptz', alias, t.clock, retention.cutoff(now(), t.minimum));
     END IF;
     -- A clock that has not started is below every minimum (M9).
-    RETURN format('(%I.%I > %L::timestamptz OR %1$I.%2$I IS NULL)', alias, t.clock, retention.cutoff(now(), t.minimum));
+    RETURN '(' || retention.undue_condition(t, alias, retention.cutoff(now(), t.minimum)) || ')';
 END
 $$;
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from tenant_retention.api.v1alpha1.common import ApiObject
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
-from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.manifests.inputs import Image, OperatorRef
 from tenant_retention.domain.manifests.metadata import encoded
 from tenant_retention.domain.ports.cluster import SECRET, Applied, Cluster, Happening, Manifest
@@ -48,13 +49,35 @@ class Shown(Protocol):
         """Shows the debt of a store that no policy has; None ends the series."""
 
 
-class StoreCalls:
-    """Synchronous store calls from the event loop: in a bounded pool, and only so many at once against one server."""
+QUIET_SECONDS = 15.0
+"""For how long a server that does not answer is not asked again: shorter than the wait before the next look at it."""
+SLOW_SECONDS = 3.0
+"""A failure that took less time holds nobody up."""
 
-    def __init__(self, executor: Executor, per_backend: int) -> None:
+
+@dataclass
+class _Backend:
+    """One server: its turns, how many calls in a row ran into its silence, and what the last one of them said, when."""
+
+    turns: asyncio.Semaphore
+    silent: int = 0
+    said: Unavailable | None = None
+    at: float = 0.0
+
+
+class StoreCalls:
+    """Synchronous store calls from the event loop: in a bounded pool, and only so many at once against one server.
+
+    A server that let as many calls in a row run into its silence as may call at once is asked by one call at a time; the
+    others are told the same at once. Else the policies of one dead server would hold every worker, and the other tenants
+    would wait for its timeouts.
+    """
+
+    def __init__(self, executor: Executor, per_backend: int, clock: Callable[[], float] = monotonic) -> None:
         self._executor = executor
         self._per_backend = per_backend
-        self._backends: dict[str, asyncio.Semaphore] = {}
+        self._clock = clock
+        self._backends: dict[str, _Backend] = {}
 
     async def __call__(
         self,
@@ -63,11 +86,32 @@ class StoreCalls:
         *arguments: _Arguments.args,
         **named: _Arguments.kwargs,
     ) -> _Result:
-        """Calls ``function`` in the pool; ``backend`` names the server it talks to."""
-        limit = self._backends.setdefault(backend, asyncio.Semaphore(self._per_backend))
-        async with limit:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, lambda: function(*arguments, **named))
+        """Calls ``function`` in the pool; ``backend`` names the server it talks to. Raises what it raises."""
+        known = self._backends.setdefault(backend, _Backend(asyncio.Semaphore(self._per_backend)))
+        self._refuse_silent(known)
+        async with known.turns:
+            # Once more: it may have fallen silent while this call waited for its turn.
+            self._refuse_silent(known)
+            began = self._clock()
+            # While this call tries again, the others hear what was heard last.
+            known.at = began if known.silent >= self._per_backend else known.at
+            try:
+                loop = asyncio.get_running_loop()
+                result = await loop.run_in_executor(self._executor, lambda: function(*arguments, **named))
+            except Unavailable as problem:
+                slow = self._clock() - began >= SLOW_SECONDS
+                known.silent, known.said, known.at = known.silent + 1 if slow else 0, problem, self._clock()
+                raise
+            except Exception:
+                known.silent = 0
+                raise
+            known.silent = 0
+            return result
+
+    def _refuse_silent(self, known: _Backend) -> None:
+        quiet = self._clock() - known.at < QUIET_SECONDS
+        if known.said is not None and quiet and known.silent >= self._per_backend:
+            raise Unavailable(known.said.message, reason=known.said.reason)
 
 
 class Applier:

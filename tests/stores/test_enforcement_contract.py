@@ -103,6 +103,15 @@ class EnforcementContract:
             assert take_all(database, run_id, "cases") == 1
         assert tenant.left() == {"cases:closed-lately", "cases:open"}
 
+    def test_what_says_it_was_closed_before_it_was_born_counts_from_its_birth__M8(self, tenant: Tenant) -> None:
+        tenant.call("backdated", days_ago(5), "cases", closed_at=days_ago(500))
+        tenant.call("old-and-backdated", days_ago(400), "cases", closed_at=days_ago(500))
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            assert runs["cases"].candidates == 1
+            take_all(database, run_id, "cases")
+        assert tenant.left() == {"cases:backdated"}
+
     def test_the_steps_of_a_dry_run_are_those_of_the_real_run_and_none_can_be_taken__X7(self, tenant: Tenant) -> None:
         for day in (181, 200, 250, 300):
             tenant.call(f"call-{day}", days_ago(day), "requests", "surveys", "chat_logs", "recordings")

@@ -51,7 +51,7 @@ def test_a_connection_that_dies_at_any_reply_is_made_good_in_the_same_run(
     arrange(acme, 0)
     assert acme.run().outcome is Outcome.SUCCEEDED
     whole = database_proxy.replies
-    for turn, reply in enumerate(range(1, whole + 1, 3), start=1):
+    for turn, reply in enumerate(range(1, whole + 1, 3 * acme.every(3)), start=1):
         arrange(acme, turn)
         database_proxy.replies, database_proxy.cut_at, cuts = 0, reply, database_proxy.cuts
         result = acme.run(patient=True)

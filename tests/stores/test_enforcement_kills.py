@@ -64,6 +64,7 @@ def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else
     assert status == 0, (acme.directory / "engine.log").read_text()
     assert acme.left() == staying
     points = [(number, when) for number in range(1, calls + 1) for when in ("before", "after")]
+    points = points[:: acme.every(3)]
     assert calls >= 18, "every kind of step is among the effects"
     for turn, (number, when) in enumerate(points, start=1):
         due = arrange_due(acme, turn)

@@ -275,6 +275,17 @@ def test_a_partition_locked_for_long_is_given_up_without_stopping_the_other_cate
     assert sum(acme.around.pauses) > 20
 
 
+def test_a_statement_that_took_too_long_is_not_waited_for_again(acme: Archive) -> None:
+    acme.call("old", days(300), "chat_logs")
+
+    def slow(called: str, *_: object) -> RetentionError | None:
+        return Unavailable("too long", reason="StatementTimeout") if called == "expire_partition" else None
+
+    wrapped = faulty(acme, slow)
+    assert acme.run(database=wrapped).outcome is Outcome.INCOMPLETE
+    assert wrapped.calls.count("expire_partition") == 1
+
+
 @pytest.mark.parametrize("name", ["ensure_partitions", "finish_detached"])
 def test_a_failure_to_make_or_drop_partitions_never_stops_the_removal(acme: Archive, name: str) -> None:
     acme.call("old", days(200), "requests")

@@ -15,6 +15,9 @@ _BRIEF_PAUSES = (0.5, 1.0)
 _PATIENT_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 """Seconds; about 25 in all: a server's restart. Locks are waited for here, outside any transaction of ours."""
 
+_FUTILE = frozenset({"StatementTimeout"})
+"""Reasons of Unavailable that another try would only meet again, after as long a wait."""
+
 
 class Interrupted(Exception):
     """The run was asked to stop and did so between two transactions."""
@@ -47,6 +50,8 @@ class Persistence:
             try:
                 return call()
             except passing as error:
+                if error.reason in _FUTILE:
+                    raise
                 self._world.journal.tell("waiting", reason=error.reason, seconds=pause)
             self._world.pause(pause)
             self.go_on()

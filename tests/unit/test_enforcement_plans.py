@@ -198,3 +198,9 @@ def test_a_wrong_file_of_a_binding_is_named_and_its_text_is_not_a_secret(
 def test_a_binding_that_is_not_mounted_is_named(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="is no directory"):
         read_postgres_binding(tmp_path / "nowhere")
+
+
+def test_the_example_plan_for_the_shell_is_a_plan() -> None:
+    plan = load_plan(Path(__file__).resolve().parents[2] / "examples" / "shell" / "plan.yaml")
+    assert [category.name for category in plan.definition.categories] == ["general-information", "recordings"]
+    assert plan.rules_digest == plan.definition.rules_digest()

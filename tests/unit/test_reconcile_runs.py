@@ -226,3 +226,18 @@ async def test_a_dry_run_by_hand_is_not_the_nights_deletion() -> None:
     found = await operator.cluster.get(POLICY, "acme", NAMESPACE)
     assert found is not None
     assert operator.told("RunMissed")
+
+
+async def test_a_run_that_comes_with_an_edit_waits_until_the_stores_hold_the_new_rules() -> None:
+    operator = await ready()
+
+    def shorter(found: Manifest) -> None:
+        found["spec"]["retention"] = [{"category": "recordings", "keep": "P7D"}]
+
+    await operator.edit(POLICY, "acme", NAMESPACE, shorter)
+    operator.cluster.put(run())
+    found = await step(operator)
+    assert found["status"]["phase"] == "Pending"
+    assert operator.objects("Job", NAMESPACE) == []
+    await operator.settled()
+    assert (await step(operator))["status"]["phase"] == "Running"

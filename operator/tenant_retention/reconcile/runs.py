@@ -108,6 +108,11 @@ class RunReconciler:
                 f"policy {name} has no rules yet: {rules.problem.message if rules.problem else 'waiting'}",
                 reason=Reason.PENDING,
             )
+        told = manifest.get("status") or {}
+        written = (told.get("observedGeneration"), (told.get("enforced") or {}).get("rulesDigest"))
+        if run.status.phase != "Running" and written != (policy.metadata.generation, rules.definition.rules_digest()):
+            # A plan for rules that the databases do not hold yet would only be refused there, and the run end as failed.
+            raise NotReady(f"the stores do not hold the rules of policy {name} yet", reason=Reason.PENDING)
         claimant = Claimant(namespace, home.uid, name, reference.uid)
         stores = []
         for wanted in wanted_stores(rules.profile, rules.policy):

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tenant_retention.adapters.s3.provisioning import provision_bucket
-from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys
+from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys, Iam
 from tenant_retention.domain.bucket_steps import BucketStep, RemoveUser
 from tenant_retention.domain.buckets import BucketUsage, ObservedBucket, WantedBucket, want_bucket
 from tenant_retention.domain.errors import NotReady, Unavailable
@@ -96,6 +96,8 @@ def test_a_reconcile_that_ends_at_any_step_is_continued_and_leaves_no_surplus_ke
         assert {role: [key.key_id for key in known[role].keys] for role in BucketRole} == {
             role: [keys[role].key_id] for role in BucketRole
         }
-        for identity_wanted in wanted.identities():
-            object_store.administration.apply(RemoveUser(identity_wanted.user))
+        if object_store.iam is Iam.AWS:
+            # SeaweedFS gets slow with the number of its users.
+            for made in wanted.identities():
+                object_store.administration.apply(RemoveUser(made.user))
         steps += 1

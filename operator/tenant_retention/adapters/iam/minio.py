@@ -57,7 +57,7 @@ class MinioIdentities:
         )
 
     def observe(self, users: Sequence[str]) -> tuple[ObservedIdentity, ...]:
-        """Each role's policy and its keys. A key without exactly that policy makes the policy count as missing."""
+        """Each role's policy and its keys. Raises Unavailable or Invalid."""
         listed = self._listed()
         return tuple(self._observe(user, _keys_of(user, listed)) for user in users)
 
@@ -65,30 +65,31 @@ class MinioIdentities:
         text = self._read(f"observe user {user}", lambda: self._admin.policy_info(user), missing=_NO_POLICY)
         if text is None and not keys:
             return ObservedIdentity(user)
-        mapped = {name for key in keys.values() for name in str(key.get("policyName") or "").split(",") if name}
-        complete = all(key.get("policyName") == user for key in keys.values())
-        document = canonical_policy(_document(text)) if text is not None and complete else None
         return ObservedIdentity(
             user=user,
             exists=True,
-            policies=((POLICY_NAME, document),) if document else (),
-            attached=tuple(sorted(mapped - {user})),
+            policies=((POLICY_NAME, canonical_policy(_document(text))),) if text is not None else (),
+            attached=tuple(sorted({name for key in keys.values() for name in _policies_of(key)} - {user})),
             groups=tuple(sorted({group for key in keys.values() for group in key.get("memberOf") or ()})),
-            keys=tuple(ObservedKey(key_id, key.get("status") == "enabled") for key_id, key in sorted(keys.items())),
+            # A key that lost the policy is as good as none: it is removed, and another one issued.
+            keys=tuple(
+                ObservedKey(key_id, key.get("status") == "enabled" and user in _policies_of(key))
+                for key_id, key in sorted(keys.items())
+            ),
         )
 
     def apply(self, step: IdentityStep) -> AccessKey | None:
         """Carries one step out. Raises Unavailable or Invalid."""
         task = step.describe()
         match step:
-            case CreateUser() | RemovePolicy():
-                # A user is its policy here, and a surplus policy makes ours count as missing: PutPolicy does both.
-                return None
+            case CreateUser():
+                return None  # A user is its policy here: PutPolicy makes it.
             case PutPolicy(user, policy):
                 self._read(task, lambda: self._admin.policy_add(user, policy=json.loads(policy)))
-                for key_id in self._keys(user):
-                    # Setting the mapping replaces it whole, surplus policies included.
-                    self._read(task, lambda key_id=key_id: self._admin.policy_set(user, user=key_id))  # type: ignore[misc]
+            case RemovePolicy(user, name):
+                having = [key_id for key_id, key in self._keys(user).items() if name in _policies_of(key)]
+                for key_id in having:
+                    self._read(task, lambda key_id=key_id: self._admin.detach_policy([name], user=key_id))  # type: ignore[misc]
             case LeaveGroup(user, group):
                 members = [key_id for key_id, key in self._keys(user).items() if group in (key.get("memberOf") or ())]
                 for key_id in members:
@@ -130,6 +131,10 @@ class MinioIdentities:
 def _keys_of(user: str, listed: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     ours = re.compile(re.escape(user) + r"-[0-9a-f]{8}")
     return {key_id: about for key_id, about in listed.items() if ours.fullmatch(key_id)}
+
+
+def _policies_of(key: Mapping[str, Any]) -> list[str]:
+    return [name for name in str(key.get("policyName") or "").split(",") if name]
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from minio.error import S3Error
 from minio.retention import Retention
 
 from tenant_retention.adapters.s3.connection import S3Connection
-from tenant_retention.adapters.s3.errors import store_errors
+from tenant_retention.adapters.s3.errors import concerns_one_key, store_errors
 from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
@@ -135,7 +135,7 @@ class S3ContentBucket:
         return failed
 
     def _delete_batch(self, batch: tuple[_Target, ...]) -> dict[_Target, str]:
-        """One request; the errors inside its 200. An error that names no key of the batch counts for all of it."""
+        """One request; the errors inside its 200. What cannot be told of which key it is said is asked again with fewer."""
         named: list[tuple[str | None, str | None, str]] = []
 
         def send() -> None:
@@ -144,17 +144,29 @@ class S3ContentBucket:
                 (error.name, error.version_id, error.code) for error in self._client.remove_objects(self._bucket, keys)
             )
 
-        refused = self._attempt(send)
+        refused = self._attempt(send, gone=frozenset())
         if refused is not None:
-            return dict.fromkeys(batch, refused)
+            return self._delete_halves(batch, refused)
         failed: dict[_Target, str] = {}
         for key, version, code in named:
             if code in _GONE:
                 continue
             hit = [target for target in batch if target == (key, version)]
-            hit = hit or [target for target in batch if target[0] == key] or list(batch)
+            hit = hit or [target for target in batch if target[0] == key]
+            if not hit:
+                # A store may spell a key in its own way: "/" is the empty key at MinIO.
+                return self._delete_halves(batch, code)
             failed |= dict.fromkeys(hit, code)
         return failed
+
+    def _delete_halves(self, batch: tuple[_Target, ...], code: str) -> dict[_Target, str]:
+        """After a refusal that names no key: one impossible key must neither keep the others nor speak for them."""
+        if len(batch) == 1 and code in _GONE:
+            return {}
+        if len(batch) == 1 or not concerns_one_key(code):
+            return dict.fromkeys(batch, code)
+        half = len(batch) // 2
+        return self._delete_batch(batch[:half]) | self._delete_batch(batch[half:])
 
     def _delete_single(self, target: _Target) -> str | None:
         key, version = target
@@ -203,14 +215,17 @@ class S3ContentBucket:
         self._attempt(read)
         return max(known)
 
-    def _attempt(self, call: Callable[[], object]) -> str | None:
-        """Runs one request: None when it worked or the object is gone, else the store's code or our reason word."""
+    def _attempt(self, call: Callable[[], object], gone: frozenset[str] = _GONE) -> str | None:
+        """Runs one request: None when it worked or the object is gone, else the store's code or our reason word.
+
+        ``gone``: the codes that mean so; none of them where one object's absence says nothing of the others.
+        """
         try:
             with store_errors(f"work on bucket {self._bucket}"):
                 try:
                     call()
                 except S3Error as error:
-                    return None if error.code in _GONE else error.code or "Unknown"
+                    return None if error.code in gone else error.code or "Unknown"
         except RetentionError as error:
             return error.reason
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ _BUSY_CODES = frozenset(
         "XMinioServerNotInitialized",
     }
 )
+_IMPOSSIBLE_KEY = re.compile("Malformed|Invalid(Request|Argument|Object|URI|Key|Path)|TooLong|NoSuch(Key|Version)")
 _REGION_CODES = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"})
 
 
@@ -82,6 +84,14 @@ def from_code(code: str, status: int, task: str) -> RetentionError:
     return Invalid(
         f"cannot {task}: the store refuses ({code or status}); check what it supports", reason="SettingNotKept"
     )
+
+
+def concerns_one_key(code: str) -> bool:
+    """Whether a refused request of many keys may work with fewer of them: it was not the store, the identity or the region.
+
+    Codes that only say that a request is not understood, such as MalformedXML, XMinioInvalidObjectName or KeyTooLongError.
+    """
+    return _IMPOSSIBLE_KEY.search(code) is not None
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Tenant:
     def wait_for(self, condition: str, seconds: int = 240) -> None:
         """Waits as a user does; says what the policy's conditions are if it does not come."""
         place = (*self.place(), f"trp/{self.name}")
-        done = self.kubectl.attempt("wait", f"--for=condition={condition}", *place, f"--timeout={seconds}s", show=False)
+        done = self.kubectl.attempt("wait", f"--for={condition}", *place, f"--timeout={seconds}s", show=False)
         assert done.returncode == 0, f"{condition} did not come: {done.stderr} {self.status().get('conditions')}"
 
     def apply(self, spec: dict[str, Any]) -> None:

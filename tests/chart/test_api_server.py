@@ -242,6 +242,13 @@ def test_the_operator_removes_no_role_binding_but_its_own__X2(server: ApiServer)
     )
 
 
+def test_a_binding_that_took_the_operators_name_may_be_removed_so_that_it_is_put_right(server: ApiServer) -> None:
+    name = "tenant-retention-operator"
+    server.kubectl("create", "rolebinding", name, "-n", "default", "--clusterrole=view", "--user=somebody")
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/{name}"
+    assert said(server, "DELETE", path, impersonate=OPERATOR) == ""
+
+
 def test_a_policy_that_was_never_looked_at_is_not_healthy(server: ApiServer) -> None:
     assert stored(server, policy("unseen"))["status"] == {"observedGeneration": -1}
 

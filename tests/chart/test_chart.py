@@ -147,6 +147,20 @@ def test_the_operator_may_bind_one_role_only__X2(helm: str) -> None:
     ]
 
 
+def test_the_operator_never_writes_a_spec_and_never_deletes_what_holds_data__X5(helm: str) -> None:
+    rules = [
+        rule
+        for role in (*of_kind(render(helm), "ClusterRole"), *of_kind(render(helm), "Role"))
+        if not role["metadata"]["name"].endswith(("-view", "-edit", "-platform"))
+        for rule in role["rules"]
+    ]
+    given = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    users = {"tenantretentionpolicies", "retentionprofiles", "datastoreclasses", "retentionruns"}
+    assert not {(resource, verb) for resource, verb in given if resource in users and verb in {"patch", "update"}}
+    data = {"datastores", "statefulsets", "services", "persistentvolumeclaims", "persistentvolumes", "namespaces"}
+    assert not {(resource, verb) for resource, verb in given if resource in data and verb.startswith("delete")}
+
+
 def test_a_missing_service_monitor_kind_is_skipped_refused_or_rendered_as_told(helm: str) -> None:
     enabled = ("--set", "metrics.serviceMonitor.enabled=true")
     assert of_kind(render(helm, *enabled), "ServiceMonitor") == []

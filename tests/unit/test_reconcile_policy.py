@@ -386,3 +386,32 @@ async def test_a_store_that_the_profile_does_not_need_stops_neither_counting_nor
     assert found["status"]["overdue"] == 3
     assert database.definition is not None
     assert database.definition.category("general-information").minimum == "P90D"
+
+
+async def test_a_namespace_that_lost_its_label_is_left_as_it_is_and_the_operators_role_there_is_given_back__X2() -> (
+    None
+):
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    before = operator.objects("CronJob", NAMESPACE)
+
+    def unlabel(found: Manifest) -> None:
+        found["metadata"]["labels"] = {}
+
+    await operator.edit(NAMESPACE_KIND, NAMESPACE, None, unlabel)
+    found = await operator.settled()
+    stalled = condition(found, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "NamespaceNotServed")
+    assert "goes on by its last rules" in stalled["message"]
+    assert operator.objects("RoleBinding", NAMESPACE) == []
+    assert operator.objects("CronJob", NAMESPACE) == before
+    operator.cluster.put(namespace(NAMESPACE))
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+
+async def test_the_operators_own_namespace_serves_no_tenant__X2() -> None:
+    operator = await operator_with(policy(where=OPERATOR, **SHORTEST))
+    operator.cluster.put(namespace(OPERATOR))
+    found = await operator.policy(where=OPERATOR)
+    assert condition(found, "Stalled")["reason"] == "NamespaceNotServed"
+    assert operator.objects("RoleBinding", OPERATOR) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.manifests.operator_secrets import ROLE_BINDING as OWN_BINDING
 from tenant_retention.domain.manifests.operator_secrets import tenant_role_binding
 from tenant_retention.domain.ports.cluster import NAMESPACE, ROLE_BINDING
 from tenant_retention.reconcile.world import World
@@ -22,7 +23,18 @@ class Home:
 
 
 async def look_home(world: World, namespace: str) -> Home:
-    """The namespace. Raises Invalid: gone or terminating (nothing is made in it), or not labelled by the platform."""
+    """The namespace. Raises Invalid: gone or terminating (nothing is made in it), or not labelled by the platform.
+
+    Where the label is gone the operator gives its role there back. The nightly job goes on by the last rules: taking a
+    label away must neither delete nor keep data longer (M10).
+    """
+    if namespace == world.operator.namespace:
+        raise Invalid(
+            f"metadata.namespace: namespace {namespace} is the operator's own and serves no tenant; make the policy in a "
+            "namespace of the tenant",
+            reason="NamespaceNotServed",
+            field="metadata.namespace",
+        )
     found = await world.cluster.get(NAMESPACE, namespace)
     if found is None or found["metadata"].get("deletionTimestamp"):
         raise Invalid(
@@ -32,9 +44,10 @@ async def look_home(world: World, namespace: str) -> Home:
         )
     labels = dict(found["metadata"].get("labels") or {})
     if labels.get(TENANT_LABEL) != "true":
+        await world.cluster.delete(ROLE_BINDING, OWN_BINDING, namespace)
         raise Invalid(
-            f"metadata.namespace: namespace {namespace} is not a tenant's; if it is to be served, type: "
-            f"kubectl label namespace {namespace} {TENANT_LABEL}=true",
+            f"metadata.namespace: namespace {namespace} is not a tenant's; if it is to be served, type: kubectl label "
+            f"namespace {namespace} {TENANT_LABEL}=true; a nightly job that is there goes on by its last rules, unwatched",
             reason="NamespaceNotServed",
             field="metadata.namespace",
         )

@@ -121,8 +121,10 @@ class EnforcerSession(PostgresEnforcementDatabase):
 class TenantDatabases:
     """Fresh tenant databases for tests: made once for each definition, then copied, since making one takes seconds."""
 
-    def __init__(self, administrator: ServerAccess) -> None:
-        self._administrator = administrator
+    def __init__(self, process: PostgresProcess) -> None:
+        self._administrator = process.administrator
+        # Only a superuser may end an autovacuum worker that is in the way of DROP DATABASE.
+        self._superuser = process.superuser
         self._originals: dict[tuple[RetentionDefinition, str], TenantDatabase] = {}
 
     @contextmanager
@@ -145,12 +147,12 @@ class TenantDatabases:
         try:
             yield replace(original, administrator=replace(self._administrator, database=name))
         finally:
-            _drop_database(self._administrator, name)
+            _drop_database(self._superuser, name)
 
     def close(self) -> None:
         """Drops the originals and their roles."""
         for made in self._originals.values():
-            _drop_database(self._administrator, made.administrator.database)
+            _drop_database(self._superuser, made.administrator.database)
             with connect_as(self._administrator) as connection:
                 for role in (*made.passwords, *made.roles.groups(), made.roles.owner):
                     connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
@@ -159,7 +161,7 @@ class TenantDatabases:
 @pytest.fixture(scope="session")
 def tenant_databases(postgres_process: PostgresProcess) -> Iterator[TenantDatabases]:
     """Tenant databases on both servers, one after the other."""
-    databases = TenantDatabases(postgres_process.administrator)
+    databases = TenantDatabases(postgres_process)
     yield databases
     databases.close()
 
@@ -177,8 +179,8 @@ def _make_database(administrator: ServerAccess) -> TenantDatabase:
     return TenantDatabase(replace(administrator, database=name), roles, passwords)
 
 
-def _drop_database(administrator: ServerAccess, name: str) -> None:
-    with connect_as(administrator) as connection:
+def _drop_database(superuser: ServerAccess, name: str) -> None:
+    with connect_as(superuser) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -13,7 +13,7 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.rules import Subject, define
-from tenant_retention.domain.servers import ServerAccess
+from tests.stores.servers.postgres import PostgresProcess
 from tests.stores.tenant_databases import TenantDatabases, run
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "profiles"
@@ -28,10 +28,10 @@ def definition_of(name: str) -> RetentionDefinition:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
 def test_every_example_profile_makes_its_databases_and_a_run_finds_nothing_due(
-    postgres17: ServerAccess, name: str
+    postgres17_process: PostgresProcess, name: str
 ) -> None:
     rules = definition_of(name)
-    databases = TenantDatabases(postgres17)
+    databases = TenantDatabases(postgres17_process)
     try:
         for purpose in sorted({category.database for category in rules.categories}):
             with databases.having(rules, purpose) as database:

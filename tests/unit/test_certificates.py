@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -197,6 +198,14 @@ def test_the_authoritys_secret_is_read_back_as_written() -> None:
 def test_a_broken_authority_secret_says_what_to_do(lost: str) -> None:
     secret = authority_secret(OPERATOR, AuthorityState(make_authority(NOW)))
     del secret["data"][lost]
+    with pytest.raises(Invalid, match="put it back, or delete it"):
+        read_authority(secret)
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"2026-11-22T12:00:00"])
+def test_an_authority_secret_with_a_value_that_cannot_be_read_says_what_to_do(value: bytes) -> None:
+    secret = authority_secret(OPERATOR, AuthorityState(make_authority(NOW)))
+    secret["data"]["current.made"] = b64encode(value).decode()
     with pytest.raises(Invalid, match="put it back, or delete it"):
         read_authority(secret)
 

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
-from tenant_retention.domain.ports.cluster import POLICY, SECRET, STORE, Manifest
-from tests.support.operator_world import NAMESPACE, OPERATOR, Operator, condition, namespace, operator_with, policy
+from tenant_retention.domain.ports.cluster import POLICY, PROFILE, SECRET, STORE, Manifest
+from tests.support.operator_world import (
+    NAMESPACE,
+    OPERATOR,
+    Operator,
+    condition,
+    namespace,
+    operator_with,
+    policy,
+    profile,
+)
 
 SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 
@@ -137,3 +146,71 @@ async def test_a_released_store_whose_observer_is_lost_says_so__X4() -> None:
     await operator.settled()
     (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
     assert condition(entry, "Ready")["reason"] == "SecretNotFound"
+
+
+def on_the_customers_server() -> tuple[Manifest, Manifest, Manifest]:
+    store_class: Manifest = {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "DataStoreClass",
+        "metadata": {"name": "pg"},
+        "spec": {
+            "type": "PostgreSQL",
+            "provisioner": "Existing",
+            "existing": {"host": "pg.example.com", "adminSecretRef": {"name": "pg-admin"}},
+        },
+    }
+    login = {"username": "YWRtaW4=", "password": "c2VjcmV0"}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "pg-admin", "namespace": OPERATOR},
+        "data": login,
+    }
+    return store_class, secret, policy(stores=[{"purpose": "Analytical", "className": "pg"}], **SHORTEST)
+
+
+async def test_debt_on_a_customers_own_server_is_counted_when_the_namespace_is_gone__X4() -> None:
+    operator = await operator_with(*on_the_customers_server())
+    await operator.settled()
+    for key in [key for key in operator.cluster.objects if key[1] == NAMESPACE]:
+        del operator.cluster.objects[key]
+    operator.cluster.remove(NAMESPACE_KIND, NAMESPACE)
+    (database,) = operator.stores.databases.values()
+    database.overdue = 2
+    await operator.settled()
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert (entry["status"]["phase"], entry["status"]["overdue"]) == ("Released", 6)
+
+
+async def test_debt_of_a_store_that_the_profile_has_no_use_for_any_more_is_counted_on__X4() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    kept = [store["metadata"]["name"] for store in operator.objects("DataStore")]
+    (database,) = operator.stores.databases.values()
+
+    def elsewhere(found: Manifest) -> None:
+        for category in found["spec"]["categories"]:
+            category["database"] = "Dialogue"
+
+    await operator.edit(PROFILE, "puzzel-archive", None, elsewhere)
+    await operator.settled()
+    database.overdue = 2
+    await operator.settled()
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert entry["metadata"]["name"] in kept
+    assert (entry["status"]["phase"], entry["status"]["overdue"]) == ("Bound", 6)
+    assert operator.shown.released[entry["metadata"]["name"]] == 6
+    assert operator.shown.released[next(name for name in operator.shown.released if "dialogue" in name)] is None
+
+
+async def test_two_released_stores_of_one_server_do_not_restart_it_in_turns() -> None:
+    operator = await operator_with(policy(profile="dialogue-cloud"), profile("dialogue-cloud"))
+    await operator.settled()
+    first, second = [store for store in operator.objects("DataStore") if store["spec"]["type"] == "PostgreSQL"]
+    # The class changed between the making of the two.
+    operator.cluster.objects[("DataStore", None, second["metadata"]["name"])]["spec"]["classSnapshot"] = {
+        **first["spec"]["classSnapshot"],
+        "embedded": {"image": "postgres:other"},
+    }
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    await operator.settled()

@@ -63,7 +63,9 @@ class StoreReconciler:
             world.shown.released_store(name, None)
             return None
         entry = parse(DataStore, manifest, "StoreConflict")
-        if await self._is_looked_after(entry):
+        policy = await self._claimant(entry)
+        used = _stores_of(policy)
+        if policy is not None and (not used or name in used):
             world.shown.released_store(name, None)
             return None
         facts: DatabaseFacts | None = None
@@ -73,26 +75,35 @@ class StoreReconciler:
             if await world.cluster.get(POLICY, reference.name, reference.namespace) is None:
                 # Whatever runs on without its policy: a deletion that orphaned its dependents, a kill in mid-release.
                 await _end_jobs(world, reference.namespace, reference.name)
-            facts = await self._observe(entry, reference, manifest)
+            facts = await self._observe(entry, reference, manifest, used)
         except RetentionError as caught:
             problem = caught
-        overdue = await tell_store(world, name, False, facts, problem, None)
+        overdue = await tell_store(world, name, policy is not None, facts, problem, None)
         # Never counted is not zero: such a store has no series (D7).
         world.shown.released_store(name, overdue)
         return timedelta(seconds=max(world.resync_seconds, 20.0))
 
-    async def _is_looked_after(self, entry: DataStore) -> bool:
+    async def _claimant(self, entry: DataStore) -> Manifest | None:
+        """The live policy that has the claim."""
         claim = entry.spec.claim_ref
         if claim is None:
-            return False
+            return None
         policy = await self._world.cluster.get(POLICY, claim.name, claim.namespace)
-        return policy is not None and claim.uid in (None, policy["metadata"]["uid"])
+        return policy if policy is not None and claim.uid in (None, policy["metadata"]["uid"]) else None
 
-    async def _observe(self, entry: DataStore, reference: PolicyRef, manifest: Manifest) -> DatabaseFacts | None:
-        """Keeps the embedded server up and its certificate fresh, and reads the counts. Buckets are counted by their rows."""
+    async def _observe(
+        self, entry: DataStore, reference: PolicyRef, manifest: Manifest, used: frozenset[str]
+    ) -> DatabaseFacts | None:
+        """Keeps the embedded server up and its certificate fresh, and reads the counts. Buckets are counted by their rows.
+
+        A server that the customer owns is asked whatever became of the namespace.
+        """
         world = self._world
-        await enter(world, await look_home(world, entry.spec.namespace))
-        server = await Servers(world, self._authorities, reference, manifest).of([entry])
+        entries = [entry]
+        if entry.spec.provisioner == "Embedded":
+            await enter(world, await look_home(world, entry.spec.namespace))
+            entries = await self._housemates(entry, used)
+        server = await Servers(world, self._authorities, reference, manifest).of(entries)
         if not isinstance(server, DatabaseServer):
             return None
         passwords = await kept_passwords(world, reference, entry.spec.purpose)
@@ -107,3 +118,22 @@ class StoreReconciler:
             server.host, server.port, database, observer_user(database), passwords["observer"], server.ca
         )
         return await world.call(server.host, world.stores.observe_database, login)
+
+    async def _housemates(self, entry: DataStore, used: frozenset[str]) -> list[DataStore]:
+        """All stores in the entry's embedded server, in the one order that the policy's own reconcile has, too.
+
+        The server is made from the first one's class as it was: two that each made it from their own would restart it in
+        turns.
+        """
+        spec = entry.spec
+        found = await self._world.cluster.list(STORE, labels=ledger.selector(spec.namespace, spec.policy_ref.name))
+        stores = [parse(DataStore, each, "StoreConflict") for each in found]
+        mine = [each for each in stores if (each.spec.type, each.spec.class_name) == (spec.type, spec.class_name)]
+        return sorted(mine or [entry], key=lambda each: (each.metadata.name not in used, each.spec.purpose))
+
+
+def _stores_of(policy: Manifest | None) -> frozenset[str]:
+    """The entries that a live policy looks after; empty while it is coming up. One that its profile has no use for any
+    more is counted like a released one (X4)."""
+    rows = ((policy or {}).get("status") or {}).get("stores") or ()
+    return frozenset(str(row["dataStore"]) for row in rows if row.get("dataStore"))

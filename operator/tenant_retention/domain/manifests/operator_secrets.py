@@ -67,11 +67,11 @@ def authority_secret(operator: OperatorRef, state: AuthorityState) -> Manifest:
 
 def read_authority(found: Manifest) -> AuthorityState:
     """The state that ``authority_secret`` wrote. Raises Invalid (SecretInvalid) if somebody broke it."""
-    data = {key: b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
     try:
+        data = {key: b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
         current, following, previous = (_authority(data, slot) for slot in _SLOTS)
     except ValueError as error:
-        raise _broken("has a date that is none") from error
+        raise _broken("has a value that is no text, or a date that is none") from error
     if current is None or current.key is None:
         raise _broken("has no current certificate and key")
     return AuthorityState(current, following, previous)
@@ -102,6 +102,8 @@ def _authority(data: Mapping[str, str], slot: str) -> Authority | None:
     if certificate is None:
         return None
     made, expires = (datetime.fromisoformat(data.get(f"{slot}.{word}", "")) for word in ("made", "expires"))
+    if made.tzinfo is None or expires.tzinfo is None:
+        raise ValueError("a date without its offset from UTC")
     return Authority(certificate, data.get(f"{slot}.key"), made, expires)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.domain.plan_document import Mode
 from tests.stores.tenant_databases import (
     TenantDatabase,
     TenantDatabases,
+    archive,
     cases,
     days_ago,
     run,
@@ -42,3 +47,114 @@ def test_a_case_that_says_it_was_closed_before_its_birth_counts_from_its_birth__
     for aim in ("cases", f"cases_p{days_ago(5):%Y%m}"):
         with cases_database.as_owner() as owner, pytest.raises(psycopg.Error, match="younger than the minimum"):
             owner.execute(sql.SQL("DELETE FROM public.{} WHERE id = 1").format(sql.Identifier(aim)))
+
+
+ARCHIVE = archive(keep="P180D", content_keep="P14D", minimum="P14D")
+
+
+@pytest.fixture
+def database(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
+    """An empty archive whose recordings live at least 14 days."""
+    with tenant_databases.having(ARCHIVE) as made:
+        yield made
+
+
+def recording(database: TenantDatabase, number: int, age: float, key: str | None, version: str | None = None) -> None:
+    database.write(
+        "INSERT INTO recordings (id, session_id, started_at, object_key, object_version) VALUES (%s, %s, %s, %s, %s)",
+        number,
+        f"s{number}",
+        days_ago(age),
+        key,
+        version,
+    )
+
+
+def begin(database: TenantDatabase) -> tuple[PostgresEnforcementDatabase, UUID]:
+    enforcement, run_id = database.enforcer(), uuid4()
+    enforcement.begin_run(run_id, Mode.ENFORCE, ARCHIVE.rules_digest(), datetime.now(UTC))
+    return enforcement, run_id
+
+
+def recordings_left(database: TenantDatabase) -> set[int]:
+    return {number for (number,) in database.rows("SELECT id FROM public.recordings")}
+
+
+@pytest.mark.parametrize(("old", "young"), [("v1", "v1"), ("v1", None), (None, None)])
+def test_an_object_that_a_younger_row_names_too_stays_and_only_the_old_row_goes__M8(
+    database: TenantDatabase, old: str | None, young: str | None
+) -> None:
+    recording(database, 1, 20, "shared", old)
+    recording(database, 2, 3, "shared", young)
+    recording(database, 3, 20, "alone", "v1")
+    recording(database, 4, 20, "twice", "v1")
+    recording(database, 5, 30, "twice", "v1")
+    enforcement, run_id = begin(database)
+    claims = enforcement.claim_content(run_id, "recordings", 10)
+    assert sorted(claim.key for claim in claims) == ["alone", "twice", "twice"]
+    enforcement.confirm_claims(run_id, [claim.claim_id for claim in claims])
+    assert enforcement.claim_content(run_id, "recordings", 10) == ()
+    evidence = enforcement.finish_run(run_id)
+    enforcement.close()
+    assert recordings_left(database) == {2}
+    assert (evidence.outcome, evidence.categories[0].acted, evidence.categories[0].residue) == ("Succeeded", 4, 0)
+
+
+def test_other_versions_of_a_key_are_other_objects(database: TenantDatabase) -> None:
+    recording(database, 1, 20, "key", "v1")
+    recording(database, 2, 3, "key", "v2")
+    enforcement, run_id = begin(database)
+    assert [claim.version for claim in enforcement.claim_content(run_id, "recordings", 10)] == ["v1"]
+    enforcement.close()
+
+
+def test_a_row_that_means_every_version_waits_for_the_younger_row_of_one_of_them__M8(database: TenantDatabase) -> None:
+    recording(database, 1, 20, "key", None)
+    recording(database, 2, 3, "key", "v2")
+    evidence = run(database, ARCHIVE)
+    assert recordings_left(database) == {1, 2}
+    assert (evidence.outcome, evidence.categories[0].residue) == ("Incomplete", 1)
+
+
+def test_an_object_that_a_held_row_names_too_stays__X3(database: TenantDatabase) -> None:
+    recording(database, 1, 20, "shared", "v1")
+    recording(database, 2, 25, "shared", "v1")
+    with database.as_owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session) VALUES ('s2')")
+    enforcement, run_id = begin(database)
+    assert enforcement.claim_content(run_id, "recordings", 10) == ()
+    enforcement.close()
+    assert recordings_left(database) == {2}
+
+
+def test_a_claim_that_a_killed_run_left_is_dropped_where_a_younger_row_names_its_object_by_now__M8(
+    database: TenantDatabase,
+) -> None:
+    recording(database, 1, 20, "shared", "v1")
+    recording(database, 2, 20, "gone", "v1")
+    enforcement, run_id = begin(database)
+    assert len(enforcement.claim_content(run_id, "recordings", 10)) == 2
+    enforcement.close()
+    with database.as_owner() as owner:
+        owner.execute("DELETE FROM public.recordings WHERE id = 2")
+    recording(database, 3, 1, "shared", "v1")
+    recording(database, 4, 1, "gone", "v1")
+    enforcement, run_id = begin(database)
+    assert enforcement.claim_content(run_id, "recordings", 10) == ()
+    enforcement.close()
+    assert recordings_left(database) == {3, 4}
+    assert database.value("SELECT count(*) FROM retention.claim") == 0
+
+
+def test_a_row_that_names_another_object_since_it_was_claimed_is_claimed_anew(database: TenantDatabase) -> None:
+    recording(database, 1, 20, "first", "v1")
+    enforcement, run_id = begin(database)
+    (claim,) = enforcement.claim_content(run_id, "recordings", 10)
+    database.write("UPDATE recordings SET object_key = 'second'")
+    assert enforcement.confirm_claims(run_id, [claim.claim_id]) == 0
+    assert recordings_left(database) == {1}
+    (again,) = enforcement.claim_content(run_id, "recordings", 10)
+    assert again.key == "second"
+    assert enforcement.confirm_claims(run_id, [again.claim_id]) == 1
+    enforcement.close()
+    assert recordings_left(database) == set()

@@ -219,7 +219,10 @@ BEGIN
     FOR wanted IN
         SELECT columns.name, retention.bounded_name(t.table_name, '_by_' || left(md5(columns.name), 8)) AS index_name
         FROM (SELECT t.born_at UNION SELECT t.session_column
-            UNION SELECT unnest(clock_columns) FROM retention.managed_table WHERE name = t.table_name) AS columns(name)
+            UNION SELECT unnest(clock_columns) FROM retention.managed_table WHERE name = t.table_name
+            -- Whether another row names the same object is asked for every object that goes.
+            UNION SELECT name FROM retention.wanted_columns
+                WHERE t.has_objects AND table_name = t.table_name AND name = t.key_column) AS columns(name)
         WHERE columns.name IS NOT NULL
     LOOP
         IF NOT EXISTS (SELECT FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid

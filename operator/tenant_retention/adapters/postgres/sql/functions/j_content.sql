@@ -16,8 +16,30 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM retention.managed AS t, unnest(t.primary_key) WITH ORDINALITY AS keys(k, n) WHERE t.table_name = wanted
 $$;
 
+-- Whether a row that stays in this run names the object as well, as an expression: an object is as young as the youngest row
+-- that names it (M8), and held with any of them (X3). A row without a version means every version of its key; `in_part`: only
+-- whether a staying row means one version where `object_version`, being NULL, means all of them.
+CREATE OR REPLACE FUNCTION retention.named_by_others(for_run uuid, object_key text, object_version text, in_part boolean)
+RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    other retention.managed;
+    conditions text[] := '{}';
+BEGIN
+    FOR other IN SELECT * FROM retention.managed WHERE has_objects LOOP
+        conditions := conditions || format(
+            'EXISTS (SELECT FROM public.%I AS other WHERE other.%I::text = %s AND (%s OR %s) AND (%s))',
+            other.table_name, other.key_column, object_key,
+            retention.undue_condition(other, 'other', retention.removable_through(for_run, other.category)),
+            retention.held_condition(other.table_name, 'other', '-infinity', 'infinity'),
+            CASE WHEN in_part THEN format('%s IS NULL AND nullif(other.%I::text, '''') IS NOT NULL', object_version, other.version_column)
+            ELSE format('%1$s IS NULL OR coalesce(nullif(other.%2$I::text, ''''), %1$s) = %1$s', object_version, other.version_column) END);
+    END LOOP;
+    RETURN '(' || array_to_string(conditions, ' OR ') || ')';
+END
+$$;
+
 -- Takes over what earlier runs claimed and left: due still and not held, or with a row that is gone already. What this run
--- claimed and never answered for is given again: the reply was lost.
+-- claimed and never answered for is given again: the reply was lost. A claim on what a staying row names by now is dropped.
 CREATE OR REPLACE FUNCTION retention.take_over_claims(
     for_run uuid, t retention.managed, through timestamptz, batch integer) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
@@ -25,14 +47,15 @@ DECLARE
     taken bigint[];
 BEGIN
     EXECUTE format(
-        'WITH left_over AS (SELECT c.claim_id FROM retention.claim AS c LEFT JOIN public.%I AS r ON %s'
-        ' WHERE c.category = %L AND (c.run_id <> $1 OR c.state = ''Claimed'') AND (r.%I IS NULL OR (%s AND NOT %s))'
+        'WITH left_over AS (SELECT c.claim_id, %6$s AS shared FROM retention.claim AS c LEFT JOIN public.%1$I AS r ON %2$s'
+        ' WHERE c.category = %3$L AND (c.run_id <> $1 OR c.state = ''Claimed'') AND (r.%4$I IS NULL OR (%5$s AND NOT %7$s))'
         ' ORDER BY c.claim_id LIMIT $2),'
+        ' dropped AS (DELETE FROM retention.claim AS c USING left_over AS l WHERE c.claim_id = l.claim_id AND l.shared),'
         ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
-        ' WHERE c.claim_id = l.claim_id RETURNING c.claim_id)'
+        ' WHERE c.claim_id = l.claim_id AND NOT l.shared RETURNING c.claim_id)'
         ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM taken',
         t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at,
-        retention.due_condition(t, 'r', through),
+        retention.due_condition(t, 'r', through), retention.named_by_others(for_run, 'c.object_key', 'c.object_version', false),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'))
         INTO taken USING for_run, batch;
     RETURN taken;
@@ -52,15 +75,36 @@ BEGIN
         'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, nullif(r.%4$I::text, '''') AS object_version'
         ' FROM public.%5$I AS r WHERE %7$s AND r.%3$I IS NOT NULL AND NOT %8$s'
         ' AND NOT EXISTS (SELECT FROM retention.claim AS c'
-        ' WHERE c.table_name = %5$L AND %9$s) ORDER BY r.%6$I LIMIT $2),'
+        ' WHERE c.table_name = %5$L AND %9$s) AND NOT %11$s ORDER BY r.%6$I LIMIT $2),'
         ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version)'
         ' SELECT $1, %10$L, %5$L, born_at, row_key, object_key, object_version FROM due RETURNING claim_id)'
         ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM claimed',
         t.born_at, retention.row_key_expression(t.table_name), t.key_column, t.version_column, t.table_name, t.clock,
         retention.due_condition(t, 'r', through), retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.claimed_row_condition(t.table_name),
-        t.category)
+        t.category, retention.named_by_others(for_run, format('r.%I::text', t.key_column),
+            format('nullif(r.%I::text, '''')', t.version_column), false))
         INTO claimed USING for_run, batch;
     RETURN claimed;
+END
+$$;
+
+-- Due rows whose object a staying row names as well go alone; the object goes with that row. Not where it means one version
+-- only: then the others would be left over unseen, and the row stays as debt until that row is due.
+CREATE OR REPLACE FUNCTION retention.expire_shared(for_run uuid, t retention.managed, through timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+DECLARE
+    object_key text := format('r.%I::text', t.key_column);
+    object_version text := format('nullif(r.%I::text, '''')', t.version_column);
+    deleted bigint;
+BEGIN
+    EXECUTE format('DELETE FROM public.%I AS r WHERE %s AND NOT %s AND NOT %s AND %s AND NOT %s', t.table_name,
+        retention.due_condition(t, 'r', through), retention.without_object_condition(t, 'r'),
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'),
+        retention.named_by_others(for_run, object_key, object_version, false),
+        retention.named_by_others(for_run, object_key, object_version, true));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    UPDATE retention.run_category AS rc SET acted = rc.acted + deleted
+        WHERE deleted > 0 AND rc.run_id = for_run AND rc.category = t.category;
 END
 $$;
 
@@ -81,6 +125,9 @@ BEGIN
     LOCK TABLE retention.hold IN SHARE MODE;
     ids := retention.take_over_claims(for_run, t, through, batch);
     ids := ids || retention.claim_new(for_run, t, through, batch - cardinality(ids));
+    IF ids = '{}' THEN
+        PERFORM retention.expire_shared(for_run, t, through);
+    END IF;
     SELECT coalesce(jsonb_agg(jsonb_build_object('claimId', claim_id, 'key', object_key, 'version', object_version)
         ORDER BY claim_id), '[]')
         INTO answer FROM retention.claim WHERE claim_id = ANY (ids);
@@ -103,8 +150,10 @@ BEGIN
         GET DIAGNOSTICS now_held = ROW_COUNT;
     END IF;
     EXECUTE format('DELETE FROM public.%I AS r USING retention.claim AS c'
-        ' WHERE c.claim_id = ANY ($1) AND c.state <> ''HeldAfterRemoval'' AND %s',
-        t.table_name, retention.claimed_row_condition(t.table_name)) USING ids;
+        ' WHERE c.claim_id = ANY ($1) AND c.state <> ''HeldAfterRemoval'' AND %s'
+        -- A row that names another object by now is claimed anew: that object is still there.
+        ' AND r.%I::text = c.object_key AND nullif(r.%I::text, '''') IS NOT DISTINCT FROM c.object_version',
+        t.table_name, retention.claimed_row_condition(t.table_name), t.key_column, t.version_column) USING ids;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
     UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, held = rc.held + now_held

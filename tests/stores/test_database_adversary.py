@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -158,3 +159,39 @@ def test_a_row_that_names_another_object_since_it_was_claimed_is_claimed_anew(da
     assert enforcement.confirm_claims(run_id, [again.claim_id]) == 1
     enforcement.close()
     assert recordings_left(database) == set()
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_session_that_looks_at_the_past_cannot_delete_what_is_held_by_now__X3(
+    database: TenantDatabase, level: LiteralString
+) -> None:
+    recording(database, 1, 100, None)
+    month = f"recordings_p{days_ago(100):%Y%m}"
+    enforcement, run_id = begin(database)
+    step = next(step for step in enforcement.partition_steps(run_id, "recordings") if step.partition == month)
+    enforcement.close()
+    attempts: list[tuple[str, LiteralString, tuple[object, ...]]] = [
+        (
+            "enforcer",
+            "SELECT retention.expire_range(%s, %s, %s, %s, NULL, 10)",
+            (run_id, step.category, step.table, month),
+        ),
+        (
+            "enforcer",
+            "SELECT retention.expire_partition(%s, %s, %s, %s, 'Truncate')",
+            (run_id, step.category, step.table, month),
+        ),
+        ("owner", "DELETE FROM public.recordings", ()),
+        ("owner", "TRUNCATE public.recordings", ()),
+    ]
+    for who, statement, arguments in attempts:
+        session = database.as_owner() if who == "owner" else database.connect(who)
+        with session as past, database.as_owner() as owner:
+            past.execute(sql.SQL("BEGIN ISOLATION LEVEL {}").format(sql.SQL(level)))
+            past.execute("SELECT 1")
+            owner.execute("INSERT INTO retention.hold (session) VALUES ('s1')")
+            with pytest.raises(psycopg.Error, match="READ COMMITTED"):
+                past.execute(statement, arguments)
+            past.execute("ROLLBACK")
+            owner.execute("UPDATE retention.hold SET released_at = now()")
+    assert recordings_left(database) == {1}

@@ -1,5 +1,18 @@
 -- Legal holds and the wait of a record for its content, as conditions over one table's rows.
 
+-- A hold that is being placed waits for this transaction or is seen by it. A session that fixed its view of the data before
+-- (REPEATABLE READ) would be let in after the hold and still not see it: it is refused, whoever it is (X3).
+CREATE OR REPLACE FUNCTION retention.lock_holds() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'refused: deletion needs transactions that are READ COMMITTED'
+            USING ERRCODE = 'RTG00', DETAIL = 'IsolationLevel', HINT = 'Nothing was deleted. Use the default isolation level.';
+    END IF;
+    LOCK TABLE retention.hold IN SHARE MODE;
+END
+$$;
+
 -- Whether a hold selects rows of this table directly; `alias` names the row. What the table cannot tell is answered for
 -- keeping: without a session column any category of the family counts; without a unit column (here or in its session's
 -- record) a hold on a unit holds all.

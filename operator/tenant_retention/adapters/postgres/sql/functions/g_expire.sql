@@ -129,7 +129,7 @@ BEGIN
     END IF;
     SELECT * INTO p FROM retention.partition_of(wanted_table, wanted);
     -- The hold table first, then parent, then partition: the order everywhere.
-    LOCK TABLE retention.hold IN SHARE MODE;
+    PERFORM retention.lock_holds();
     IF kind = 'Detach' THEN
         IF NOT retention.is_beyond_back(t, p.born_to, r.clock) THEN
             RAISE EXCEPTION 'partition % is not beyond % of %', wanted, t.back, wanted_table
@@ -183,7 +183,7 @@ BEGIN
     IF r.mode <> 'Enforce' THEN
         RETURN NULL;
     END IF;
-    LOCK TABLE retention.hold IN SHARE MODE;
+    PERFORM retention.lock_holds();
     SELECT * INTO d FROM retention.detached_partition ORDER BY detached_at, partition LIMIT 1 FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -237,7 +237,7 @@ BEGIN
     IF through IS NULL OR t.clock IS NULL THEN
         RETURN jsonb_build_object('deleted', 0, 'resumeAfter', NULL);
     END IF;
-    LOCK TABLE retention.hold IN SHARE MODE;
+    PERFORM retention.lock_holds();
     EXECUTE format('SELECT r.%1$I FROM public.%2$I AS r WHERE r.%1$I > $1 AND r.%1$I <= $2 ORDER BY r.%1$I OFFSET $3 LIMIT 1',
         t.clock, wanted) INTO range_end USING range_start, through, greatest(batch, 1) - 1;
     kept := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to);

@@ -122,7 +122,7 @@ BEGIN
     IF NOT FOUND OR t.clock IS NULL THEN
         RETURN '[]';
     END IF;
-    LOCK TABLE retention.hold IN SHARE MODE;
+    PERFORM retention.lock_holds();
     ids := retention.take_over_claims(for_run, t, through, batch);
     ids := ids || retention.claim_new(for_run, t, through, batch - cardinality(ids));
     IF ids = '{}' THEN
@@ -170,7 +170,7 @@ DECLARE
     t retention.managed;
     deleted bigint := 0;
 BEGIN
-    LOCK TABLE retention.hold IN SHARE MODE;
+    PERFORM retention.lock_holds();
     FOR t IN SELECT * FROM retention.managed WHERE table_name IN (
         SELECT table_name FROM retention.claim WHERE claim_id = ANY (ids) AND run_id = for_run)
     LOOP

@@ -50,7 +50,7 @@ BEGIN
         END IF;
     END IF;
     -- A hold that is being placed right now either waits for this transaction or is seen by it.
-    LOCK TABLE retention.hold IN SHARE MODE;
+    PERFORM retention.lock_holds();
     IF EXISTS (SELECT FROM retention.hold WHERE released_at IS NULL) THEN
         SELECT born_at INTO birth FROM retention.managed WHERE table_name = TG_ARGV[0];
         EXECUTE format('SELECT min(%I), max(%1$I) FROM old_rows', birth) INTO first_birth, last_birth;
@@ -79,7 +79,7 @@ BEGIN
             PERFORM retention.refuse_young(TG_ARGV[0]);
         END IF;
     END IF;
-    LOCK TABLE retention.hold IN SHARE MODE;
+    PERFORM retention.lock_holds();
     held := retention.held_condition(TG_ARGV[0], 'r', '-infinity', 'infinity');
     IF held <> 'false' THEN
         EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', TG_TABLE_NAME, held) INTO found_one;

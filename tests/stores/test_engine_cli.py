@@ -154,6 +154,13 @@ def test_an_approval_that_is_needed_is_no_failure_but_verify_tells_it(shell: She
     verified = shell.run("verify", "--plan", "plan.json")
     assert verified.returncode == 2
     assert f"chat-logs: 20 of 20 rows wait for an approval of {acme.definition.rules_digest()}" in verified.stdout
+    approval = ["approve", "--plan", "plan.json", "--administrator-binding", "administrator", "--max-rows"]
+    assert shell.run(*approval, "0").returncode == 1
+    assert shell.run(*approval, "19").returncode == 0
+    assert shell.run("enforce", "--plan", "plan.json").stdout.splitlines()[-1].endswith("ApprovalRequired")
+    assert shell.run(*approval, "20", "--hours", "1").returncode == 0
+    assert shell.run("enforce", "--plan", "plan.json").stdout.splitlines()[-1].endswith("Succeeded")
+    assert acme.left() == set()
 
 
 def test_orphans_are_reported_both_ways_and_nothing_is_deleted(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

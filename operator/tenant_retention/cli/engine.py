@@ -18,7 +18,7 @@ from uuid import uuid4
 import typer
 from typer.exceptions import TyperException
 
-from tenant_retention.cli import installing, verifying
+from tenant_retention.cli import approving, installing, verifying
 from tenant_retention.cli.output import Format, complain, visible, write_document
 from tenant_retention.cli.reports import print_run, print_verification, run_document, verify_document
 from tenant_retention.domain.errors import RetentionError
@@ -36,6 +36,8 @@ Plan = Annotated[Path, typer.Option("--plan", help="The plan document, YAML or J
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Keys = Annotated[bool, typer.Option("--keys", help="Name up to 100 keys of each kind: they may hold personal data.")]
+MaxRows = Annotated[int, typer.Option("--max-rows", help="As many rows as verify says that wait.", show_default=False)]
+Hours = Annotated[float, typer.Option("--hours", help="How long the approval holds.")]
 Administrator = Annotated[
     Path,
     typer.Option(
@@ -101,6 +103,16 @@ def orphans(plan: Plan, output: Output = Format.TABLE, keys: Keys = False) -> No
         write_document(document(comparisons, keys=keys), output, sys.stdout)
     if not all(comparison.clean for comparison in comparisons):
         raise typer.Exit(_NOT_COMPLIANT)
+
+
+@application.command()
+def approve(plan: Plan, administrator_binding: Administrator, max_rows: MaxRows, hours: Hours = 24.0) -> None:
+    """Lets through what a guard stopped: these rules, at most so many newly due rows, for so long."""
+    lines = approving.approve(
+        load_plan(plan), plan.parent, administrator_binding, max_rows=max_rows, hours=hours, now=_utc_now()
+    )
+    for line in lines:
+        print(visible(line))
 
 
 @application.command()

@@ -415,3 +415,54 @@ async def test_the_operators_own_namespace_serves_no_tenant__X2() -> None:
     found = await operator.policy(where=OPERATOR)
     assert condition(found, "Stalled")["reason"] == "NamespaceNotServed"
     assert operator.objects("RoleBinding", OPERATOR) == []
+
+
+async def test_a_category_that_leaves_the_profile_is_told_once_and_loses_no_data__M11() -> None:
+    operator = await operator_with(policy())
+    await operator.settled()
+
+    def without_chat_logs(found: Manifest) -> None:
+        found["spec"]["categories"] = [each for each in found["spec"]["categories"] if each["name"] != "chat-logs"]
+
+    await operator.edit(PROFILE, "puzzel-archive", None, without_chat_logs)
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True"
+    (note,) = operator.told("CategoriesNotEnforced")
+    assert "chat-logs left the profile" in note
+    assert len(operator.stores.databases) == 1
+
+
+async def test_a_new_purpose_of_a_profile_joins_the_tenants_server_although_the_default_class_changed__M11() -> None:
+    operator = await operator_with(policy())
+    await operator.settled()
+    other = {"type": "PostgreSQL", "provisioner": "Embedded", "default": True}
+    kind = {"apiVersion": "tenantretention.io/v1alpha1", "kind": "DataStoreClass"}
+    operator.cluster.put({**kind, "metadata": {"name": "other"}, "spec": other})
+    del operator.cluster.objects[("DataStoreClass", None, "embedded-postgresql")]["spec"]["default"]
+
+    def second_database(found: Manifest) -> None:
+        for category in found["spec"]["categories"]:
+            if category["name"] != "general-information" and category.get("contentOf") is None:
+                category["database"] = "Dialogue"
+        found["spec"]["categories"].append(
+            {
+                "name": "messages",
+                "database": "Dialogue",
+                "default": "P1Y",
+                "max": "P2Y",
+                "earlyDeletion": "Allowed",
+                "clock": {"event": "Created"},
+                "tables": ["messages"],
+            }
+        )
+        template = next(table for table in found["spec"]["tables"] if table["name"] == "requests")
+        found["spec"]["tables"].append({**template, "name": "messages"})
+
+    await operator.edit(PROFILE, "puzzel-archive", None, second_database)
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True", condition(found, "Ready")["message"]
+    assert found["status"]["databases"] == "2/2"
+    classes = {
+        each["spec"]["className"] for each in operator.objects("DataStore") if each["spec"]["type"] == "PostgreSQL"
+    }
+    assert classes == {"embedded-postgresql"}

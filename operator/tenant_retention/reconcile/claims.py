@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tenant_retention.api.v1alpha1.common import ApiObject
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest
 from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
 from tenant_retention.domain.ledger import Claimant, Standing
@@ -69,7 +71,7 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
         try:
             found = await world.cluster.get(STORE, identity.store_id())
             if found is None:
-                known = await _enter(world, identity, claimant, await _choose(world, home, store), store)
+                known = await _enter(world, identity, claimant, await _choose(world, claimant, home, store), store)
             else:
                 known = _read(DataStore, found, Reason.STORE_CONFLICT)
                 known = await _take(world, known, claimant)
@@ -80,8 +82,15 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
     return claims
 
 
-async def _choose(world: World, home: Home, store: WantedStore) -> DataStoreClass:
-    """The class of a store that is not there yet; its limits count the namespace's entries of the ledger."""
+async def _choose(world: World, claimant: Claimant, home: Home, store: WantedStore) -> DataStoreClass:
+    """The class of a store that is not there yet; its limits count the namespace's entries of the ledger.
+
+    Where the policy names none, a store comes from the class of the embedded server that the policy has already: a default
+    that changed meanwhile must not harm a running tenant (M11).
+    """
+    entries = await world.cluster.list(STORE, labels=f"{ledger.NAMESPACE_LABEL}={home.name}")
+    mine = [_read(DataStore, found, Reason.STORE_CONFLICT) for found in entries]
+    store = _beside(store, [entry for entry in mine if entry.spec.policy_ref.name == claimant.policy])
     named = store.request.class_name if store.request else None
     classes = []
     for found in await world.cluster.list(STORE_CLASS):
@@ -91,9 +100,16 @@ async def _choose(world: World, home: Home, store: WantedStore) -> DataStoreClas
             # A class that cannot be read is a matter of those who name it (X2).
             if found["metadata"]["name"] == named:
                 raise
-    entries = await world.cluster.list(STORE, labels=f"{ledger.NAMESPACE_LABEL}={home.name}")
-    mine = [_read(DataStore, found, Reason.STORE_CONFLICT) for found in entries]
     return choose_class(store, classes, namespace=home.name, namespace_labels=home.labels, ledger=mine)
+
+
+def _beside(store: WantedStore, siblings: Sequence[DataStore]) -> WantedStore:
+    """The wish with the class of the embedded server of the same type, where it names none."""
+    found = [each for each in siblings if (each.spec.type, each.spec.provisioner) == (store.type, "Embedded")]
+    if not found or (store.request and (store.request.class_name or store.request.region)):
+        return store
+    request = store.request or StoreRequest.from_object({"purpose": store.purpose})
+    return replace(store, request=request.model_copy(update={"class_name": found[0].spec.class_name}))
 
 
 def _read(model: type[_Model], found: Manifest, reason: Reason) -> _Model:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.manifests.bindings import postgres_binding
@@ -91,6 +92,7 @@ class Databases:
             if tell_drift and outcome.changes:
                 note = f"database {result.request.name}: {'; '.join(outcome.changes)}"
                 await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))
+            await self._tell_what_left(result.request.name, outcome.changes, told=tell_drift)
             result.warnings = outcome.warnings
             await self._hand_out(store, server, outcome.usernames, passwords, result)
             result.prepared = True
@@ -117,6 +119,15 @@ class Databases:
         if any(evidence_hash(link) == anchor.hash for link in links):
             return facts
         return facts.model_copy(update={"chain_intact": False})
+
+    async def _tell_what_left(self, database: str, changes: Sequence[str], *, told: bool) -> None:
+        """A category, table or column that left the profile stays with its data and expires no more: that is said, whatever
+        else the same edit changed (M11)."""
+        gone = [change for change in changes if " left the profile" in change]
+        if gone and not told:
+            note = f"database {database}: {'; '.join(gone)}"
+            happening = Happening(self.regarding, Reason.CATEGORIES_NOT_ENFORCED.value, note[:1000], "Warning")
+            await self.world.cluster.tell(happening)
 
     async def _passwords(self, purpose: str) -> dict[str, str]:
         wanted = logins_secret(self.world, self.reference, purpose)

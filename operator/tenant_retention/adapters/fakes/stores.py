@@ -88,6 +88,9 @@ class FakeTenantStores:
         wanted = (request.definition, request.mode, request.suspended)
         if (kept.definition, kept.mode, kept.suspended) != wanted:
             self.on_effect(f"definition {request.name}")
+            before = kept.definition.categories if kept.definition else ()
+            wanted_names = {category.name for category in request.definition.categories}
+            changes += [f"category {c.name} left the profile" for c in before if c.name not in wanted_names]
             kept.definition, kept.mode, kept.suspended = wanted
             changes.append("rules written")
         return DatabaseOutcome(self._users(request.name), tuple(changes))

@@ -46,13 +46,18 @@ EVENTS: tuple[EventText, ...] = (
             Reason.CATEGORIES_NOT_ENFORCED,
         ),
         "Warning",
-        "`Compliant` became False.",
+        "`Compliant` became False; or a category, table or column left the profile and stays with its data.",
     ),
     EventText(
         _POLICY, (Reason.GUARD_STOPPED,), "Warning", "`ApprovalRequired` became True, or a run ended with a surplus."
     ),
     EventText(_POLICY, (Reason.RUN_SUCCEEDED,), "Normal", "A run ended well; with its run id and counts."),
-    EventText(_POLICY, (Reason.RUN_FAILED,), "Warning", "A run ended with a failure; with its run id and counts."),
+    EventText(
+        _POLICY,
+        (Reason.RUN_FAILED,),
+        "Warning",
+        "A run ended with a failure; with its run id and counts, or what is known of its Job.",
+    ),
     EventText(_POLICY, (Reason.RUN_MISSED,), "Warning", "A scheduled run did not come; the operator started it."),
     EventText(
         _POLICY, (Reason.DRIFT_REPAIRED,), "Warning", "An object, a grant or a setting was changed by hand; put right."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import LiteralString
 from uuid import UUID, uuid4
@@ -12,7 +14,9 @@ import pytest
 from psycopg import sql
 
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import PartitionStep, PartitionStepKind
 from tests.stores.tenant_databases import (
     TenantDatabase,
     TenantDatabases,
@@ -71,9 +75,9 @@ def recording(database: TenantDatabase, number: int, age: float, key: str | None
     )
 
 
-def begin(database: TenantDatabase) -> tuple[PostgresEnforcementDatabase, UUID]:
+def begin(database: TenantDatabase, rules: RetentionDefinition = ARCHIVE) -> tuple[PostgresEnforcementDatabase, UUID]:
     enforcement, run_id = database.enforcer(), uuid4()
-    enforcement.begin_run(run_id, Mode.ENFORCE, ARCHIVE.rules_digest(), datetime.now(UTC))
+    enforcement.begin_run(run_id, Mode.ENFORCE, rules.rules_digest(), datetime.now(UTC))
     return enforcement, run_id
 
 
@@ -195,3 +199,69 @@ def test_a_session_that_looks_at_the_past_cannot_delete_what_is_held_by_now__X3(
             past.execute("ROLLBACK")
             owner.execute("UPDATE retention.hold SET released_at = now()")
     assert recordings_left(database) == {1}
+
+
+SHORT_BACK = archive(keep="P90D", content_keep="P14D", back="P1M")
+
+
+@pytest.fixture
+def short(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
+    """An archive whose months are dropped a month after their end; one old month of recordings is there still."""
+    with tenant_databases.having(archive(keep="P90D", content_keep="P14D")) as made:
+        recording(made, 1, 250, None)
+        made.apply(SHORT_BACK)
+        yield made
+
+
+def wait_until_someone_waits_for(database: TenantDatabase, relation: str) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
+    deadline = time.monotonic() + 20
+    while not database.value(waiting, f"public.{relation}"):
+        assert time.monotonic() < deadline, f"nobody waits for {relation}"
+        time.sleep(0.02)
+
+
+def old_month(enforcement: PostgresEnforcementDatabase, run_id: UUID) -> PartitionStep:
+    return next(step for step in enforcement.partition_steps(run_id, "recordings") if step.rows)
+
+
+def test_a_month_is_counted_before_its_table_is_locked_so_that_nobody_waits_for_the_count(
+    short: TenantDatabase,
+) -> None:
+    enforcement, run_id = begin(short, SHORT_BACK)
+    step = old_month(enforcement, run_id)
+    assert step.kind is PartitionStepKind.DETACH
+    with ThreadPoolExecutor(1) as thread, short.as_owner() as busy, short.connect("app") as application:
+        busy.execute("BEGIN")
+        busy.execute(sql.SQL("LOCK TABLE public.{} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(step.partition)))
+        detached = thread.submit(enforcement.expire_partition, run_id, step)
+        wait_until_someone_waits_for(short, step.partition)
+        application.execute("SET lock_timeout = '200ms'")
+        application.execute("INSERT INTO recordings (id, started_at) VALUES (9, now())")
+        busy.execute("COMMIT")
+        assert detached.result(timeout=30) == 1
+    enforcement.close()
+    assert recordings_left(short) == {9}
+
+
+def test_what_was_written_into_a_month_just_before_it_was_detached_is_counted_and_its_objects_are_not_forgotten(
+    short: TenantDatabase,
+) -> None:
+    enforcement, run_id = begin(short, SHORT_BACK)
+    step = old_month(enforcement, run_id)
+    enforcement.close()
+    with short.connect("enforcer") as session:
+        pid = session.info.backend_pid
+        arguments = (run_id, "recordings", "recordings", step.partition)
+        session.execute("SELECT retention.expire_partition(%s, %s, %s, %s, 'Detach')", arguments)
+    short.wait_for_end(pid)
+    late = sql.SQL("INSERT INTO public.{} (id, started_at, object_key) VALUES (%s, %s, %s)").format(
+        sql.Identifier(step.partition)
+    )
+    with short.as_owner() as owner:
+        owner.execute(late, (2, days_ago(250), "late"))
+    enforcement, run_id = begin(short, SHORT_BACK)
+    assert enforcement.finish_detached(run_id) == 0
+    (claim,) = enforcement.claim_content(run_id, "recordings", 10)
+    assert claim.key == "late"
+    enforcement.close()

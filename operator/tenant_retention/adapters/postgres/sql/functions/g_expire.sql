@@ -135,9 +135,9 @@ BEGIN
             RAISE EXCEPTION 'partition % is not beyond % of %', wanted, t.back, wanted_table
                 USING ERRCODE = 'RTI00', DETAIL = 'StepNotAllowed';
         END IF;
-        EXECUTE format('LOCK TABLE ONLY public.%I IN ACCESS EXCLUSIVE MODE', wanted_table);
+    ELSE
+        EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', wanted);
     END IF;
-    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', wanted);
     EXECUTE format('SELECT count(*) FROM public.%I', wanted) INTO rows;
     IF rows > 0 THEN
         IF NOT t.by_birth OR NOT retention.wholly_due(p.born_to, through) THEN
@@ -156,6 +156,9 @@ BEGIN
         END IF;
     END IF;
     IF kind = 'Detach' THEN
+        -- Looked at before anybody is kept waiting, since the parent's lock stops all its months: whoever writes into this one
+        -- meanwhile is seen when it is dropped, which counts and asks anew where nobody can reach it.
+        EXECUTE format('LOCK TABLE ONLY public.%I IN ACCESS EXCLUSIVE MODE', wanted_table);
         INSERT INTO retention.detached_partition VALUES
             (wanted, wanted_table, wanted_category, p.born_from, p.born_to, rows, for_run, now());
         EXECUTE format('ALTER TABLE public.%I DETACH PARTITION public.%I', wanted_table, wanted);
@@ -167,7 +170,7 @@ BEGIN
 END
 $$;
 
--- Drops one detached month if it is still due and free of holds and of waiting rows, else attaches it back.
+-- Drops one detached month if it is still due and free of holds, of waiting rows and of objects, else attaches it back.
 -- Returns {table, rows, dropped}, null when none is left.
 CREATE OR REPLACE FUNCTION retention.finish_detached(for_run uuid) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
@@ -198,7 +201,8 @@ BEGIN
     SELECT retention.wholly_due(d.born_to, remove) INTO due FROM retention.settings AS s,
         retention.rule_cutoffs(c.minimum, c.keep, c.maximum, s.margin_seconds, r.clock);
     kept := retention.held_condition(d.table_name, 'r', d.born_from, d.born_to) || ' OR '
-        || retention.waiting_condition(d.table_name, 'r', d.born_from, d.born_to) || ' OR '
+        || retention.waiting_condition(d.table_name, 'r', d.born_from, d.born_to) || ' OR NOT '
+        || retention.without_object_condition(retention.managed_or_refuse(d.table_name), 'r') || ' OR '
         || CASE WHEN due AND c.active AND c.state = 'Enforced' THEN 'false' ELSE 'true' END;
     EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', d.partition, kept) INTO found_one;
     IF found_one THEN
@@ -207,6 +211,7 @@ BEGIN
         PERFORM retention.guard_relation(d.partition, d.table_name);
         RETURN jsonb_build_object('table', d.table_name, 'rows', d.rows, 'dropped', false);
     END IF;
+    EXECUTE format('SELECT count(*) FROM public.%I', d.partition) INTO d.rows;
     EXECUTE format('DROP TABLE public.%I', d.partition);
     UPDATE retention.run_category SET acted = acted + d.rows WHERE run_id = for_run AND category = d.category;
     RETURN jsonb_build_object('table', d.table_name, 'rows', d.rows, 'dropped', true);

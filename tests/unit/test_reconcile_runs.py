@@ -6,10 +6,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
+from tenant_retention.domain.approvals import shares
 from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, Manifest
 from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
-from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
+from tenant_retention.domain.ports.observation import GuardRequest
+from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy, profile
 
 SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 NAME = "now"
@@ -241,3 +245,29 @@ async def test_a_run_that_comes_with_an_edit_waits_until_the_stores_hold_the_new
     assert operator.objects("Job", NAMESPACE) == []
     await operator.settled()
     assert (await step(operator))["status"]["phase"] == "Running"
+
+
+async def test_an_approvals_ceiling_is_the_policys_and_not_each_databases__X2() -> None:
+    operator = await operator_with(policy(profile="dialogue-cloud"), profile("dialogue-cloud"))
+    await operator.settled()
+    first, second = operator.stores.databases.values()
+    assert first.definition is not None
+    rules = first.definition.rules_digest()
+    first.guard = (GuardRequest(category="one", rules_digest=rules, surplus=900, total=1000),)
+    second.guard = (GuardRequest(category="two", rules_digest=rules, surplus=100, total=1000),)
+    until = "2026-11-25T00:00:00Z"
+    operator.cluster.put(run("Enforce", approves={"rulesDigest": rules, "maxRows": 1200, "until": until}))
+    await step(operator)
+    ceilings = [database.approvals[0].max_rows for database in (first, second)]
+    assert ceilings == [1080, 120]
+
+
+@pytest.mark.parametrize("asking", [{"a": 0, "b": 0, "c": 0}, {"a": 7, "b": 5, "c": 0}, {"a": 1, "b": 1, "c": 1}])
+def test_shares_of_a_ceiling_never_exceed_it_and_a_sufficient_one_lets_everybody_through(
+    asking: dict[str, int],
+) -> None:
+    for ceiling in (0, 1, sum(asking.values()) - 1, sum(asking.values()), 1000):
+        found = shares(max(ceiling, 0), asking)
+        assert sum(found.values()) <= max(ceiling, 0)
+        if ceiling >= sum(asking.values()):
+            assert all(found[purpose] >= rows for purpose, rows in asking.items())

@@ -71,6 +71,17 @@ def grant_of(run: RetentionRunSpec, name: str, definition: RetentionDefinition, 
     return ApprovalGrant(approval.rules_digest, approval.max_rows, until, name)
 
 
+def shares(max_rows: int, asking: Mapping[str, int]) -> dict[str, int]:
+    """The ceiling of each database of a policy, by purpose, so that all together stay under the approved ``max_rows``.
+
+    ``asking``: the rows that its guard holds back. Each gets its part of the room; where nothing is asked yet, an equal one.
+    """
+    total = sum(asking.values())
+    if total == 0:
+        return {purpose: max_rows // len(asking) for purpose in asking}
+    return {purpose: max_rows * rows // total for purpose, rows in asking.items()}
+
+
 def evidence_of(links: Mapping[str, Sequence[RunEvidence]], mode: Mode, since: datetime) -> dict[str, RunEvidence]:
     """The evidence of the run whose Job was made at ``since``, by database: the oldest of that mode that began after it."""
     # The Job's time has whole seconds, and clocks differ a little.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,7 +11,7 @@ from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.retentionrun import RetentionRun
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
-from tenant_retention.domain.approvals import FINISHED, RunOutcome, evidence_of, grant_of, may_start, run_status
+from tenant_retention.domain.approvals import FINISHED, RunOutcome, evidence_of, grant_of, may_start, run_status, shares
 from tenant_retention.domain.conditions import moment, reason_of
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
@@ -22,7 +22,7 @@ from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, STORE, Happening, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
-from tenant_retention.domain.ports.stores import DatabaseLogin, DatabaseRequest, DatabaseServer
+from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, DatabaseRequest, DatabaseServer
 from tenant_retention.domain.run_status import outcome as outcome_of
 from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.claims import ClaimedStore
@@ -137,13 +137,26 @@ class RunReconciler:
                 f"Job {busy} of the policy is at work; this run begins when it has ended", reason=Reason.PENDING
             )
         if grant is not None:
-            for store, server, passwords in await self._databases(scene):
-                request = DatabaseRequest(server, store.identity, scene.home.uid, scene.definition, passwords)
-                await self._world.call(server.host, self._world.stores.approve, request, grant)
+            await self._approve(scene, grant)
         plan = schedules.plan(scene.definition, scene.stores, Mode(run.spec.mode))
         seconds = schedule_of(scene.reference, scene.policy.spec).window_seconds
         await schedules.start(owner, plan, scene.stores, job, seconds)
         return RunOutcome("Running", Reason.RUNNING, f"Job {job}", job=job, digest=scene.definition.rules_digest())
+
+    async def _approve(self, scene: Scene, grant: ApprovalGrant) -> None:
+        """Writes the approval into every database, each with its share: the ceiling is the policy's."""
+        databases = await self._databases(scene)
+        asking: dict[str, int] = {}
+        for store, server, passwords in databases:
+            login = _observer(store, server, passwords)
+            facts = await self._world.call(server.host, self._world.stores.observe_database, login)
+            asked = (found.surplus for found in facts.guard_requests if found.rules_digest == grant.rules_digest)
+            asking[store.wanted.purpose] = sum(asked)
+        room = shares(grant.max_rows, asking)
+        for store, server, passwords in databases:
+            share = replace(grant, max_rows=room[store.wanted.purpose])
+            request = DatabaseRequest(server, store.identity, scene.home.uid, scene.definition, passwords)
+            await self._world.call(server.host, self._world.stores.approve, request, share)
 
     async def _follow(self, run: RetentionRun, scene: Scene) -> RunOutcome:
         name = run.status.job_name or ""
@@ -170,10 +183,7 @@ class RunReconciler:
     async def _evidence(self, scene: Scene, mode: Mode, since: datetime) -> dict[str, RunEvidence]:
         links = {}
         for store, server, passwords in await self._databases(scene):
-            database = store.entry.spec.name
-            login = DatabaseLogin(
-                server.host, server.port, database, observer_user(database), passwords["observer"], server.ca
-            )
+            login = _observer(store, server, passwords)
             found = await self._world.call(server.host, self._world.stores.evidence, login, _EVIDENCE_LINKS)
             links[store.wanted.purpose] = found
         return evidence_of(links, mode, since)
@@ -197,3 +207,11 @@ class RunReconciler:
             return left
         await self._world.cluster.delete(RUN, run.metadata.name, run.metadata.namespace, run.metadata.uid)
         return None
+
+
+def _observer(store: ClaimedStore, server: DatabaseServer, passwords: dict[str, str]) -> DatabaseLogin:
+    """Raises NotReady while the password is being made anew."""
+    database = store.entry.spec.name
+    if "observer" not in passwords:
+        raise NotReady(f"the observer's password of database {database} is being made anew", reason=Reason.PENDING)
+    return DatabaseLogin(server.host, server.port, database, observer_user(database), passwords["observer"], server.ca)

@@ -37,9 +37,11 @@ class Silent:
     """Metrics that nobody reads."""
 
     released: dict[str, int | None] = field(default_factory=dict)
+    successes: dict[str, datetime | None] = field(default_factory=dict)
 
     def policy(self, namespace: str, name: str, status: Manifest, latest_success: datetime | None) -> None:
         """See ``Shown``."""
+        self.successes[name] = latest_success
 
     def forget_policy(self, namespace: str, name: str) -> None:
         """See ``Shown``."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import JOB, POLICY, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
-from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
+from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy, profile
 
 SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 
@@ -146,3 +146,15 @@ async def test_a_job_that_runs_longer_than_any_of_ours_may_does_not_stop_the_nig
     operator.clock.forward(timedelta(days=1))
     await operator.settled()
     assert len(operator.objects("Job", NAMESPACE)) == 2
+
+
+async def test_the_last_success_of_a_policy_is_that_of_the_database_that_waits_longest() -> None:
+    operator = await operator_with(policy(profile="dialogue-cloud"), profile("dialogue-cloud"))
+    await operator.settled()
+    first, second = operator.stores.databases.values()
+    first.runs.append(evidence(operator.clock.now))
+    await operator.settled()
+    assert operator.shown.successes["acme"] is None
+    second.runs.append(evidence(operator.clock.now - timedelta(days=3)))
+    await operator.settled()
+    assert operator.shown.successes["acme"] == second.runs[0].finished_at

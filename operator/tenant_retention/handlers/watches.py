@@ -34,6 +34,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.chunk_size = 500
     settings.watching.connect_timeout = 30
     settings.watching.server_timeout = 600
+    # A connection that died without a word would else be listened to for ever.
+    settings.watching.client_timeout = 660
     for plural in ("statefulsets", "cronjobs", "jobs"):
         settings.watching.label_selectors[plural] = CHILD_SELECTOR
 

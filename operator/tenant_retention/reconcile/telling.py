@@ -38,7 +38,9 @@ async def tell_policy(
     meta = manifest["metadata"]
     await tell_status(world, POLICY, manifest, status)
     successes = [found.latest_success for found in facts if found is not None and found.latest_success is not None]
-    world.shown.policy(meta["namespace"], meta["name"], status, max(successes, default=None))
+    # A policy's last success is that of its database that waits longest: another one's must not hide it.
+    latest = min(successes) if successes and len(successes) == len(facts) else None
+    world.shown.policy(meta["namespace"], meta["name"], status, latest)
     for happening in policy_happenings(manifest, previous, status):
         await world.cluster.tell(happening)
 

@@ -265,3 +265,15 @@ def test_what_was_written_into_a_month_just_before_it_was_detached_is_counted_an
     (claim,) = enforcement.claim_content(run_id, "recordings", 10)
     assert claim.key == "late"
     enforcement.close()
+
+
+def test_an_empty_key_names_no_object_and_its_row_goes_like_any_other__M10(database: TenantDatabase) -> None:
+    recording(database, 1, 20, "", "v1")
+    recording(database, 2, 100, "")
+    recording(database, 3, 3, "")
+    enforcement, run_id = begin(database)
+    assert enforcement.claim_content(run_id, "recordings", 10) == ()
+    enforcement.close()
+    evidence = run(database, ARCHIVE)
+    assert recordings_left(database) == {3}
+    assert (evidence.outcome, evidence.categories[0].acted) == ("Succeeded", 2)

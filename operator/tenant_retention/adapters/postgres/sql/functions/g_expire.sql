@@ -40,7 +40,8 @@ $$;
 -- The rows of a table that go by steps: all, or where rows name objects those that name none (the others go by claims).
 CREATE OR REPLACE FUNCTION retention.without_object_condition(t retention.managed, alias text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN t.has_objects THEN format('%I.%I IS NULL', alias, t.key_column) ELSE 'true' END
+    -- No store has an object without a name.
+    SELECT CASE WHEN t.has_objects THEN format('(%1$I.%2$I IS NULL OR %1$I.%2$I::text = '''')', alias, t.key_column) ELSE 'true' END
 $$;
 
 -- How many due rows of a partition go by steps.
@@ -51,8 +52,7 @@ DECLARE
 BEGIN
     IF NOT t.has_objects THEN
         RETURN p.due;
-    ELSIF p.due = 0 OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = format('public.%I', t.table_name)::regclass
-        AND attname = t.key_column AND attnotnull) THEN
+    ELSIF p.due = 0 THEN
         RETURN 0;
     END IF;
     EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE %s AND %s AND NOT %s', p.partition,

@@ -73,7 +73,7 @@ BEGIN
     END IF;
     EXECUTE format(
         'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, nullif(r.%4$I::text, '''') AS object_version'
-        ' FROM public.%5$I AS r WHERE %7$s AND r.%3$I IS NOT NULL AND NOT %8$s'
+        ' FROM public.%5$I AS r WHERE %7$s AND NOT %12$s AND NOT %8$s'
         ' AND NOT EXISTS (SELECT FROM retention.claim AS c'
         ' WHERE c.table_name = %5$L AND %9$s) AND NOT %11$s ORDER BY r.%6$I LIMIT $2),'
         ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version)'
@@ -82,7 +82,7 @@ BEGIN
         t.born_at, retention.row_key_expression(t.table_name), t.key_column, t.version_column, t.table_name, t.clock,
         retention.due_condition(t, 'r', through), retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.claimed_row_condition(t.table_name),
         t.category, retention.named_by_others(for_run, format('r.%I::text', t.key_column),
-            format('nullif(r.%I::text, '''')', t.version_column), false))
+            format('nullif(r.%I::text, '''')', t.version_column), false), retention.without_object_condition(t, 'r'))
         INTO claimed USING for_run, batch;
     RETURN claimed;
 END

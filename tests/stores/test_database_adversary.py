@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
-from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.definition import CategoryState, ClockEvent, RetentionDefinition
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import PartitionStep, PartitionStepKind
 from tests.stores.tenant_databases import (
@@ -22,8 +22,12 @@ from tests.stores.tenant_databases import (
     TenantDatabases,
     archive,
     cases,
+    category,
     days_ago,
+    definition,
     run,
+    table,
+    text,
 )
 
 CASES = cases(minimum="P30D", keep="P90D", maximum="P5Y")
@@ -277,3 +281,23 @@ def test_an_empty_key_names_no_object_and_its_row_goes_like_any_other__M10(datab
     evidence = run(database, ARCHIVE)
     assert recordings_left(database) == {3}
     assert (evidence.outcome, evidence.categories[0].acted) == ("Succeeded", 2)
+
+
+@pytest.mark.parametrize("event", [ClockEvent.CREATED, ClockEvent.TERMINATED])
+def test_a_large_table_that_nothing_can_be_due_in_is_not_scanned_at_every_look__M10(
+    tenant_databases: TenantDatabases, event: ClockEvent
+) -> None:
+    clock = "started_at" if event is ClockEvent.CREATED else None
+    accounts = category("accounts", "accounts", keep=None, maximum=None, clock_column=clock)
+    unknown = {"state": CategoryState.NOT_ENFORCED, "clock_event": event}
+    rules = definition([table("accounts", text("note"))], [accounts.model_copy(update=unknown)])
+    with tenant_databases.having(rules) as database:
+        insert = "INSERT INTO accounts (id, session_id, started_at, note) SELECT n, 's', %s, %s FROM generate_series(%s::int, %s::int) AS n"
+        born = days_ago(100)
+        database.write(insert, born, "n" * 1000, 1, 10_000)
+        assert database.observer().observe().categories[0].rows == 10_000
+        with database.as_owner() as owner:
+            owner.execute(sql.SQL("ANALYZE public.{}").format(sql.Identifier(f"accounts_p{born:%Y%m}")))
+        # One row more fits the last page: only a scan would see it.
+        database.write(insert, born, "", 10_001, 10_001)
+        assert database.observer().observe().categories[0].rows == 10_000

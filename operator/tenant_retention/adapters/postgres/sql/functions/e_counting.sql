@@ -31,7 +31,9 @@ DECLARE
     future text := '0::bigint';
 BEGIN
     -- A large month in which nothing can be due is not worth a scan: its size tells how many rows it has.
-    IF t.by_birth AND p.born_to <= at AND p.born_from > greatest(remove, previous, overdue_at) THEN
+    IF t.clock IS NULL
+        OR (t.by_birth AND p.born_to <= at AND p.born_from > coalesce(greatest(remove, previous, overdue_at), '-infinity'))
+    THEN
         SELECT retention.estimated_rows(p.partition_oid), 0, 0, 0, 0, 0
             INTO total, due, previously_due, held, overdue, unusable;
         IF total IS NOT NULL THEN

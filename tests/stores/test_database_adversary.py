@@ -301,3 +301,16 @@ def test_a_large_table_that_nothing_can_be_due_in_is_not_scanned_at_every_look__
         # One row more fits the last page: only a scan would see it.
         database.write(insert, born, "", 10_001, 10_001)
         assert database.observer().observe().categories[0].rows == 10_000
+
+
+@pytest.mark.parametrize("name", ["ü" * 31, "日本語" * 7, "a" * 30 + "ß" * 16])
+def test_a_long_name_of_long_letters_has_a_month_each_and_loses_what_is_due__P2(
+    tenant_databases: TenantDatabases, name: str
+) -> None:
+    rules = definition([table(name)], [category("records", name)], guard_percent=100)
+    with tenant_databases.having(rules) as database:
+        insert = sql.SQL("INSERT INTO public.{} (id, started_at) VALUES (%s, %s)").format(sql.Identifier(name))
+        with database.connect("app") as application:
+            for number, age in enumerate((1, 40, 100, 200)):
+                application.execute(insert, (number, days_ago(age)))
+        assert run(database, rules).categories[0].acted == 2

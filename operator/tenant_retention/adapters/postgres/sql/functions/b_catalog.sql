@@ -22,10 +22,13 @@ JOIN pg_catalog.pg_inherits AS i ON i.inhparent = parent.oid
 JOIN pg_catalog.pg_class AS child ON child.oid = i.inhrelid
 CROSS JOIN LATERAL pg_catalog.pg_get_expr(child.relpartbound, child.oid) AS bound;
 
+-- At most 63 bytes, which PostgreSQL counts, not characters: it would cut the suffix off, and all months would have one name.
 CREATE OR REPLACE FUNCTION retention.bounded_name(name text, suffix text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN octet_length(name || suffix) <= 63 THEN name || suffix
-    ELSE left(name, 52 - octet_length(suffix)) || '_' || left(encode(sha256(convert_to(name, 'UTF8')), 'hex'), 10) || suffix
+    ELSE (SELECT left(name, max(n)) FROM generate_series(0, 52 - octet_length(suffix)) AS n
+            WHERE octet_length(left(name, n)) <= 52 - octet_length(suffix))
+        || '_' || left(encode(sha256(convert_to(name, 'UTF8')), 'hex'), 10) || suffix
     END
 $$;
 

@@ -19,7 +19,7 @@ EXAMPLES = [
     pytest.param(document, id=f"{path.relative_to(ROOT)}: {document['kind']}")
     for path in sorted((ROOT / "examples").rglob("*.yaml"))
     for document in yaml.safe_load_all(path.read_text())
-    if document["kind"] in KIND
+    if document.get("kind") in KIND
 ]
 
 

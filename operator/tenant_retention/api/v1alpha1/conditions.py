@@ -101,6 +101,7 @@ class Reason(StrEnum):
     HELD = "Held"
     WRITTEN_ONCE = "WrittenOnce"
     EVIDENCE_APPEND_ONLY = "EvidenceAppendOnly"
+    ISOLATION_LEVEL = "IsolationLevel"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
 
@@ -197,6 +198,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.HELD,
         Reason.WRITTEN_ONCE,
         Reason.EVIDENCE_APPEND_ONLY,
+        Reason.ISOLATION_LEVEL,
     ),
     "Put right, and passing": (
         Reason.DRIFT_REPAIRED,
@@ -299,6 +301,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.HELD: "A DELETE or TRUNCATE would take rows under a legal hold; nothing was deleted.",
     Reason.WRITTEN_ONCE: "Birth, clock and session of a row are set once and never changed (X8).",
     Reason.EVIDENCE_APPEND_ONLY: "Evidence is never changed or removed (X6).",
+    Reason.ISOLATION_LEVEL: "A deletion in a transaction that is not READ COMMITTED might not see a new hold; nothing was deleted.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

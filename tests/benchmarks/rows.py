@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,6 +30,7 @@ from tests.stores.servers.postgres import PostgresProcess, connect_as
 from tests.stores.servers.s3 import S3Server
 
 IDLE_SECONDS = 5.0
+_ROOT = Path(__file__).resolve().parents[2]
 SKIP_LOCKED_BATCH = 5_000
 """The best of 1,000, 5,000 and 20,000 (RETENTION.md section 2)."""
 
@@ -199,37 +203,33 @@ class Bench:
 
 
 class _Inserter:
-    """Writes single rows as the application does, one commit each, and keeps how long each took."""
+    """The application in a process of its own, and how long each of its inserts took."""
 
     def __init__(self, archive: LiveArchive) -> None:
         self.latencies: list[float] = []
-        self._archive = archive
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work)
+        self._binding = archive.directory / "acme-analytical-app"
+        self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Begins."""
-        self._thread.start()
+        """Begins; returns when it is connected."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.inserter", str(self._binding)],
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": f"{_ROOT / 'operator'}:{_ROOT}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._process.stdout is None or self._process.stdout.readline().strip() != "ready":
+            raise RuntimeError("the inserting application did not connect")
 
     def finish(self) -> None:
         """Ends."""
-        self._ended.set()
-        self._thread.join()
+        if self._process is None:
+            raise RuntimeError("the inserting application was never started")
+        output, _ = self._process.communicate(timeout=60)
+        self.latencies = json.loads(output)
 
     def p99(self) -> float:
         """Seconds that 99 of 100 inserts stay below."""
         return statistics.quantiles(self.latencies, n=100)[98]
-
-    def _work(self) -> None:
-        with self._archive.login("app") as connection:
-            number = -time.time_ns()
-            while not self._ended.is_set():
-                number += 1
-                started = time.perf_counter()
-                connection.execute(
-                    "INSERT INTO public.cases (id, session_id, started_at, caller) VALUES (%s, 's', now(), '+47')",
-                    [number],
-                )
-                self.latencies.append(time.perf_counter() - started)
-                # An application's pace, not a flood: 500 a second at most.
-                self._ended.wait(0.002)

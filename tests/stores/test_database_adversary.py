@@ -15,6 +15,7 @@ from psycopg import sql
 
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.domain.definition import CategoryState, ClockEvent, RetentionDefinition
+from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import PartitionStep, PartitionStepKind
 from tests.stores.tenant_databases import (
@@ -314,3 +315,19 @@ def test_a_long_name_of_long_letters_has_a_month_each_and_loses_what_is_due__P2(
             for number, age in enumerate((1, 40, 100, 200)):
                 application.execute(insert, (number, days_ago(age)))
         assert run(database, rules).categories[0].acted == 2
+
+
+def test_the_operator_makes_every_other_table_s_months_where_one_table_s_cannot_be_made(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = definition([table("calls"), table("logs")], [category("records", "calls"), category("logs", "logs")])
+    with tenant_databases.having(rules) as database:
+        ahead = f"{days_ago(-32):%Y%m}"
+        with database.as_owner() as owner:
+            for statement in ("DROP TABLE public.{}", "CREATE TABLE public.{} (x int)"):
+                owner.execute(sql.SQL(statement).format(sql.Identifier(f"calls_p{ahead}")))
+            owner.execute(sql.SQL("DROP TABLE public.{}").format(sql.Identifier(f"logs_p{ahead}")))
+        with pytest.raises(Unavailable, match="calls") as refused:
+            database.apply(rules)
+        assert refused.value.reason == "PartitionsMissing"
+        assert database.value("SELECT to_regclass(%s) IS NOT NULL", f"public.logs_p{ahead}")

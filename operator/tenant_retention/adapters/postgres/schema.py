@@ -23,7 +23,7 @@ from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.databases import DatabaseRoles
 from tenant_retention.domain.definition import RetentionDefinition
-from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.plan_document import Mode
 
 CONTROL_FORMAT = 1
@@ -45,8 +45,8 @@ def apply_definition(
     Run by the operator's administrator (never a superuser); everything happens as the owner role. One transaction for rules,
     tables, guards and grants; then one per table for its months, so that a large profile does not exhaust the lock table.
     ``mode`` DryRun or ``suspended``: the functions refuse every enforcing run, whoever begins it.
-    Raises Invalid (reasons StoreConflict, ProfileInvalid, OperatorTooOld), Unavailable (LockTimeout and
-    whatever keeps the server from answering).
+    Raises Invalid (reasons StoreConflict, ProfileInvalid, OperatorTooOld), Unavailable (LockTimeout and whatever keeps the
+    server from answering; PartitionsMissing after the last table if one of them has not all its months).
     """
     wanted = definition.model_dump(mode="json", by_alias=True)
     role_names = Jsonb(asdict(roles))
@@ -60,12 +60,21 @@ def apply_definition(
             changes += _told(connection, statement("calls", "converge_tables"))
             changes += _told(connection, statement("calls", "converge_guards"))
             changes += _told(connection, statement("calls", "converge_grants"), (role_names,))
-        for table in definition.tables_of(purpose):
-            with connection.transaction():
+    missing = []
+    for table in definition.tables_of(purpose):
+        try:
+            with translated(), connection.transaction():
                 _become_owner(connection, roles)
                 made = _value(connection, statement("calls", "create_partitions"), (table.name,))
-                if made:
-                    changes.append(f"{made} months of {table.name} created")
+        except Unavailable as error:
+            if connection.broken:
+                raise
+            # One table's trouble must not leave the others without the month that applications write into next.
+            missing.append(f"{table.name}: {error.message}")
+        else:
+            changes += [f"{made} months of {table.name} created"] if made else []
+    if missing:
+        raise Unavailable("months could not be created: " + "; ".join(missing), reason=Reason.PARTITIONS_MISSING)
     return tuple(changes)
 
 

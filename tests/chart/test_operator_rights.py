@@ -1,0 +1,145 @@
+"""The chart's roles on a real API server: enough for every call of the operator's own client, and no more (X2, X5)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tenant_retention.adapters.kubernetes.client import KubernetesCluster
+from tenant_retention.adapters.kubernetes.session import api_client
+from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.manifests import bindings, postgresql, seaweedfs
+from tenant_retention.domain.manifests.inputs import OperatorRef
+from tenant_retention.domain.manifests.operator_secrets import tenant_role_binding
+from tenant_retention.domain.ports.cluster import (
+    CRON_JOB,
+    JOB,
+    PERSISTENT_VOLUME,
+    POD,
+    POLICY,
+    PROFILE,
+    RUN,
+    SERVICE,
+    STATEFUL_SET,
+    STORE,
+    STORE_CLASS,
+    VOLUME_CLAIM,
+    Happening,
+    Kind,
+    Manifest,
+)
+from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
+from tests.chart.test_api_server import FULLNAME, NAMESPACE, OPERATOR, install, policy, run, stored
+from tests.support.api_server import ApiServer, eventually, start
+from tests.unit import manifest_examples as examples
+
+HOME = examples.POLICY.namespace
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """An API server with the chart's roles and one namespace that is served."""
+    running = start(tmp_path_factory.mktemp("operator-rights"))
+    try:
+        install(running)
+        running.kubectl("create", "namespace", HOME)
+        running.kubectl("label", "namespace", HOME, "tenantretention.io/tenant=true")
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+async def operator(server: ApiServer) -> AsyncIterator[KubernetesCluster]:
+    """The operator's client with the rights of its service account, let into the namespace by itself."""
+    async with api_client(Path(server.folder) / "kubeconfig", in_cluster=False) as api:
+        api.set_default_header("Impersonate-User", OPERATOR)
+        cluster = KubernetesCluster(api, "trial")
+        itself = OperatorRef(NAMESPACE, service_account=FULLNAME, cluster_role=f"{FULLNAME}-tenant")
+        await cluster.apply(tenant_role_binding(itself, HOME))
+        eventually(lambda: can(server, "create", "secrets"), "the operator is not let in by its own binding")
+        yield cluster
+
+
+def can(server: ApiServer, verb: str, resource: str) -> bool:
+    return "yes" in server.kubectl("auth", "can-i", verb, resource, "-n", HOME, f"--as={OPERATOR}", "--quiet=false")
+
+
+def made_for_a_tenant() -> list[Manifest]:
+    """One of everything, without owners: the policy of the examples is not there, so that what it owned would go."""
+    objects = copy.deepcopy(
+        [
+            *postgresql.embedded_postgresql(examples.POSTGRES),
+            *seaweedfs.embedded_s3(examples.S3),
+            bindings.postgres_binding(examples.POLICY, "Analytical", "app", examples.POSTGRES_CREDENTIALS, "store-1"),
+            *(found for found in examples.schedule_objects() if found["kind"] != "Job"),
+        ]
+    )
+    for found in objects:
+        found["metadata"].pop("ownerReferences", None)
+    return objects
+
+
+async def test_the_operator_makes_and_puts_right_everything_of_a_tenant(
+    server: ApiServer, operator: KubernetesCluster
+) -> None:
+    for wanted in made_for_a_tenant():
+        assert (await operator.apply(wanted)).changed
+        drifted = copy.deepcopy(wanted)
+        drifted["metadata"]["labels"] = {"changed": "by-hand"}
+        server.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(drifted))
+        repaired = await operator.apply(wanted)
+        assert repaired.manifest["metadata"]["labels"].items() >= wanted["metadata"]["labels"].items()
+
+
+async def test_a_frozen_secret_is_put_right_with_the_operators_own_rights(
+    server: ApiServer, operator: KubernetesCluster
+) -> None:
+    wanted = bindings.s3_binding(examples.POLICY, "Content", "app", examples.S3_CREDENTIALS, "store-2")
+    await operator.apply(wanted)
+    name = wanted["metadata"]["name"]
+    server.kubectl("-n", HOME, "patch", "secret", name, "--type=merge", "-p", '{"immutable": true, "data": {}}')
+    server.kubectl("-n", HOME, "label", "secret", name, "changed=by-hand")
+    assert (await operator.apply(wanted)).manifest["data"] == wanted["data"]
+
+
+async def test_the_operator_starts_and_ends_jobs_and_looks_at_pods_and_volumes(operator: KubernetesCluster) -> None:
+    job = copy.deepcopy(next(found for found in examples.schedule_objects() if found["kind"] == "Job"))
+    del job["metadata"]["ownerReferences"]
+    nightly = copy.deepcopy(examples.of_kind(examples.schedule_objects(), "CronJob"))
+    del nightly["metadata"]["ownerReferences"]
+    await operator.apply(nightly)
+    assert await operator.create(job) is not None
+    assert await operator.list(POD, HOME) == ()
+    assert await operator.get(VOLUME_CLAIM, "data-acme-postgresql-0", HOME) is None
+    assert await operator.get(PERSISTENT_VOLUME, "none") is None
+    for kind, made in ((CRON_JOB, nightly), (JOB, job)):
+        assert len(await operator.list(kind, HOME)) == 1
+        assert await operator.delete(kind, made["metadata"]["name"], HOME)
+
+
+@pytest.mark.parametrize("kind", [STATEFUL_SET, SERVICE])
+async def test_the_operator_cannot_delete_what_leads_to_data__X5(operator: KubernetesCluster, kind: Kind) -> None:
+    with pytest.raises(Unavailable, match="cannot delete"):
+        await operator.delete(kind, "acme-postgresql", HOME)
+
+
+async def test_the_operator_writes_statuses_events_and_the_ledger_and_no_spec_of_its_users__X2(
+    server: ApiServer, operator: KubernetesCluster
+) -> None:
+    found = stored(server, policy("rights"))
+    stored(server, run())
+    assert await operator.patch_status(POLICY, "rights", "default", {"databases": "0/1"}) is not None
+    with pytest.raises(Unavailable, match="cannot patch"):
+        await operator.merge(POLICY, "rights", "default", {"spec": {"suspend": True}})
+    await operator.tell(Happening(found, "RunMissed", "told"))
+    assert "told" in server.kubectl("-n", "default", "get", "events")
+    for kind in (POLICY, RUN, PROFILE, STORE_CLASS, STORE, NAMESPACE_KIND):
+        await operator.list(kind)
+    assert await operator.delete(RUN, "trial", "default")
+    with pytest.raises(Unavailable, match="cannot delete"):
+        await operator.delete(STORE, "none")

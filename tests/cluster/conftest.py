@@ -130,7 +130,9 @@ def tenants(operator: Kubectl) -> Iterator[Callable[..., Tenant]]:
 
     yield make
     for namespace in set(made):
-        operator.run("delete", "namespace", namespace, "--timeout=120s", "--ignore-not-found", show=False)
-        for store in operator.get("dst")["items"]:
-            if store["spec"]["namespace"] == namespace:
-                operator.run("delete", "dst", store["metadata"]["name"], "--timeout=60s", show=False)
+        # The policies first, so that their stores are Released and nobody needs their ledger entries any more.
+        operator.run("-n", namespace, "delete", "trp", "--all", "--ignore-not-found", "--timeout=60s", show=False)
+        operator.run("delete", "namespace", namespace, "--wait=false", "--ignore-not-found", show=False)
+    for store in operator.get("dst")["items"]:
+        if store["spec"]["namespace"] in made:
+            operator.run("delete", "dst", store["metadata"]["name"], "--timeout=60s", show=False)

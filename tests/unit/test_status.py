@@ -213,6 +213,16 @@ def test_a_question_about_rules_that_are_gone_is_not_asked_any_more() -> None:
     assert "approval" not in policy_status(report(counts=counts), {}, NOW)
 
 
+def test_a_dry_run_tells_what_a_real_one_would_delete__X7() -> None:
+    dry = evidence().model_copy(update={"mode": Mode.DRY_RUN})
+    dry = dry.model_copy(
+        update={"categories": tuple(found.model_copy(update={"acted": 0}) for found in dry.categories)}
+    )
+    (row,) = policy_status(report(runs=RunReport(latest={"Analytical": dry})), {}, NOW)["jobs"]
+    assert (row["deletedRows"], row["deletedObjects"]) == (5, 5)
+    assert {category["acted"] for category in row["categories"]} == {5}
+
+
 def test_the_last_run_is_summed_over_its_databases_and_its_worst_outcome_is_told__X6() -> None:
     runs = {"Analytical": evidence(), "Dialogue": evidence("Failed", finished_at=NOW + timedelta(seconds=9))}
     (row,) = policy_status(report(runs=RunReport(latest=runs)), {}, NOW)["jobs"]

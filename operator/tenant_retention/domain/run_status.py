@@ -10,6 +10,7 @@ from typing import Any
 from tenant_retention.domain.category_status import Counts
 from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
 
 SUCCEEDED, STOPPED, FAILED = "Succeeded", "Stopped", "Failed"
@@ -79,15 +80,20 @@ def summarize(runs: Mapping[str, RunEvidence], definition: RetentionDefinition |
     categories = [found for purpose in sorted(runs) for found in runs[purpose].categories]
     with_objects = _categories_with_objects(definition)
     any_run = next(iter(runs.values()))
+
+    def acted(found: CategoryEvidence) -> int:
+        # A dry run deletes nothing: it tells what would have been deleted, by the same decision (X7).
+        return found.candidates if any_run.mode is Mode.DRY_RUN else found.acted
+
     row: dict[str, Any] = {
         "task": "expire",
         "outcome": outcome(runs),
         "runId": str(any_run.run_id),
         "mode": any_run.mode.value,
         "started": instant(first),
-        "deletedRows": sum(found.acted for found in categories if found.category not in with_objects),
-        "deletedObjects": sum(found.acted for found in categories if found.category in with_objects),
-        "categories": [_category_row(found) for found in categories],
+        "deletedRows": sum(acted(found) for found in categories if found.category not in with_objects),
+        "deletedObjects": sum(acted(found) for found in categories if found.category in with_objects),
+        "categories": [_category_row(found, acted(found)) for found in categories],
     }
     if len(ends) == len(runs):
         row["finished"] = instant(max(ends))
@@ -113,11 +119,11 @@ def _categories_with_objects(definition: RetentionDefinition | None) -> set[str]
     return {category.name for category in definition.categories if category.objects} if definition else set()
 
 
-def _category_row(found: CategoryEvidence) -> dict[str, Any]:
+def _category_row(found: CategoryEvidence, acted: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": found.category,
         "candidates": found.candidates,
-        "acted": found.acted,
+        "acted": acted,
         "held": found.held,
         "skipped": found.skipped + found.surplus,
         "failed": found.failed,

@@ -57,6 +57,8 @@ ARGUMENTS: Final = (
     "-ip.bind=127.0.0.1",
     "-master.volumeSizeLimitMB=64",
     "-volume.max=0",
+    # One server alone: there is nobody else to be told before it stops.
+    "-volume.preStopSeconds=1",
     "-filer",
     "-s3",
     "-s3.ip.bind=0.0.0.0",

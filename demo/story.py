@@ -158,7 +158,7 @@ def too_early(story: Story) -> None:
             "from psycopg import sql\n"
             "connection = psycopg.connect(open(sys.argv[1]).read())\n"
             "try:\n"
-            "    connection.execute(sql.SQL('DELETE FROM {}').format(sql.Identifier(sys.argv[2])))\n"
+            "    connection.execute(sql.SQL('DELETE FROM {}').format(sql.Identifier('public', sys.argv[2])))\n"
             "except psycopg.errors.InsufficientPrivilege as refusal:\n"
             "    print('refused:', str(refusal).splitlines()[0])\n"
         )

@@ -321,8 +321,7 @@ class Stencil:
     def fresh(self) -> LiveArchive:
         """The archive as it was installed: no rows, no runs, no objects."""
         with connect_as(self.made.server) as connection:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.original))
-            connection.execute(drop)
+            drop_database(connection, self.original)
             self._copy(connection, f"{self.original[:40]}_stencil", self.original)
         self.made.definition = self.definition
         self.made.plan_file.write_text(self.made.plan().model_dump_json(by_alias=True))
@@ -357,8 +356,17 @@ def acme(archive_stencil: Stencil) -> LiveArchive:
 def drop_archive(made: LiveArchive) -> None:
     """Removes the database; the servers are thrown away with everything else."""
     with connect_as(made.server) as connection:
-        name = sql.Identifier(made.identity.database())
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        drop_database(connection, made.identity.database())
+
+
+def drop_database(connection: psycopg.Connection[Any], name: str) -> None:
+    """Removes a database with whoever is in it, an autovacuum worker too."""
+    target = sql.Identifier(name)
+    try:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(target))
+    except psycopg.errors.InsufficientPrivilege:
+        # FORCE may not end an autovacuum worker that a superuser's process runs; the plain command sends it away itself.
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(target))
 
 
 def write_binding(directory: Path, **files: str) -> None:

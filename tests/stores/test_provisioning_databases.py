@@ -284,7 +284,9 @@ def test_a_tenant_that_gets_into_anothers_database_breaks_isolation__X2(
     report = site.databases.probe_isolation(site.server, logins_of(wanted, passwords_of(wanted)))
 
     assert not report.verified()
-    assert [(finding.login, finding.what) for finding in report.findings if finding.serious] == [
+    # Other tests may have left open databases on this server: only the neighbour's is this test's business.
+    serious = [(finding.login, finding.what) for finding in report.findings if finding.serious]
+    assert [found for found in serious if neighbour.name in found[1]] == [
         (f"{wanted.name}_app_1", f"connects to database {neighbour.name}")
     ]
 

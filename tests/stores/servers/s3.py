@@ -68,7 +68,7 @@ def running_seaweedfs() -> Iterator[S3Server]:
         administrator = AccessKey("administrator", secrets.token_urlsafe(24))
         ports = _free_ports(8)
         s3 = ports[0]
-        names = ("s3.port", "s3.port.grpc", "filer.port", "filer.port.grpc")
+        names: tuple[str, ...] = ("s3.port", "s3.port.grpc", "filer.port", "filer.port.grpc")
         names += ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc")
         (directory / "data").mkdir()
         arguments = [
@@ -227,6 +227,7 @@ def _wait_until_healthy(
 ) -> None:
     context = ssl.create_default_context(cadata=authority.pem().decode())
     deadline = time.monotonic() + _START_SECONDS
+    last: urllib3.exceptions.HTTPError | None = None
     with urllib3.PoolManager(ssl_context=context, retries=False, timeout=2) as pool:
         while True:
             if process.poll() is not None:

@@ -1,5 +1,6 @@
 """The control groups of the node's pods: one group of ours in every hierarchy, made before and emptied after."""
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -60,8 +61,15 @@ def _pass_controllers_down(hierarchy: Path) -> None:
 
 def _pids_inside() -> Iterator[int]:
     for group in _groups():
-        for members in group.rglob("cgroup.procs"):
-            yield from (int(pid) for pid in members.read_text().split())
+        # os.walk passes over a group that goes while it is listed: containers that end take theirs with them.
+        for folder, _, _ in os.walk(group):
+            try:
+                members = Path(folder, "cgroup.procs").read_text()
+            except OSError as gone:
+                if gone.errno in (errno.ENOENT, errno.ENODEV):
+                    continue
+                raise
+            yield from (int(pid) for pid in members.split())
 
 
 def _remove_when_empty(folder: Path) -> None:

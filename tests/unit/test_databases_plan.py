@@ -235,6 +235,15 @@ def test_what_only_a_superuser_can_change_is_a_warning_and_no_step() -> None:
     assert plan_database(WANTED, observed) == ()
 
 
+def test_a_command_to_paste_is_not_broken_open_by_a_strangers_name__X2() -> None:
+    databases, _ = finished()
+    observed = databases.observe(ACCESS, WANTED, {})
+    hostile = Membership(WANTED.roles().owner, 'x"; DROP ROLE "y', revocable=False)
+    observed = replace(observed, memberships=observed.memberships | {hostile})
+    messages = [warning.message for warning in warnings_of(WANTED, observed)]
+    assert any('FROM "x""; DROP ROLE ""y"' in message for message in messages), messages
+
+
 def test_limits_are_whole_milliseconds_and_every_group_has_some() -> None:
     assert set(DEFAULT_LIMITS) == set(Group)
     assert DEFAULT_LIMITS[Group.OBSERVER].settings() == {

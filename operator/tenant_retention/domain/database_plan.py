@@ -131,6 +131,11 @@ def plan_removal(database: str, marker: StoreMarker, observed: ObservedDatabase)
     return (*locked, *data, *(DropRole(role, roles.owner, marker) for role in present))
 
 
+def _quoted(name: str) -> str:
+    """An identifier as a person may paste it: a stranger chose the member's name, and a superuser types the command."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def warnings_of(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[DatabaseWarning, ...]:
     """What is not as it must be and what a non-superuser cannot change: to be reported, never to be assumed away."""
     dangerous = [
@@ -145,7 +150,7 @@ def warnings_of(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[Dat
         DatabaseWarning(
             "IsolationBroken",
             f"role {each.member} is a member of {each.role} by a superuser's grant; as that superuser: "
-            f'REVOKE "{each.role}" FROM "{each.member}"',
+            f"REVOKE {_quoted(each.role)} FROM {_quoted(each.member)}",
         )
         for each in sorted(_surplus(wanted, observed))
         if not each.revocable

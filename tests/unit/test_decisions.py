@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from hypothesis import example, given
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tenant_retention.domain.decisions import Decision, Ground, Item, Rule, Verdict, cutoffs, decide
 from tenant_retention.domain.durations import RESOLUTION, Period, end_of_period
+from tests.support.calendar_model import EVERY_DAY, model_end
 
 NOW = datetime(2026, 11, 22, 1, 37, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -167,6 +168,28 @@ def test_an_item_is_overdue_from_the_instant_of_its_deadline__X4() -> None:
     assert on_time is not None
     assert later is not None
     assert on_time <= NOW < later
+
+
+@pytest.mark.parametrize(
+    "minimum, keep, maximum",
+    [("P6M", "P13M", "P5Y"), (None, "P180D", "P2Y"), ("P1Y", "P1Y", "P1Y"), ("P1M", "P11M", "P11M")],
+)
+def test_every_birthday_from_1990_to_2100_is_kept_and_goes_as_the_calendar_says__M8_P2_M10(
+    minimum: str | None, keep: str, maximum: str
+) -> None:
+    """Against a model that knows nothing but which days exist, to the second on both sides of every end."""
+    category = rule(minimum, keep, maximum, margin=timedelta(days=2))
+    clocks = (time(0), time(1, 37, 59), time(23, 59, 59))
+    for day in EVERY_DAY:
+        birth = datetime.combine(day, clocks[day.toordinal() % 3], UTC)
+        young_until = model_end(birth, minimum) if minimum else birth
+        goes_at = max(young_until, min(model_end(birth, keep), model_end(birth, maximum) - category.margin))
+        for now, expected in (
+            (young_until - SECOND, Verdict.KEEP),
+            (goes_at - SECOND, Verdict.KEEP),
+            (goes_at, Verdict.REMOVE),
+        ):
+            assert decide(Item(birth), category, now).verdict is expected, (birth, now)
 
 
 instants = st.integers(0, 200 * 366 * 86_400_000_000).map(

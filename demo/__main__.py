@@ -31,7 +31,7 @@ def main() -> int:
         return 1
     print(f"\nAll counts are as expected, after {time.monotonic() - began:.0f} s. The cluster is still up. Try:")
     if os.environ.get("CLUSTER") != "current":
-        print("  export KUBECONFIG=.devcluster/kubeconfig")
+        print('  eval "$(python3 -m devcluster env)"    # kubectl, helm and KUBECONFIG for this shell')
     print("  kubectl get trp -A")
     print("  kubectl -n customer-acme describe trp acme")
     print("  kubectl get dst")

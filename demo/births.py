@@ -8,6 +8,7 @@ Standard library only: the loader carries this file into the customer's pod.
 from __future__ import annotations
 
 import random
+from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 
 YEARS = 7
@@ -60,9 +61,12 @@ def _boundaries(anchor: datetime, keeps: list[str], step: int) -> list[datetime]
 
 
 def age_ago(now: datetime, age: str) -> datetime:
-    """Roughly ``age`` before ``now`` (a day that the month lacks becomes its 28th): near the boundary is enough here."""
+    """``age`` before ``now``: what was born then has just reached it. Where the month lacks the day, its last second."""
     number, unit = int(age[1:-1]), age[-1]
     if unit in "DW":
         return now - timedelta(days=number * (7 if unit == "W" else 1))
     months = now.year * 12 + now.month - 1 - number * (12 if unit == "Y" else 1)
-    return now.replace(year=months // 12, month=months % 12 + 1, day=min(now.day, 28) if now.day > 28 else now.day)
+    year, month = months // 12, months % 12 + 1
+    if now.day <= monthrange(year, month)[1]:
+        return now.replace(year=year, month=month)
+    return now.replace(year=year, month=month, day=monthrange(year, month)[1], hour=23, minute=59, second=59)

@@ -1,0 +1,98 @@
+"""The demo's data are what it promises: enough of it, over seven years, on every edge; and its checker knows the calendar."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from demo.births import BOUNDARY, YEARS
+from demo.customers import CUSTOMERS, Customer
+from demo.expectation import end, ended
+from demo.families import TableRows, plan
+from tests.support.calendar_model import EVERY_DAY, model_end
+
+SECOND = timedelta(seconds=1)
+ANCHORS = [
+    datetime(2026, 11, 22, 5, 0, 0, tzinfo=UTC),
+    datetime(2027, 3, 29, 23, 59, 30, tzinfo=UTC),
+    datetime(2026, 7, 30, 0, 0, 10, tzinfo=UTC),
+    datetime(2026, 12, 31, 12, 0, 0, tzinfo=UTC),
+    datetime(2028, 2, 29, 1, 30, 0, tzinfo=UTC),
+]
+
+
+def records_of(tables: list[TableRows]) -> list[TableRows]:
+    """The first table of every category that is no content and has no objects."""
+    return [
+        found
+        for found in tables
+        if not found.category.get("contentOf")
+        and not found.has_objects
+        and found.category["tables"][0] == found.table["name"]
+    ]
+
+
+@pytest.mark.parametrize("customer", CUSTOMERS, ids=lambda customer: customer.namespace)
+def test_each_customer_has_two_hundred_thousand_records_and_two_thousand_objects_over_seven_years(
+    customer: Customer,
+) -> None:
+    anchor = ANCHORS[0]
+    tables = list(plan(customer.job(anchor)))
+    records = records_of(tables)
+    assert sum(len(found.rows) for found in records) >= 200_000
+    assert sum(len(found.rows) for found in tables if found.has_objects) >= 2_000
+    for found in records:
+        births = [row.born for row in found.rows]
+        assert {birth.year for birth in births} == set(range(anchor.year - YEARS, anchor.year + 1))
+        # The profile's months reach back seven years; nothing older could be written.
+        assert min(births) >= anchor.replace(year=anchor.year - YEARS)
+
+
+@pytest.mark.parametrize("customer", CUSTOMERS, ids=lambda customer: customer.namespace)
+def test_month_ends_leap_days_and_both_nights_on_which_the_clocks_change_are_among_the_births(
+    customer: Customer,
+) -> None:
+    amsterdam = ZoneInfo("Europe/Amsterdam")
+    for found in records_of(list(plan(customer.job(ANCHORS[0])))):
+        births = {row.born for row in found.rows}
+        for year in range(ANCHORS[0].year - YEARS + 1, ANCHORS[0].year):
+            for month in range(1, 13):
+                first = datetime(year, month, 1, tzinfo=UTC)
+                assert {first - SECOND, first, first + SECOND} <= births
+        assert {datetime(2024, 2, 29, hour, tzinfo=UTC) for hour in range(24)} <= births
+        offsets = Counter(birth.astimezone(amsterdam).utcoffset() for birth in births if birth.month in (3, 10))
+        assert set(offsets) == {timedelta(hours=1), timedelta(hours=2)}
+        for before, after in (
+            (datetime(2026, 3, 29, 0, 45, tzinfo=UTC), datetime(2026, 3, 29, 1, 0, tzinfo=UTC)),
+            (datetime(2025, 10, 26, 0, 45, tzinfo=UTC), datetime(2025, 10, 26, 1, 0, tzinfo=UTC)),
+        ):
+            assert {before, after} <= births
+            assert before.astimezone(amsterdam).utcoffset() != after.astimezone(amsterdam).utcoffset()
+
+
+@pytest.mark.parametrize("anchor", ANCHORS, ids=lambda anchor: f"{anchor:%Y-%m-%d}")
+def test_whenever_the_run_comes_there_are_records_a_second_on_both_sides_of_every_boundary(anchor: datetime) -> None:
+    for customer in CUSTOMERS:
+        # What lies around a boundary does not depend on how much lies elsewhere.
+        for found in records_of(list(plan({**customer.job(anchor), "records": 20_000}))):
+            keep = customer.keeps()[found.category["name"]]
+            if keep is None:
+                continue
+            clocks = sorted(row.clock for row in found.rows if row.clock is not None)
+            for after in (timedelta(minutes=1), timedelta(seconds=BOUNDARY - 60)):
+                run = anchor + after
+                kept = bisect_left(clocks, True, key=lambda clock: not ended(clock, keep, run))
+                newest_due, oldest_kept = clocks[kept - 1], clocks[kept]
+                # Of the cases every tenth stays open and has no clock.
+                assert oldest_kept - newest_due <= 3 * SECOND, (customer.namespace, found.category["name"], run)
+
+
+@pytest.mark.parametrize("keep", ["P14D", "P180D", "P6M", "P1Y", "P3Y"])
+def test_the_checker_knows_the_calendar_without_the_product__X9(keep: str) -> None:
+    for day in EVERY_DAY:
+        birth = datetime(day.year, day.month, day.day, 10, 30, 59, tzinfo=UTC)
+        assert end(birth, keep) == model_end(birth, keep)

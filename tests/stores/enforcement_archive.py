@@ -26,7 +26,7 @@ from tenant_retention.adapters.bindings import read_postgres_binding, read_s3_bi
 from tenant_retention.adapters.iam.aws import AwsIdentities
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
-from tenant_retention.adapters.postgres.schema import write_approval
+from tenant_retention.adapters.postgres.schema import refuse_runs, write_approval
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.content import S3ContentBucket
@@ -213,6 +213,11 @@ class LiveArchive:
         """Places a legal hold on one session."""
         with self.owner() as connection:
             connection.execute("INSERT INTO retention.hold (session) VALUES (%s)", [session])
+
+    def release(self) -> None:
+        """What becomes of the database when its policy goes."""
+        with connect_as(replace(self.server, database=self.identity.database())) as connection:
+            refuse_runs(connection, self.roles)
 
     def approve(self, max_rows: int, until: datetime) -> None:
         """What a RetentionRun's approval becomes."""

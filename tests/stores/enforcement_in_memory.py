@@ -53,6 +53,10 @@ class InMemoryArchive:
         """Places a legal hold on one session."""
         self.server.holds.append(Hold(session=session))
 
+    def release(self) -> None:
+        """What becomes of the database when its policy goes."""
+        self.server.suspended = True
+
     def approve(self, max_rows: int, until: datetime) -> None:
         """What a RetentionRun's approval becomes."""
         self.server.approvals.append(Approval(self.definition.rules_digest(), max_rows, until))

@@ -343,6 +343,21 @@ class EnforcementContract:
             assert [done.error for done in bucket.delete_objects(claims)] == [None, None]
         assert tenant.objects() == set()
 
+    def test_a_released_database_begins_no_run_and_goes_on_with_none__X5(self, tenant: Tenant) -> None:
+        tenant.call("old", days_ago(200), "requests")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            (step,) = database.partition_steps(run_id, "general-information")
+            tenant.release()
+            for act in (lambda: take(database, run_id, step), lambda: begin(database, tenant)):
+                with pytest.raises(NotReady) as refused:
+                    act()
+                assert refused.value.reason == "Suspended"
+        assert tenant.left() == {"requests:old"}
+        with session(tenant) as database:
+            _, runs = begin(database, tenant, mode=Mode.DRY_RUN)
+            assert runs["general-information"].candidates == 1
+
 
 class TestInMemory(EnforcementContract):
     """The twins that the engine's unit tests run on."""

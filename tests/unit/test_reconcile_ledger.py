@@ -96,6 +96,60 @@ async def test_a_recreated_namespace_is_another_tenant_until_confirmed__X2_X5() 
     assert condition(await operator.settled(), "Ready")["status"] == "True"
 
 
+async def test_a_released_database_refuses_runs_by_itself_until_it_is_bound_again__X5() -> None:
+    operator = await released()
+    (database,) = operator.stores.databases.values()
+    assert database.suspended
+    operator.cluster.put(policy(**SHORTEST))
+    await operator.settled()
+    assert database.suspended
+    for entry in operator.objects("DataStore"):
+        await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
+    await operator.settled()
+    assert not database.suspended
+
+
+async def test_debt_of_a_released_database_is_counted_though_another_installation_has_it_by_now__X4() -> None:
+    operator = await released()
+    (database,) = operator.stores.databases.values()
+    database.namespace_uid, database.suspended, database.overdue = "of another cluster", False, 2
+    await operator.settled()
+    (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
+    assert condition(entry, "Ready")["reason"] == "StoreConflict"
+    assert entry["status"]["overdue"] == 6
+    assert not database.suspended
+
+
+async def test_a_lost_ledger_of_a_rebuilt_cluster_is_written_from_the_markers_and_confirmed__X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    marked = {kept.namespace_uid for kept in operator.stores.databases.values()}
+    for life in ("second", "third"):
+        for entry in operator.objects("DataStore"):
+            operator.cluster.remove(STORE, entry["metadata"]["name"])
+        operator.cluster.remove(POLICY, "acme", NAMESPACE)
+        operator.cluster.remove(NAMESPACE_KIND, NAMESPACE)
+        operator.cluster.put(namespace(NAMESPACE, uid=life))
+        operator.cluster.put(policy(**SHORTEST))
+        operator.restart()
+
+        stalled = condition(await operator.settled(), "Stalled")
+
+        assert (stalled["status"], stalled["reason"]) == ("True", "StoreReleased")
+        assert "kubectl patch datastore" in stalled["message"]
+        for entry in operator.objects("DataStore"):
+            assert (entry["status"]["phase"], entry["spec"].get("claimRef")) == ("Released", None)
+            assert {entry["spec"]["namespaceUid"]} == marked
+        assert all(kept.suspended for kept in operator.stores.databases.values())
+        for entry in operator.objects("DataStore"):
+            await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
+        assert condition(await operator.settled(), "Ready")["status"] == "True"
+        kept_stores = [*operator.stores.databases.values(), *operator.stores.buckets.values()]
+        assert {kept.namespace_uid for kept in kept_stores} == {life}
+        assert {entry["spec"]["namespaceUid"] for entry in operator.objects("DataStore")} == {life}
+        marked = {life}
+
+
 async def test_a_store_that_an_administrator_promised_to_a_policy_to_come_is_not_released_again() -> None:
     operator = await released()
     for entry in operator.objects("DataStore"):

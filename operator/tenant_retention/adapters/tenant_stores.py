@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from tenant_retention.adapters.postgres.administration import PostgresAdministration
-from tenant_retention.adapters.postgres.connections import connect
+from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
-from tenant_retention.adapters.postgres.schema import apply_definition, write_approval
+from tenant_retention.adapters.postgres.roles import require_marker
+from tenant_retention.adapters.postgres.schema import apply_definition, refuse_runs, write_approval
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.database_plan import plan_database, warnings_of
-from tenant_retention.domain.databases import DatabaseRoles, Group, Login, WantedDatabase, want_database
+from tenant_retention.domain.databases import DatabaseRoles, Group, Login, StoreMarker, WantedDatabase, want_database
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.databases import TenantLogin
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
@@ -108,6 +110,14 @@ class RealTenantStores:
                 until=grant.until,
                 run_name=grant.run,
             )
+
+    def release_database(self, server: DatabaseServer, identity: StoreIdentity, namespace_uid: str) -> None:
+        """See the port."""
+        roles = DatabaseRoles.of(identity.database())
+        inside = replace(self._access(server), database=identity.database())
+        with errors_of(inside), connect(inside, application_name=APPLICATION_NAME) as connection:
+            require_marker(connection, roles.owner, StoreMarker.of(identity, namespace_uid))
+            refuse_runs(connection, roles)
 
     def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
         """See the port; what reaches no store of ours is not a breach."""

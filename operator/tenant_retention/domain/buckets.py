@@ -38,7 +38,7 @@ from tenant_retention.domain.bucket_steps import (
     SetVersioning,
     WriteMarker,
 )
-from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.errors import Invalid, StoreReleased
 from tenant_retention.domain.names import StoreIdentity
 
 ABORT_UPLOADS_AFTER_DAYS = 7
@@ -159,11 +159,12 @@ def _ownership(wanted: WantedBucket, observed: ObservedBucket, in_ledger: bool) 
     if wanted.marker.is_on(observed.tags):
         return ()
     if wanted.marker.differs_only_in_namespace_uid(observed.tags):
-        if namespace_uid_of(observed.tags) in wanted.confirmed_uids:
+        before = namespace_uid_of(observed.tags)
+        if before in wanted.confirmed_uids:
             return (mark,)
-        raise Invalid(
+        raise StoreReleased(
             f"bucket {wanted.name} belongs to an earlier namespace of this name; an administrator binds it again by spec.claimRef",
-            reason="StoreReleased",
+            before or "",
         )
     if in_ledger and observed.empty and not observed.tags:
         return (mark,)

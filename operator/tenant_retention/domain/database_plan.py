@@ -39,7 +39,7 @@ from tenant_retention.domain.databases import (
     StoreMarker,
     WantedDatabase,
 )
-from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.errors import Invalid, StoreReleased
 
 _REPAIRABLE_POWERS = frozenset({"CREATEDB", "CREATEROLE"})
 """Only a superuser may take the other powers away."""
@@ -92,10 +92,12 @@ def plan_database(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[D
             reason="StoreConflict",
         )
     if claim is Claim.RELEASED:
-        raise Invalid(
+        marker = observed.marker(wanted.roles().owner)
+        assert marker is not None
+        raise StoreReleased(
             f"database {wanted.name} belongs to an earlier namespace of this name; "
             "an administrator binds it again by spec.claimRef",
-            reason="StoreReleased",
+            marker.namespace_uid,
         )
     return (
         *_owner(wanted, observed),

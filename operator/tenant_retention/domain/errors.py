@@ -15,6 +15,17 @@ class Invalid(RetentionError):
     """The user must change something: shown as ``Stalled`` with the field's name, never retried by itself."""
 
 
+class StoreReleased(Invalid):
+    """The store is this claim's, but of an earlier namespace (or cluster): an administrator says that it is the same customer.
+
+    ``namespace_uid``: the UID in the store's marker.
+    """
+
+    def __init__(self, message: str, namespace_uid: str) -> None:
+        super().__init__(message, reason="StoreReleased", field="spec.claimRef")
+        self.namespace_uid = namespace_uid
+
+
 class NotReady(RetentionError):
     """Something we asked for is still coming up: shown as ``Reconciling``, looked at again soon."""
 

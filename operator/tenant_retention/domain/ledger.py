@@ -98,6 +98,16 @@ def release() -> Manifest:
     return {"spec": {"claimRef": None}}
 
 
+def rewrite(namespace_uid: str) -> Manifest:
+    """The patch that makes an entry say what the store's marker says: of an earlier namespace, and nobody's until confirmed."""
+    return {"spec": {"namespaceUid": namespace_uid, "claimRef": None}}
+
+
+def settle(namespace_uid: str) -> Manifest:
+    """The patch that follows the marker of a store that was bound again: the namespace that has it now."""
+    return {"spec": {"namespaceUid": namespace_uid}}
+
+
 def refuse_released(store: DataStore, claimant: Claimant) -> Invalid:
     """What a policy is told whose store was another policy's, with the command that binds it again."""
     command = (
@@ -105,7 +115,8 @@ def refuse_released(store: DataStore, claimant: Claimant) -> Invalid:
         f'\'{{"spec":{{"claimRef":{{"namespace":"{claimant.namespace}","name":"{claimant.policy}"}}}}}}\''
     )
     return Invalid(
-        f"spec.claimRef of DataStore {store.metadata.name}: the store holds data of a policy that is gone; nothing is "
+        f"spec.claimRef of DataStore {store.metadata.name}: the store holds data of a policy that is gone, or of an "
+        "earlier namespace of this name; nothing is "
         f"deleted from it until an administrator binds it to this policy: {command}",
         reason="StoreReleased",
         field="spec.claimRef",

@@ -12,7 +12,7 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest
 from tenant_retention.domain import ledger
-from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, StoreReleased
 from tenant_retention.domain.ledger import Claimant, Standing
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS, Manifest
@@ -80,6 +80,23 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
         except RetentionError as problem:
             claims.refused.append(_refusal(store, known, problem))
     return claims
+
+
+async def follow_marker(
+    world: World, store: ClaimedStore, claimant: Claimant, problem: RetentionError | None
+) -> RetentionError | None:
+    """What the ledger learns from the store's own marker; the problem that remains.
+
+    An entry that was lost and written anew says that the store is this namespace's, but the marker knows better: the entry
+    becomes what it was, Released, so that an administrator can confirm it like any other (PROVISIONING.md section 5).
+    """
+    name = store.entry.metadata.name
+    if isinstance(problem, StoreReleased):
+        await world.cluster.merge(STORE, name, None, ledger.rewrite(problem.namespace_uid))
+        return ledger.refuse_released(store.entry, claimant)
+    if problem is None and store.entry.spec.namespace_uid != claimant.namespace_uid:
+        await world.cluster.merge(STORE, name, None, ledger.settle(claimant.namespace_uid))
+    return problem
 
 
 async def _choose(world: World, claimant: Claimant, home: Home, store: WantedStore) -> DataStoreClass:

@@ -25,7 +25,7 @@ from tenant_retention.domain.schedule import Schedule
 from tenant_retention.domain.status import PolicyReport
 from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
-from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim
+from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.rules import Rules, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
@@ -188,6 +188,8 @@ class PolicyReconciler:
             else:
                 buckets = Buckets(self._world, reference, home, draft.manifest)
                 result = await buckets.prepare(store, server, wish.definition, tell_drift=again)
+            claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
+            result.problem = await follow_marker(self._world, store, claimant, result.problem)
             if result.prepared:
                 memory.prepared[purpose] = digest
             results.append(result)

@@ -11,9 +11,10 @@ from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.metadata import MANAGED_BY, POLICY_LABEL
+from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
-from tenant_retention.domain.ports.stores import DatabaseLogin, DatabaseServer
+from tenant_retention.domain.ports.stores import BucketServer, DatabaseLogin, DatabaseServer
 from tenant_retention.reconcile.databases import kept_passwords
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import tell_store
@@ -70,14 +71,19 @@ class StoreReconciler:
             return None
         facts: DatabaseFacts | None = None
         problem: RetentionError | None = None
+        refusing: RetentionError | None = None
         reference = PolicyRef(entry.spec.namespace, entry.spec.policy_ref.name, entry.spec.policy_ref.uid or "")
         try:
             if await world.cluster.get(POLICY, reference.name, reference.namespace) is None:
                 # Whatever runs on without its policy: a deletion that orphaned its dependents, a kill in mid-release.
                 await _end_jobs(world, reference.namespace, reference.name)
-            facts = await self._observe(entry, reference, manifest, used)
+            server = await self._server(entry, reference, manifest, used)
+            if isinstance(server, DatabaseServer):
+                refusing = await self._refuse_runs(name, server)
+                facts = await self._count(entry, reference, server)
         except RetentionError as caught:
             problem = caught
+        problem = problem or refusing
         overdue = await tell_store(world, name, policy is not None, facts, problem, None)
         # Never counted is not zero: such a store has no series (D7).
         world.shown.released_store(name, overdue)
@@ -91,21 +97,44 @@ class StoreReconciler:
         policy = await self._world.cluster.get(POLICY, claim.name, claim.namespace)
         return policy if policy is not None and claim.uid in (None, policy["metadata"]["uid"]) else None
 
-    async def _observe(
+    async def _server(
         self, entry: DataStore, reference: PolicyRef, manifest: Manifest, used: frozenset[str]
-    ) -> DatabaseFacts | None:
-        """Keeps the embedded server up and its certificate fresh, and reads the counts. Buckets are counted by their rows.
+    ) -> DatabaseServer | BucketServer:
+        """Keeps the embedded server up and its certificate fresh.
 
         A server that the customer owns is asked whatever became of the namespace.
         """
-        world = self._world
         entries = [entry]
         if entry.spec.provisioner == "Embedded":
-            await enter(world, await look_home(world, entry.spec.namespace))
+            await enter(self._world, await look_home(self._world, entry.spec.namespace))
             entries = await self._housemates(entry, used)
-        server = await Servers(world, self._authorities, reference, manifest).of(entries)
-        if not isinstance(server, DatabaseServer):
+        return await Servers(self._world, self._authorities, reference, manifest).of(entries)
+
+    async def _refuse_runs(self, name: str, server: DatabaseServer) -> RetentionError | None:
+        """A database that nobody has refuses runs by itself: an old Job, or one made by hand, deletes nothing (X5).
+
+        The entry is read afresh: a policy that has been bound meanwhile has just allowed them.
+        """
+        manifest = await self._world.cluster.get(STORE, name)
+        if manifest is None:
             return None
+        entry = parse(DataStore, manifest, "StoreConflict")
+        if await self._claimant(entry) is not None:
+            return None
+        spec = entry.spec
+        identity = StoreIdentity(spec.installation, spec.namespace, spec.policy_ref.name, spec.purpose)
+        try:
+            await self._world.call(
+                server.host, self._world.stores.release_database, server, identity, spec.namespace_uid
+            )
+        except RetentionError as problem:
+            # The debt is counted all the same.
+            return problem
+        return None
+
+    async def _count(self, entry: DataStore, reference: PolicyRef, server: DatabaseServer) -> DatabaseFacts:
+        """The counts. Buckets are counted by their rows."""
+        world = self._world
         passwords = await kept_passwords(world, reference, entry.spec.purpose)
         if "observer" not in passwords:
             raise Invalid(

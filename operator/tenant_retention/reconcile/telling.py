@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenant_retention.api.v1alpha1.conditions import ConditionType
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain.conditions import transitions
 from tenant_retention.domain.definition import RetentionDefinition
@@ -49,7 +49,8 @@ async def tell_stores(world: World, definition: RetentionDefinition | None, resu
     """The status of the ledger entries of a policy that is there."""
     for result in results:
         facts = result.facts if isinstance(result, DatabaseResult) else None
-        await tell_store(world, result.store.entry.metadata.name, True, facts, result.problem, definition)
+        bound = result.problem is None or result.problem.reason != Reason.STORE_RELEASED
+        await tell_store(world, result.store.entry.metadata.name, bound, facts, result.problem, definition)
 
 
 async def tell_store(

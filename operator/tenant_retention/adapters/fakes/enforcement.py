@@ -48,6 +48,8 @@ class InMemoryEnforcementDatabase:
             raise Invalid(
                 "rulesDigest: the database enforces other rules by now", reason="RulesChanged", field="rulesDigest"
             )
+        if server.suspended and mode is Mode.ENFORCE:
+            raise NotReady("the policy is suspended, or its store was released", reason="Suspended")
         if abs(own_clock - server.now()) > LARGEST_SKEW:
             raise NotReady("the clocks of this machine and of the database differ by over a minute", reason="ClockSkew")
         if server.running not in (None, self):
@@ -151,11 +153,11 @@ class InMemoryEnforcementDatabase:
                     run.failed[category.name] = run.failed.get(category.name, 0) + 1
 
     def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
-        run = self._current(run_id)
+        run = self._known(run_id)
         run.failed[category] = run.failed.get(category, 0) + 1
 
     def finish_run(self, run_id: UUID) -> RunEvidence:
-        run = self._current(run_id)
+        run = self._known(run_id)
         if not run.finished:
             self._append(self._outcome(run))
             run.finished = True
@@ -164,10 +166,16 @@ class InMemoryEnforcementDatabase:
         self.close()
         return self._server.evidence[-1]
 
-    def _current(self, run_id: UUID) -> Run:
+    def _known(self, run_id: UUID) -> Run:
         run = self._server.run
         if run is None or run.run_id != run_id:
             raise Invalid(f"run {run_id} is not open", reason="RunNotOpen")
+        return run
+
+    def _current(self, run_id: UUID) -> Run:
+        run = self._known(run_id)
+        if self._server.suspended and run.mode is Mode.ENFORCE:
+            raise NotReady("the policy is suspended, or its store was released", reason="Suspended")
         return run
 
     def _category_run(self, category: CategoryDefinition, now: datetime) -> CategoryRun:

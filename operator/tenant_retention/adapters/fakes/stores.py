@@ -10,7 +10,8 @@ from tenant_retention.adapters.fakes.cluster import ignore_effect
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login
 from tenant_retention.domain.definition import RetentionDefinition
-from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
+from tenant_retention.domain.errors import Invalid, RetentionError, StoreReleased, Unavailable
+from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest
@@ -79,7 +80,10 @@ class FakeTenantStores:
             kept = self.databases[request.name] = KeptDatabase(request.namespace_uid)
             changes.append("database created")
         if kept.namespace_uid not in {request.namespace_uid, *request.confirmed_uids}:
-            raise Invalid(f"database {request.name} belongs to an earlier namespace", reason="StoreReleased")
+            raise StoreReleased(f"database {request.name} belongs to an earlier namespace", kept.namespace_uid)
+        if kept.namespace_uid != request.namespace_uid:
+            self.on_effect(f"mark database {request.name}")
+            kept.namespace_uid = request.namespace_uid
         for role, password in request.passwords.items():
             if kept.passwords.get(role) != password:
                 self.on_effect(f"password {role}")
@@ -137,6 +141,16 @@ class FakeTenantStores:
             self.on_effect(f"approval {request.name}")
             kept.approvals.append(grant)
 
+    def release_database(self, server: DatabaseServer, identity: StoreIdentity, namespace_uid: str) -> None:
+        """See the port."""
+        self._answer(server.host)
+        kept = self.databases.get(identity.database())
+        if kept is None or kept.namespace_uid != namespace_uid:
+            raise Invalid(f"database {identity.database()} does not carry this marker", reason="StoreConflict")
+        if not kept.suspended:
+            self.on_effect(f"refuse runs {identity.database()}")
+            kept.suspended = True
+
     def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
         """See the port."""
         self._answer(request.server.host)
@@ -152,7 +166,10 @@ class FakeTenantStores:
             kept = self.buckets[request.name] = KeptBucket(request.namespace_uid)
             changes.append("bucket created")
         if kept.namespace_uid not in {request.namespace_uid, *request.confirmed_uids}:
-            raise Invalid(f"bucket {request.name} belongs to an earlier namespace", reason="StoreReleased")
+            raise StoreReleased(f"bucket {request.name} belongs to an earlier namespace", kept.namespace_uid)
+        if kept.namespace_uid != request.namespace_uid:
+            self.on_effect(f"mark bucket {request.name}")
+            kept.namespace_uid = request.namespace_uid
         if request.server.iam is Iam.STATIC:
             return BucketOutcome(request.held, tuple(changes))
         for role in BucketRole:

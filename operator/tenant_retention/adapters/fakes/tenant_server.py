@@ -88,6 +88,7 @@ class TenantServer:
     detached: list[str] = field(default_factory=list)
     partitions: set[str] = field(default_factory=set)
     evidence: list[RunEvidence] = field(default_factory=list)
+    suspended: bool = False
     running: object | None = None
     run: Run | None = None
 

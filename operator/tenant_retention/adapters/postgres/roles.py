@@ -200,10 +200,10 @@ def _drop_marked_role(bench: Workbench, role: str, owner: str, marker: StoreMark
 
 
 def require_marker(connection: Connection, owner: str, marker: StoreMarker) -> None:
-    """Reads the marker anew before a destructive act. Raises Invalid (StoreConflict) if it is not exactly this one."""
+    """Reads the marker anew before an act that cannot be taken back. Raises Invalid (StoreConflict) if it is not exactly this one."""
     if marker_of(connection, owner) != marker:
         raise Invalid(
-            f"{owner} does not carry the marker of store {marker.store}, so nothing of it is dropped",
+            f"{owner} does not carry the marker of store {marker.store}, so it is left as it is",
             reason="StoreConflict",
         )
 

@@ -93,6 +93,14 @@ def write_approval(
         connection.execute(statement("calls", "write_approval"), (rules_digest, max_rows, until, run_name))
 
 
+def refuse_runs(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> None:
+    """Makes the database itself refuse enforcing runs, one that is under way too, until ``apply_definition`` allows them (X5)."""
+    with translated(), connection.transaction():
+        _become_owner(connection, roles)
+        if _value(connection, statement("calls", "is_installed")):
+            connection.execute(statement("calls", "refuse_runs"))
+
+
 def read_definition(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> RetentionDefinition | None:
     """The definition that was last written into this database, None if there is none yet."""
     with translated(), connection.transaction():

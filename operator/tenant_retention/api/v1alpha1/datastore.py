@@ -62,7 +62,10 @@ class DataStoreSpec(ApiModel):
     namespace: DnsName = Field(description="Namespace of the tenant; immutable.", examples=["customer-acme"])
     namespace_uid: str = Field(
         max_length=36,
-        description="UID of that namespace: a recreated namespace is another tenant until confirmed; immutable.",
+        description=(
+            "UID of that namespace, as in the store's own marker: a recreated namespace is another tenant until confirmed. "
+            "Written by the operator only."
+        ),
         examples=["0d6e2c0f-8f52-4c29-8b3f-2a9c62d1f2e7"],
     )
     policy_ref: ObjectRef = Field(

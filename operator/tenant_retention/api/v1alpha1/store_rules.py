@@ -86,7 +86,6 @@ STORE_SPEC = tuple(
         "className",
         "classSnapshot",
         "namespace",
-        "namespaceUid",
         "policyRef",
         "purpose",
         "region",

@@ -142,6 +142,13 @@ class TenantStores(Protocol):
     def approve(self, request: DatabaseRequest, grant: ApprovalGrant) -> None:
         """Writes the approval into the database."""
 
+    def release_database(self, server: DatabaseServer, identity: StoreIdentity, namespace_uid: str) -> None:
+        """Makes the database itself refuse enforcing runs, until ``prepare_database`` binds it again (X5).
+
+        Raises Invalid (StoreConflict) where its marker does not name this store in the namespace with this UID: then it is
+        another installation's by now, and stays as it is.
+        """
+
     def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
         """What the database's logins can reach besides their own database; empty as it must be."""
 

@@ -56,5 +56,8 @@ SELECT retention.create_partitions(%s)
 INSERT INTO retention.approval (rules_digest, max_rows, until, run_name) VALUES (%s, %s, %s, %s)
 ON CONFLICT (rules_digest) DO UPDATE SET max_rows = excluded.max_rows, until = excluded.until, run_name = excluded.run_name
 
+-- name: refuse_runs
+UPDATE retention.settings SET suspended = true WHERE NOT suspended RETURNING true
+
 -- name: read_definition
 SELECT definition FROM retention.settings

@@ -29,7 +29,8 @@ BEGIN
             HINT = 'What is left waits for the next run.';
     END IF;
     IF s.suspended AND r.mode = 'Enforce' THEN
-        RAISE EXCEPTION 'the policy is suspended' USING ERRCODE = 'RTN00', DETAIL = 'Suspended', HINT = 'Resume it first.';
+        RAISE EXCEPTION 'the policy is suspended, or its store was released' USING ERRCODE = 'RTN00', DETAIL = 'Suspended',
+            HINT = 'Resume the policy, or bind the store to one.';
     END IF;
     IF r.backend_pid <> pg_backend_pid() THEN
         IF retention.run_is_alive(r) THEN
@@ -182,7 +183,8 @@ BEGIN
             USING ERRCODE = 'RTI00', DETAIL = 'RulesChanged', HINT = 'Use the plan of the current policy.';
     END IF;
     IF s.suspended AND run_mode = 'Enforce' THEN
-        RAISE EXCEPTION 'the policy is suspended' USING ERRCODE = 'RTN00', DETAIL = 'Suspended', HINT = 'Resume it first.';
+        RAISE EXCEPTION 'the policy is suspended, or its store was released' USING ERRCODE = 'RTN00', DETAIL = 'Suspended',
+            HINT = 'Resume the policy, or bind the store to one.';
     END IF;
     IF abs(extract(epoch FROM clock_timestamp() - own_clock)) > 60 THEN
         RAISE EXCEPTION 'the clocks of this run and of the database differ by over a minute (% and %)',

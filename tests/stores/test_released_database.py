@@ -1,0 +1,72 @@
+"""A released store on real PostgreSQL: the database itself refuses runs, until the operator binds it again (X5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.adapters.tenant_stores import RealTenantStores
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseRequest, DatabaseServer
+from tests.stores.servers.postgres import PostgresProcess, connect_as
+from tests.stores.tenant_databases import records
+
+RULES = records()
+
+
+class Customer:
+    """A database as the reconcile makes it, and the enforcer's login there."""
+
+    def __init__(self, process: PostgresProcess, directory: Path) -> None:
+        access = process.administrator
+        self.stores = RealTenantStores(directory)
+        self.server = DatabaseServer(access.host, access.port, access.user, access.password, access.ca_file.read_text())
+        self.identity = StoreIdentity(str(uuid4()), "customer-acme", "acme", "Analytical")
+        passwords = {role: f"password of {role}" for role in DATABASE_ROLES}
+        self.request = DatabaseRequest(self.server, self.identity, "uid-1", RULES, passwords)
+        users = self.stores.prepare_database(self.request).usernames
+        self.enforcer = replace(
+            access, database=self.request.name, user=users["enforcer"], password=passwords["enforcer"]
+        )
+
+    def begin(self) -> str:
+        """The reason for which a run is refused; ``begun`` if it is not."""
+        database = PostgresEnforcementDatabase(lambda: connect_as(self.enforcer))
+        try:
+            database.begin_run(uuid4(), Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+        except NotReady as refused:
+            return refused.reason
+        finally:
+            database.close()
+        return "begun"
+
+
+@pytest.fixture(params=["postgres15", "postgres17"])
+def customer(request: pytest.FixtureRequest, tmp_path: Path) -> Customer:
+    """One customer on a real server."""
+    return Customer(request.getfixturevalue(f"{request.param}_process"), tmp_path)
+
+
+def test_a_released_database_refuses_runs_until_it_is_bound_again__X5(customer: Customer) -> None:
+    customer.stores.release_database(customer.server, customer.identity, "uid-1")
+    customer.stores.release_database(customer.server, customer.identity, "uid-1")
+    assert customer.begin() == "Suspended"
+
+    customer.stores.prepare_database(customer.request)
+
+    assert customer.begin() == "begun"
+
+
+def test_a_database_that_another_cluster_has_by_now_is_not_released_by_this_one__X2(customer: Customer) -> None:
+    with pytest.raises(Invalid) as refused:
+        customer.stores.release_database(customer.server, customer.identity, "uid of another life")
+
+    assert refused.value.reason == "StoreConflict"
+    assert customer.begin() == "begun"

@@ -90,6 +90,23 @@ ANONYMIZE = (
     ),
 )
 
+LONGEST_BACK, LONGEST_AHEAD = "P50Y", "P5Y"
+"""Bounds on the months of a table: they are made in one transaction, and each takes a few of the locks that all databases
+of a server share. A slip such as ``P700Y`` must not stop the neighbours."""
+
+PARTITIONS = (
+    Rule(
+        cel_never_longer("self.back", f"'{LONGEST_BACK}'"),
+        f"partitions.back must not be longer than {LONGEST_BACK}",
+        ".back",
+    ),
+    Rule(
+        cel_never_longer("self.ahead", f"'{LONGEST_AHEAD}'"),
+        f"partitions.ahead must not be longer than {LONGEST_AHEAD}",
+        ".ahead",
+    ),
+)
+
 TABLE = (
     Rule(
         "self.primaryKey.all(key, key == self.bornAt || self.columns.exists(column, column.name == key))",

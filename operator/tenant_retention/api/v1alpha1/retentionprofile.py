@@ -197,11 +197,16 @@ class Partitions(ApiModel):
 
     every: Literal["Month"] = Field(default="Month", description="Span of one partition.", examples=["Month"])
     back: Duration = Field(
-        default="P7Y", description="How far back partitions are kept ready for late writers.", examples=["P7Y"]
+        default="P7Y",
+        description="How far back partitions are kept ready for late writers, at most P50Y.",
+        examples=["P7Y"],
     )
     ahead: Duration = Field(
-        default="P3M", description="How far ahead partitions are made before they are needed.", examples=["P3M"]
+        default="P3M",
+        description="How far ahead partitions are made before they are needed, at most P5Y.",
+        examples=["P3M"],
     )
+    rules: ClassVar[tuple[Rule, ...]] = profile_rules.PARTITIONS
 
 
 class Table(ApiModel):

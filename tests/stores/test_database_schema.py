@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tenant_retention.api.v1alpha1.profile_rules import LONGEST_BACK
 from tenant_retention.domain.definition import CategoryState, ClockEvent, ColumnDefinition, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tests.stores.tenant_databases import (
@@ -61,6 +62,14 @@ def test_months_cover_back_and_ahead_in_utc_without_a_gap(database: TenantDataba
     assert months[0][0] == datetime(now.year - 1, now.month, 1, tzinfo=UTC)
     assert [end for _, end in months[:-1]] == [start for start, _ in months[1:]]
     assert all((start.astimezone(UTC).day, start.astimezone(UTC).hour) == (1, 0) for start, _ in months)
+
+
+def test_the_longest_back_that_a_profile_may_ask_for_leaves_locks_for_others(tenant_databases: TenantDatabases) -> None:
+    """All months of a table are made in one transaction; ten times as many use up the locks of a server's default settings."""
+    rules = definition([table("calls", back=LONGEST_BACK)], [category("records", "calls")])
+    with tenant_databases.having(rules) as made:
+        assert made.value("SELECT count(*) FROM retention.partition") == 602
+        assert run(made, rules).outcome == "Succeeded"
 
 
 def test_there_is_no_default_partition_and_no_foreign_key_between_managed_tables(database: TenantDatabase) -> None:

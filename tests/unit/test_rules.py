@@ -101,6 +101,16 @@ def test_a_keep_outside_the_bounds_is_refused_by_category_value_and_bound__X1(ke
     assert bound in refused.value.message
 
 
+def test_a_keep_for_what_has_no_age_is_refused_with_the_next_step__X1() -> None:
+    ageless = catalogue(records={"clock": {"event": "Terminated"}, "min": None, "default": None, "max": None})
+    with pytest.raises(Invalid, match="has no age; remove the entry") as refused:
+        defined(ageless, choice(records="P1Y"))
+    assert (refused.value.reason, refused.value.field) == ("KeepOutOfBounds", "spec.retention[records].keep")
+    # What was chosen while it had one does not stop the rest.
+    assert inside_bounds(ageless, choice(records="P1Y", recordings="P7D")).keep("records") is None
+    assert inside_bounds(ageless, choice(records="P1Y", recordings="P7D")).keep("recordings") == "P7D"
+
+
 def test_an_unknown_category_is_refused_by_name__X1() -> None:
     with pytest.raises(Invalid, match="no category faxes") as refused:
         defined(catalogue(), choice(faxes="P1M"))

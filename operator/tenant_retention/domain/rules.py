@@ -76,7 +76,7 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
     """Raises Invalid (reason ProfileInvalid) where the profile contradicts itself: min, default, max, room, links (X1)."""
     for category in profile.categories:
         path = f"spec.categories[{category.name}]"
-        if ClockEvent(category.clock.event) is ClockEvent.TERMINATED:
+        if _has_no_age(category):
             continue
         if category.default is None or category.max is None:
             missing = "default" if category.default is None else "max"
@@ -98,7 +98,7 @@ def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolic
     chosen: dict[str, str] = {}
     for category in profile.categories:
         keep = last_good.keep(category.name)
-        if keep is None or category.default is None or category.max is None:
+        if keep is None or category.default is None or category.max is None or _has_no_age(category):
             continue
         period = Period.parse(keep)
         if not period.never_longer_than(Period.parse(category.max)):
@@ -135,6 +135,13 @@ def _keep(category: Category, policy: TenantRetentionPolicySpec) -> str | None:
         return category.default
     field = f"spec.retention[{category.name}].keep"
     period = Period.parse(keep, field=field)
+    if _has_no_age(category):
+        raise Invalid(
+            f"{field}: category {category.name}: keep {keep} is not allowed: it is kept until termination and has no age; "
+            "remove the entry",
+            reason="KeepOutOfBounds",
+            field=field,
+        )
     if category.min is not None and not Period.parse(category.min).never_longer_than(period):
         raise Invalid(
             f"{field}: category {category.name}: keep {keep} is shorter than min {category.min}; "
@@ -150,6 +157,10 @@ def _keep(category: Category, policy: TenantRetentionPolicySpec) -> str | None:
             field=field,
         )
     return keep
+
+
+def _has_no_age(category: Category) -> bool:
+    return ClockEvent(category.clock.event) is ClockEvent.TERMINATED
 
 
 def _content_keep(

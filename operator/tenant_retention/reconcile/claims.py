@@ -134,7 +134,7 @@ def _read(model: type[_Model], found: Manifest, reason: Reason) -> _Model:
     try:
         return parse(model, found, reason)
     except Invalid as problem:
-        text = f"{found['kind']} {found['metadata']['name']}: {problem.message}; correct it"
+        text = f"{found['kind']} {found['metadata']['name']}: {problem.message}"
         raise Invalid(text, reason=problem.reason, field=problem.field) from problem
 
 

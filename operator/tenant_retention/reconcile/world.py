@@ -34,6 +34,12 @@ _POLICY_REASONS = {
     "metadata.name": Reason.INVALID_NAME,
     "metadata.namespace": Reason.INVALID_NAME,
 }
+_KEEP_STEP = "write one whole number from 1 to 9999 and one unit, such as P30D, P6M or P1Y"
+_NEXT_STEPS = {
+    "spec.timeZone": "write an IANA name such as Europe/Amsterdam",
+    "spec.window.start": "write hours and minutes such as 01:00",
+    "spec.window.duration": "write whole hours from PT1H to PT24H",
+}
 
 
 class Shown(Protocol):
@@ -182,7 +188,11 @@ def parse(model: type[_Model], manifest: Manifest, reason: str) -> _Model:
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise Invalid(f"{field}: {first['msg']}", reason=reason, field=field) from problem
+        raise Invalid(f"{field}: {first['msg']}; {_next_step(field)}", reason=reason, field=field) from problem
+
+
+def _next_step(field: str) -> str:
+    return _KEEP_STEP if field.endswith(".keep") else _NEXT_STEPS.get(field, "correct it")
 
 
 def parse_policy(manifest: Manifest) -> TenantRetentionPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -259,3 +260,11 @@ def test_a_prepared_database_keeps_its_rows_whatever_goes_wrong_with_its_server_
     assert {reason: error.reason for reason, error in wrong.items()} == {reason: reason for reason in wrong}
     assert tenant.in_database("SELECT id FROM calls") == [(1,)]
     assert tenant.stores.prepare_database(tenant.request).changes == ()
+
+
+def test_what_a_class_shows_of_its_server_is_its_version_and_tls__D6(
+    postgres_process: PostgresProcess, tmp_path: Path
+) -> None:
+    tenant = Tenant(postgres_process, tmp_path, str(uuid4()), "customer-acme")
+    (said,) = tenant.stores.check(tenant.request.server)
+    assert re.fullmatch(rf"PostgreSQL {postgres_process.version}\.\d+, TLSv1\.[23]", said)

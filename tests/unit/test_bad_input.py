@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tenant_retention.domain.definition import TableDefinition
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.names import StoreIdentity, bounded
+from tenant_retention.domain.servers import ServerFacts
 from tenant_retention.domain.topology import WantedStore, bytes_of, choose_class
 
 DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -149,3 +151,14 @@ def test_a_name_that_postgresql_would_cut_is_refused_before_it_gets_there__X2(na
         TableDefinition.model_validate(
             {**table, "primaryKey": ["id"], "back": "P1Y", "ahead": "P1M", "columns": [column]}
         )
+
+
+@pytest.mark.parametrize("seconds, told", [(0.003, 1), (1.0, 1), (1.001, 2)])
+def test_a_server_that_answers_slowly_is_said_to_be_slow_without_a_figure_that_moves__D7(
+    seconds: float, told: int
+) -> None:
+    facts = ServerFacts(170_002, timedelta(seconds=seconds), "TLSv1.3", True, True, superuser=False)
+    words = facts.words()
+    assert words[0] == "PostgreSQL 17.2, TLSv1.3"
+    assert len(words) == told
+    assert told == 1 or "put the server nearer or relieve it" in words[1]

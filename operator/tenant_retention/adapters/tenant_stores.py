@@ -31,11 +31,9 @@ from tenant_retention.domain.ports.stores import (
     DatabaseRequest,
     DatabaseServer,
 )
-from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.domain.servers import SLOW, SLOW_WORDS, SYSTEM_AUTHORITIES, ServerAccess
 
 APPLICATION_NAME = "tenant-retention-operator"
-SYSTEM_AUTHORITIES = Path("system")
-"""What libpq calls the system's own list of authorities."""
 
 
 class RealTenantStores:
@@ -50,8 +48,7 @@ class RealTenantStores:
     def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
         """See the port."""
         if isinstance(server, BucketServer):
-            self._buckets.check(server)
-            return ()
+            return (SLOW_WORDS,) if self._buckets.check(server).latency > SLOW else ()
         facts = self._databases.facts(self._access(server))
         wanted = (("CREATEDB", facts.can_create_database), ("CREATEROLE", facts.can_create_role))
         missing = [name for name, there in wanted if not there]
@@ -60,7 +57,7 @@ class RealTenantStores:
                 f"{server.host}:{server.port}: {server.user} lacks {' and '.join(missing)}; grant it",
                 reason="PrivilegesMissing",
             )
-        return ("the administrator is a superuser, which is more than is needed",) if facts.superuser else ()
+        return facts.words()
 
     def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
         """See the port."""

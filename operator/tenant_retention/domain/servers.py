@@ -9,6 +9,10 @@ from pathlib import Path
 MINIMUM_SERVER_VERSION = 150000
 """PostgreSQL 15 as ``server_version_num``: the first one where PUBLIC cannot create in schema public."""
 
+SLOW = timedelta(seconds=1)
+"""A round trip of the simplest question that is called slow: a night's run makes thousands of them (D6, D7)."""
+SLOW_WORDS = "a round trip takes more than a second, so runs will be slow: put the server nearer or relieve it"
+
 SYSTEM_AUTHORITIES = Path("system")
 """As ``ca_file``: the authorities that the machine itself believes."""
 
@@ -42,3 +46,12 @@ class ServerFacts:
     can_create_database: bool
     can_create_role: bool
     superuser: bool
+
+    def words(self) -> tuple[str, ...]:
+        """For the class's status: what is so, then what is wrong and the next step. No figure that moves by itself."""
+        said = [f"PostgreSQL {self.version // 10_000}.{self.version % 10_000}, {self.tls}"]
+        if self.superuser:
+            said.append("the administrator is a superuser, which is more than is needed")
+        if self.latency > SLOW:
+            said.append(SLOW_WORDS)
+        return tuple(said)

@@ -128,7 +128,8 @@ class TenantStores(Protocol):
     privileges, a store that is not ours) or NotReady (still coming up)."""
 
     def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
-        """Connects as the administrator and looks at version, TLS and privileges (D6, D7); warnings, no measurements."""
+        """Connects as the administrator and looks at version, TLS, latency and privileges (D6, D7); what the class's status
+        says of it: facts and warnings, no figure that moves by itself."""
 
     def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
         """Database, roles, grants, passwords, tables, guards and rules as wanted; what differs is put right."""

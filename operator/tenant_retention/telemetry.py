@@ -61,6 +61,11 @@ class Telemetry:
         self._items = self._gauge("items", "Rows or objects of a category.", category)
         self._due = self._gauge("due_items", "Items that the next run deletes.", category)
         self._overdue = self._gauge("overdue_items", "Items past their deadline and still there (debt).", category)
+        self._deadline = self._gauge(
+            "next_deadline_timestamp_seconds",
+            "When the oldest item must be gone: alarm before it, not after.",
+            category,
+        )
         self._held = self._gauge("held_items", "Items that a hold keeps.", category)
         self._anomalies = self._gauge("anomaly_items", "Items without a usable time.", category)
         self._ready = self._gauge("policy_ready", "1 if the policy is Ready, else 0.", policy)
@@ -68,6 +73,11 @@ class Telemetry:
         self._approval = self._gauge("approval_required", "1 if the guard waits for an approval, else 0.", policy)
         self._success = self._gauge("last_success_timestamp_seconds", "End of the last successful run.", policy)
         self._released = self._gauge("released_store_overdue_items", "Debt of a store without a policy.", ("store",))
+        self._released_deadline = self._gauge(
+            "released_store_next_deadline_timestamp_seconds",
+            "When the oldest item of a store without a policy must be gone; nothing deletes it.",
+            ("store",),
+        )
         self._depth = self._gauge("queue_depth", "Objects that wait for or are in a reconcile.", ())
         name, text, labels = self._note("reconciles", "counter", "Reconciles by kind and outcome.", ("kind", "outcome"))
         self._reconciles = Counter(name, text, labels, registry=self._registry)
@@ -90,6 +100,12 @@ class Telemetry:
             for gauge, value in (*shown, (self._held, row.get("held")), (self._anomalies, row.get("anomalies"))):
                 if value is not None:
                     gauge.labels(namespace, name, category).set(value)
+            if row.get("nextDeadline") is not None:
+                at = datetime.fromisoformat(row["nextDeadline"])
+                self._deadline.labels(namespace, name, category).set(at.timestamp())
+            elif counted is not None:
+                # Counted, and nothing there has a deadline; where nothing was counted the last one still stands.
+                _drop(self._deadline, namespace, name, category)
         self._drop_categories(namespace, name, self._known.get((namespace, name), set()) - set(current))
         self._known[(namespace, name)] = set(current)
 
@@ -100,11 +116,19 @@ class Telemetry:
             _drop(gauge, namespace, name)
 
     def released_store(self, store: str, overdue: int | None) -> None:
-        """Shows the debt of a store that no policy has; None ends the series."""
+        """Shows the debt of a store that no policy has; None ends its series."""
         if overdue is None:
             _drop(self._released, store)
+            _drop(self._released_deadline, store)
         else:
             self._released.labels(store).set(overdue)
+
+    def released_deadline(self, store: str, deadline: datetime | None) -> None:
+        """Shows when the oldest item of a store that no policy has must be gone; None ends the series (X4)."""
+        if deadline is None:
+            _drop(self._released_deadline, store)
+        else:
+            self._released_deadline.labels(store).set(deadline.timestamp())
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
         """Counts one reconcile; ``outcome`` is ``success`` or ``error``."""
@@ -131,7 +155,7 @@ class Telemetry:
 
     def _drop_categories(self, namespace: str, name: str, gone: Iterable[str]) -> None:
         for category in gone:
-            for gauge in (self._items, self._due, self._overdue, self._held, self._anomalies):
+            for gauge in (self._items, self._due, self._overdue, self._deadline, self._held, self._anomalies):
                 _drop(gauge, namespace, name, category)
 
 

@@ -37,6 +37,7 @@ class Silent:
     """Metrics that nobody reads."""
 
     released: dict[str, int | None] = field(default_factory=dict)
+    deadlines: dict[str, datetime | None] = field(default_factory=dict)
     successes: dict[str, datetime | None] = field(default_factory=dict)
 
     def policy(self, namespace: str, name: str, status: Manifest, latest_success: datetime | None) -> None:
@@ -49,6 +50,10 @@ class Silent:
     def released_store(self, store: str, overdue: int | None) -> None:
         """See ``Shown``."""
         self.released[store] = overdue
+
+    def released_deadline(self, store: str, deadline: datetime | None) -> None:
+        """See ``Shown``."""
+        self.deadlines[store] = deadline
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, SECRET, STORE, Manifest
 from tests.support.operator_world import (
@@ -53,10 +55,12 @@ async def test_debt_of_a_released_store_is_counted_on__X4() -> None:
     operator = await released()
     (database,) = operator.stores.databases.values()
     database.overdue = 2
+    database.next_deadline = operator.clock.now + timedelta(days=3)
     await operator.settled()
     (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["purpose"] == "Analytical"]
     assert entry["status"]["overdue"] == 6
     assert operator.shown.released[entry["metadata"]["name"]] == 6
+    assert operator.shown.deadlines[entry["metadata"]["name"]] == database.next_deadline, "known before it is missed"
 
 
 async def test_a_new_policy_of_the_same_name_waits_for_an_administrator__X5() -> None:

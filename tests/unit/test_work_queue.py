@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -166,6 +166,28 @@ def test_a_loop_that_stops_turning_fails_the_probe() -> None:
     assert health.problems() == ("watch: dead",)
     health.complain("watch", None)
     assert health.problems() == ()
+
+
+def test_a_deadline_can_be_alarmed_before_it_is_missed__X4() -> None:
+    telemetry = Telemetry()
+    name, labels = "tenant_retention_next_deadline_timestamp_seconds", ("customer-acme", "acme")
+    at = datetime(2027, 3, 1, tzinfo=UTC)
+
+    def shown(**row: object) -> str:
+        categories = [{"name": "calls", **row}]
+        telemetry.policy(*labels, {"categories": categories}, None)
+        lines = telemetry.render(0).decode().splitlines()
+        return next((line.rpartition(" ")[2] for line in lines if line.startswith(f"{name}{{")), "none")
+
+    assert float(shown(rows=4, nextDeadline="2027-03-01T00:00:00Z")) == at.timestamp()
+    assert float(shown()) == at.timestamp(), "a database that is away makes no deadline vanish"
+    assert shown(rows=0) == "none"
+    released = "tenant_retention_released_store_next_deadline_timestamp_seconds{"
+    telemetry.released_store("store-1", 0)
+    telemetry.released_deadline("store-1", at)
+    assert released in telemetry.render(0).decode()
+    telemetry.released_store("store-1", None)
+    assert released not in telemetry.render(0).decode()
 
 
 def test_series_vanish_with_their_object_and_their_category() -> None:

@@ -87,6 +87,9 @@ class StoreReconciler:
         overdue = await tell_store(world, name, policy is not None, facts, problem, None)
         # Never counted is not zero: such a store has no series (D7).
         world.shown.released_store(name, overdue)
+        if facts is not None and overdue is not None:
+            deadlines = [found.next_deadline for found in facts.categories if found.next_deadline is not None]
+            world.shown.released_deadline(name, min(deadlines, default=None))
         return timedelta(seconds=max(world.resync_seconds, 20.0))
 
     async def _claimant(self, entry: DataStore) -> Manifest | None:

@@ -52,7 +52,10 @@ class Shown(Protocol):
         """Ends the series of a policy that is gone."""
 
     def released_store(self, store: str, overdue: int | None) -> None:
-        """Shows the debt of a store that no policy has; None ends the series."""
+        """Shows the debt of a store that no policy has; None ends its series."""
+
+    def released_deadline(self, store: str, deadline: datetime | None) -> None:
+        """Shows when the oldest item of a store that no policy has must be gone; None ends the series."""
 
 
 QUIET_SECONDS = 15.0

@@ -37,6 +37,7 @@ class KeptDatabase:
     mode: Mode = Mode.ENFORCE
     suspended: bool = False
     overdue: int = 0
+    next_deadline: datetime | None = None
     chain_intact: bool = True
     guard: tuple[GuardRequest, ...] = ()
     runs: list[RunEvidence] = field(default_factory=list)
@@ -113,7 +114,7 @@ class FakeTenantStores:
                 held=0,
                 anomalies=0,
                 anomalies_since=None,
-                next_deadline=None,
+                next_deadline=kept.next_deadline,
             )
             for category in kept.definition.categories
             if category.tables
@@ -125,7 +126,14 @@ class FakeTenantStores:
             categories=tuple(rows),
             guard_requests=kept.guard,
             latest_run=latest,
-            latest_success=latest.finished_at if latest and latest.outcome == "Succeeded" else None,
+            latest_success=max(
+                (
+                    run.finished_at
+                    for run in kept.runs
+                    if run.mode is Mode.ENFORCE and run.outcome == "Succeeded" and run.finished_at is not None
+                ),
+                default=None,
+            ),
             chain_intact=kept.chain_intact,
         )
 

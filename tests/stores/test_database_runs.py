@@ -498,6 +498,45 @@ def test_months_that_cannot_be_created_stop_no_deletion_and_are_told(database: T
     enforcement.close()
 
 
+def test_a_deletion_that_fails_takes_no_month_back_that_was_made_for_the_inserts(database: TenantDatabase) -> None:
+    """Elsewhere a failed retention run rolled the new months back, and the inserts of the next month failed."""
+    insert(database, {1: days_ago(200)})
+    ahead = f"calls_p{days_ago(-32):%Y%m}"
+    with database.as_owner() as owner:
+        owner.execute("DROP TABLE public." + ahead)
+        owner.execute(
+            "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE EXCEPTION ''the disk is full'' USING ERRCODE = ''disk_full''; END'"
+        )
+        owner.execute(
+            "CREATE TRIGGER fail BEFORE TRUNCATE ON public."
+            f"calls_p{days_ago(200):%Y%m} FOR EACH STATEMENT EXECUTE FUNCTION public.fail()"
+        )
+    enforcement, run_id = begin(database)
+    assert enforcement.ensure_partitions(run_id) == 1
+    (step,) = steps_of(enforcement, run_id)
+    with pytest.raises(RetentionError):
+        enforcement.expire_partition(run_id, step)
+    enforcement.close()
+    insert(database, {2: days_ago(-32)})
+    assert left(database) == {1, 2}
+
+
+def test_what_cannot_be_counted_at_the_end_has_no_residue_and_its_run_is_no_success__X6(
+    database: TenantDatabase,
+) -> None:
+    insert(database, {1: days_ago(200)})
+    enforcement, run_id = begin(database)
+    steps_of(enforcement, run_id)
+    with database.as_owner() as busy, busy.transaction():
+        busy.execute(f"LOCK TABLE public.calls_p{days_ago(200):%Y%m} IN ACCESS EXCLUSIVE MODE")
+        evidence = enforcement.finish_run(run_id)
+    assert (evidence.categories[0].candidates, evidence.categories[0].acted) == (1, 0)
+    assert (evidence.outcome, evidence.categories[0].residue) == ("Incomplete", None)
+    assert database.observer().observe().chain_intact
+    enforcement.close()
+
+
 def test_months_ahead_are_made_by_the_run(database: TenantDatabase) -> None:
     ahead = f"calls_p{days_ago(-32):%Y%m}"
     with database.as_owner() as owner:
@@ -581,10 +620,15 @@ def test_a_birth_in_the_future_is_counted_with_the_day_it_was_first_seen_and_nev
     assert (again.rows, again.anomalies, again.anomalies_since) == (2, 1, seen.anomalies_since)
 
 
-def test_debt_is_counted_also_while_the_policy_is_suspended__X4(database: TenantDatabase) -> None:
+@pytest.mark.parametrize("chosen", [{"suspended": True}, {"mode": Mode.DRY_RUN}], ids=["suspended", "dry run"])
+def test_debt_is_counted_also_while_the_policy_deletes_nothing__X4(
+    database: TenantDatabase, chosen: dict[str, Any]
+) -> None:
     rules = definition([table("calls")], [category("records", "calls", maximum="P120D")], guard_percent=100)
     insert(database, {1: days_ago(130), 2: days_ago(100), 3: days_ago(2)})
-    database.apply(rules, suspended=True)
+    database.apply(rules, **chosen)
+    if chosen.get("mode") is Mode.DRY_RUN:
+        run(database, rules, mode=Mode.DRY_RUN)
     facts = database.observer().observe().categories[0]
     assert (facts.rows, facts.due, facts.overdue) == (3, 2, 1)
     assert facts.next_deadline is not None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from tenant_retention.domain.ports.cluster import (
     CRON_JOB,
@@ -236,8 +239,9 @@ async def test_a_suspended_cron_job_is_resumed_and_a_suspended_policy_is_not() -
     assert {row["state"] for row in found["status"]["categories"]} == {"CountedOnly"}
 
 
-async def test_debt_is_shown_also_while_the_policy_is_suspended__X4() -> None:
-    operator = await operator_with(policy(suspend=True, **SHORTEST))
+@pytest.mark.parametrize("chosen", [{"suspend": True}, {"mode": "DryRun"}], ids=["suspended", "dry run"])
+async def test_debt_is_shown_also_while_the_policy_deletes_nothing__X4(chosen: dict[str, Any]) -> None:
+    operator = await operator_with(policy(**chosen, **SHORTEST))
     await operator.settled()
     (database,) = operator.stores.databases.values()
     database.overdue = 3

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tenant_retention.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "tenant-retention-operator"
 
@@ -125,6 +127,34 @@ def test_the_operator_pod_is_restricted_and_alone(helm: str) -> None:
         assert security["capabilities"] == {"drop": ["ALL"]}
         names = [variable["name"] for variable in container["env"]]
         assert len(names) == len(set(names)), "Helm applies server-side: no variable twice"
+
+
+def test_the_kubelet_asks_whether_the_watches_still_live(helm: str) -> None:
+    (deployment,) = of_kind(render(helm), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (port,) = [port["containerPort"] for port in container["ports"] if port["name"] == "http"]
+    assert port == Settings.http_port
+    asked = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {name: (get["path"], get["port"]) for name, get in asked.items()} == {
+        "startup": ("/healthz", "http"),
+        "liveness": ("/healthz", "http"),
+        "readiness": ("/readyz", "http"),
+    }
+
+
+def test_the_notes_end_with_three_commands_about_what_was_installed(helm: str) -> None:
+    done = run(helm, "install", "trial", str(CHART), "--namespace", "retention", "--dry-run=client")
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout.split("NOTES:")[1]
+    commands = [line.split() for line in notes.splitlines() if line.startswith("  kubectl ")]
+    assert len(commands) == 3
+    assert commands[0][1:5] == ["-n", "retention", "rollout", "status"]
+    (deployment,) = of_kind(render(helm), "Deployment")
+    assert commands[0][5] == f"deployment/{deployment['metadata']['name']}"
+    plurals = {crd["spec"]["names"]["plural"] for crd in of_kind(render(helm), "CustomResourceDefinition")}
+    for command in commands[1:]:
+        assert command[1] == "get"
+        assert set(command[2].split(",")) <= plurals
 
 
 def test_no_cluster_wide_role_of_the_operator_reads_secrets__X2(helm: str) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from tenant_retention.adapters.kubernetes.client import KubernetesCluster
 from tenant_retention.adapters.kubernetes.session import api_client
-from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.errors import RetentionError, Unavailable
 from tenant_retention.domain.manifests import bindings, postgresql, seaweedfs
 from tenant_retention.domain.manifests.inputs import OperatorRef
 from tenant_retention.domain.manifests.operator_secrets import tenant_role_binding
@@ -23,6 +23,7 @@ from tenant_retention.domain.ports.cluster import (
     POLICY,
     PROFILE,
     RUN,
+    SECRET,
     SERVICE,
     STATEFUL_SET,
     STORE,
@@ -38,6 +39,8 @@ from tests.support.api_server import ApiServer, eventually, start
 from tests.unit import manifest_examples as examples
 
 HOME = examples.POLICY.namespace
+GROUPS = ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"]
+"""What every service account of that namespace belongs to."""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,28 @@ async def operator(server: ApiServer) -> AsyncIterator[KubernetesCluster]:
 
 def can(server: ApiServer, verb: str, resource: str) -> bool:
     return "yes" in server.kubectl("auth", "can-i", verb, resource, "-n", HOME, f"--as={OPERATOR}", "--quiet=false")
+
+
+def may(server: ApiServer, verb: str, resource: str, where: str) -> bool:
+    """What the API server says that the operator may do there."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": OPERATOR,
+            "groups": GROUPS,
+            "resourceAttributes": {"namespace": where, "verb": verb, **_resource(resource)},
+        },
+    }
+    answer = server.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    assert answer.ok, answer.text
+    return bool(answer.json()["status"]["allowed"])
+
+
+def _resource(text: str) -> dict[str, str]:
+    name, _, group = text.partition(".")
+    resource, _, subresource = name.partition("/")
+    return {"resource": resource, "subresource": subresource, "group": group}
 
 
 def made_for_a_tenant() -> list[Manifest]:
@@ -120,6 +145,58 @@ async def test_the_operator_starts_and_ends_jobs_and_looks_at_pods_and_volumes(o
     for kind, made in ((CRON_JOB, nightly), (JOB, job)):
         assert len(await operator.list(kind, HOME)) == 1
         assert await operator.delete(kind, made["metadata"]["name"], HOME)
+
+
+SECRETS = [(verb, "secrets") for verb in ("get", "list", "watch", "create", "update", "patch", "delete")]
+REACH = [
+    ("get", "configmaps"),
+    ("get", "pods"),
+    ("create", "pods"),
+    ("create", "pods/exec"),
+    ("create", "serviceaccounts/token"),
+]
+CHANGES = [
+    ("create", "jobs.batch"),
+    ("delete", "cronjobs.batch"),
+    ("patch", "statefulsets.apps"),
+    ("update", "services"),
+]
+
+
+async def test_what_it_is_said_to_may_not_do_it_may_not_where_it_serves_nobody_and_may_where_it_does__X2(
+    server: ApiServer, operator: KubernetesCluster
+) -> None:
+    del operator  # it let itself in
+    for elsewhere in ("kube-system", "default"):
+        told = server.kubectl("auth", "can-i", "--list", "-n", elsewhere, f"--as={OPERATOR}")
+        assert [line for line in told.splitlines() if line.startswith(("secrets", "pods", "configmaps", "*"))] == []
+        assert [want for want in (*SECRETS, *REACH, *CHANGES) if may(server, *want, elsewhere)] == []
+    told = server.kubectl("auth", "can-i", "--list", "-n", HOME, f"--as={OPERATOR}")
+    (secrets,) = [line for line in told.splitlines() if line.startswith("secrets")]
+    assert "list" not in secrets.split("[")[-1], "Secrets are read by name"
+    assert may(server, "get", "secrets", HOME)
+    assert not may(server, "create", "pods/exec", HOME)
+
+
+@pytest.mark.parametrize("elsewhere", ["kube-system", "default"])
+async def test_it_tries_to_reach_what_is_not_its_own_and_is_refused__X2(
+    server: ApiServer, operator: KubernetesCluster, elsewhere: str
+) -> None:
+    server.kubectl("create", "secret", "generic", "theirs", "-n", elsewhere, "--from-literal=password=kept")
+    with pytest.raises(Unavailable, match="cannot get resource"):
+        await operator.get(SECRET, "theirs", elsewhere)
+    with pytest.raises(Unavailable, match="cannot list resource"):
+        await operator.list(SECRET, elsewhere)
+    with pytest.raises(Unavailable, match="cannot delete resource"):
+        await operator.delete(SECRET, "theirs", elsewhere)
+    for wanted in made_for_a_tenant():
+        wanted["metadata"]["namespace"] = elsewhere
+        with pytest.raises(Unavailable, match="is forbidden"):
+            await operator.apply(wanted)
+    itself = OperatorRef(NAMESPACE, service_account=FULLNAME, cluster_role=f"{FULLNAME}-tenant")
+    with pytest.raises(RetentionError, match=f"namespace {elsewhere} is not served"):
+        await operator.apply(tenant_role_binding(itself, elsewhere))
+    assert "theirs" in server.kubectl("get", "secrets", "-n", elsewhere)
 
 
 @pytest.mark.parametrize("kind", [STATEFUL_SET, SERVICE])

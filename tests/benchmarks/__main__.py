@@ -18,6 +18,15 @@ from tests.stores.servers.postgres import running_postgres
 from tests.stores.servers.s3 import running_seaweedfs
 from tests.support.enforcement import archive as contact_centre
 
+DURABLE = """
+fsync = on
+synchronous_commit = on
+wal_level = replica
+shared_buffers = '128MB'
+max_wal_size = '1GB'
+log_statement = 'none'
+"""
+"""As customers run it: a commit is on disk when it returns, for both sides of every comparison."""
 STEPS = {"months": 4, "rows": 5, "inserts": 3, "objects": 5}
 
 
@@ -32,7 +41,7 @@ def main() -> None:
     names = options.names or list(STEPS)
     steps = Steps(sum(STEPS[name] for name in names))
     comparisons: list[Comparison] = []
-    with tempfile.TemporaryDirectory() as directory, running_postgres(17) as server, running_seaweedfs() as s3:
+    with tempfile.TemporaryDirectory() as directory, running_postgres(17, DURABLE) as server, running_seaweedfs() as s3:
         bench = Bench(server, s3, Path(directory))
         for name, measure in (("months", whole_months), ("rows", rows_inside), ("inserts", inserts_meanwhile)):
             if name in names:

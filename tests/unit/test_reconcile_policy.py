@@ -431,9 +431,40 @@ async def test_a_category_that_leaves_the_profile_is_told_once_and_loses_no_data
     await operator.edit(PROFILE, "puzzel-archive", None, without_chat_logs)
     found = await operator.settled()
     assert condition(found, "Ready")["status"] == "True"
-    (note,) = operator.told("CategoriesNotEnforced")
+    (note,) = [told for told in operator.told("CategoriesNotEnforced") if told.startswith("database")]
     assert "chat-logs left the profile" in note
     assert len(operator.stores.databases) == 1
+    compliant = condition(found, "Compliant")
+    assert (compliant["status"], compliant["reason"]) == ("False", "CategoriesNotEnforced")
+    assert "chat_logs (category chat-logs); put them back into the profile" in compliant["message"]
+    row = next(each for each in found["status"]["categories"] if each["name"] == "chat-logs")
+    assert (row["state"], row["rows"], row["overdue"]) == ("NotEnforced", 10, 0)
+    assert "records of general-information wait for it" in row["message"]
+
+
+async def test_a_database_that_left_the_profile_keeps_its_policy_from_being_compliant_until_it_is_empty__M10_X4() -> (
+    None
+):
+    operator = await operator_with(policy())
+    await operator.settled()
+
+    def other_database(found: Manifest) -> None:
+        for category in found["spec"]["categories"]:
+            if category.get("contentOf") is None:
+                category["database"] = "Dialogue"
+
+    await operator.edit(PROFILE, "puzzel-archive", None, other_database)
+    found = await operator.settled()
+    entry = next(each for each in operator.objects("DataStore") if each["spec"]["purpose"] == "Analytical")
+    left = condition(found, "Compliant")
+    assert (left["status"], left["reason"]) == ("False", "CategoriesNotEnforced")
+    assert f"kubectl get datastore {entry['metadata']['name']}" in left["message"]
+    entry["status"] = {**entry["status"], "empty": False, "overdue": 7}
+    found = await operator.policy()
+    assert condition(found, "Compliant")["reason"] == "DeletionDebt"
+    assert found["status"]["overdue"] == 7
+    entry["status"] = {**entry["status"], "empty": True, "overdue": 0}
+    assert "Analytical" not in condition(await operator.policy(), "Compliant")["message"]
 
 
 async def test_a_new_purpose_of_a_profile_joins_the_tenants_server_although_the_default_class_changed__M11() -> None:

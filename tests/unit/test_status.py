@@ -17,7 +17,7 @@ from tenant_retention.domain.conditions import Finding, patience_ended, render, 
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
-from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest
+from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.rules import Subject, define
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.status import BindingReport, PolicyReport, StoreReport, policy_status, status_patch
@@ -73,6 +73,11 @@ def evidence(outcome: str = "Succeeded", **changes: Any) -> RunEvidence:
         previous_digest="", digest="0" * 64,
     )  # fmt: skip
     return found.model_copy(update=changes)
+
+
+def left_table(table: str, category: str, **more: Any) -> LeftTable:
+    base: dict[str, Any] = {"rows": 9, "oldest": NOW - timedelta(days=400), "overdue": 0}
+    return LeftTable(table=table, category=category, **{**base, **more})
 
 
 def report(**changes: Any) -> PolicyReport:
@@ -258,3 +263,35 @@ def test_patience_is_five_minutes_from_the_first_look_and_never_starts_again() -
     assert patience_ended(waiting(NOW), *turns, NOW + timedelta(minutes=5))
     stalled = render([Finding(ConditionType.STALLED, True, Reason.PROFILE_NOT_FOUND)], [], 1, NOW)
     assert patience_ended(stalled, *turns, NOW)
+
+
+def test_what_left_the_profile_with_rows_is_shown_counted_and_never_compliant__M10_X4() -> None:
+    left = (left_table("faxes", "faxes", overdue=2), left_table("old_calls", "calls"))
+    found = facts().model_copy(update={"left": left})
+    status = policy_status(report(counts=counts_of({"Analytical": found}, DEFINITION)), {}, NOW)
+    assert conditions(status)["Compliant"] == ("False", "DeletionDebt")
+    assert status["overdue"] == 2
+    rows = {row["name"]: row for row in status["categories"]}
+    assert list(rows)[-1] == "faxes"
+    assert (rows["faxes"]["state"], rows["faxes"]["rows"], rows["faxes"]["overdue"]) == ("NotEnforced", 9, 2)
+    # A table that left its category: what is still enforced and what is not are one sum.
+    assert (rows["calls"]["state"], rows["calls"]["rows"]) == ("NotEnforced", 13)
+    assert rows["calls"]["oldest"] == "2025-10-18T12:00:00Z"
+    assert "put it back into the profile" in rows["calls"]["message"]
+    calm = found.model_copy(update={"left": left[1:]})
+    status = policy_status(report(counts=counts_of({"Analytical": calm}, DEFINITION)), {}, NOW)
+    assert conditions(status)["Compliant"] == ("False", "CategoriesNotEnforced")
+
+
+def test_a_category_that_left_one_database_for_another_is_counted_in_both__M11() -> None:
+    old = facts().model_copy(update={"categories": (), "left": (left_table("calls", "calls"),)})
+    status = policy_status(report(counts=counts_of({"Analytical": old, "Dialogue": facts()}, DEFINITION)), {}, NOW)
+    (calls,) = [row for row in status["categories"] if row["name"] == "calls"]
+    assert (calls["state"], calls["rows"]) == ("NotEnforced", 13)
+
+
+def test_a_profile_that_lost_all_its_categories_at_once_is_still_counted_up_to_what_the_status_takes() -> None:
+    left = tuple(left_table(f"t{n}", f"c{n}", overdue=1) for n in range(70))
+    found = facts().model_copy(update={"left": left})
+    status = policy_status(report(counts=counts_of({"Analytical": found}, DEFINITION)), {}, NOW)
+    assert (len(status["categories"]), status["overdue"]) == (64, 70)

@@ -11,19 +11,24 @@ from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.definition import CategoryDefinition, CategoryState, RetentionDefinition
 from tenant_retention.domain.durations import Period, end_of_period
-from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest
+from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.rules import effective_keep
+
+MOST_CATEGORIES = 64
+"""Rows that ``status.categories`` takes: the profile's 32 at most, and as many that left it."""
 
 
 @dataclass(frozen=True)
 class Counts:
     """What the observer logins read, by category. ``old_anomalies``: categories with items without a usable time that
-    were first seen longer than max ago (X8). Empty until a database answered."""
+    were first seen longer than max ago (X8). ``left``: tables that left the profile with their rows (M10). Empty until a
+    database answered."""
 
     categories: Mapping[str, CategoryObservation] = field(default_factory=dict)
     guard: tuple[GuardRequest, ...] = ()
     old_anomalies: tuple[str, ...] = ()
     chain_intact: bool = True
+    left: tuple[LeftTable, ...] = ()
 
 
 def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinition) -> Counts:
@@ -39,12 +44,15 @@ def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinitio
             if now is not None and _too_old(categories.get(category.name), category, now)
         ),
         chain_intact=all(fact.chain_intact for fact in facts.values()),
+        left=tuple(table for purpose in sorted(facts) for table in facts[purpose].left),
     )
 
 
 def overdue_total(counts: Counts) -> int | None:
     """Rows and objects past their deadline; None where nothing was counted."""
-    return sum(found.overdue for found in counts.categories.values()) if counts.categories else None
+    if not counts.categories and not counts.left:
+        return None
+    return sum(found.overdue for found in counts.categories.values()) + sum(table.overdue for table in counts.left)
 
 
 def category_rows(
@@ -54,7 +62,7 @@ def category_rows(
     *,
     counted_only: bool,
 ) -> list[dict[str, Any]]:
-    """One row per category, in the profile's order."""
+    """One row per category, in the profile's order; those that left it with rows come last."""
     if definition is None:
         return []
     order = [category.name for category in profile.categories] if profile else []
@@ -62,10 +70,38 @@ def category_rows(
     names = [name for name in order if name in known] + [name for name in known if name not in order]
     stopped = {request.category for request in counts.guard}
     margin = timedelta(seconds=definition.margin_seconds)
-    return [
+    left = {
+        name: [table for table in counts.left if table.category == name] for name in (t.category for t in counts.left)
+    }
+    rows = [
         _row(known[name], counts.categories.get(name), margin, counted_only=counted_only, stopped=name in stopped)
         for name in names
     ]
+    rows = [_with_left(row, left[row["name"]]) if row["name"] in left else row for row in rows]
+    gone = [{"name": name} for name in left if name not in known]
+    return rows + [_with_left(row, left[row["name"]]) for row in gone[: MOST_CATEGORIES - len(rows)]]
+
+
+def _with_left(row: dict[str, Any], tables: list[LeftTable]) -> dict[str, Any]:
+    """A category's row with what lies in tables that left the profile: the whole is not enforced then."""
+    names = ", ".join(table.table for table in tables)
+    waiting = next((table.content_of for table in tables if table.content_of), None)
+    wait = f"; records of {waiting} wait for it" if waiting else ""
+    items = "objects" if "objects" in row else "rows"
+    clocks = {
+        "oldest": [instant(table.oldest) for table in tables if table.oldest],
+        "nextDeadline": [instant(table.next_deadline) for table in tables if table.next_deadline],
+    }
+    first = {name: min([*found, row[name]] if name in row else found) for name, found in clocks.items() if found}
+    return row | {
+        "state": "NotEnforced",
+        "message": f"left the profile with rows: {names}; no run deletes them{wait}: put it back into the profile"[
+            :1024
+        ],
+        items: row.get(items, 0) + sum(table.rows for table in tables),
+        "overdue": row.get("overdue", 0) + sum(table.overdue for table in tables),
+        **first,
+    }
 
 
 def _row(
@@ -112,7 +148,8 @@ def _state(category: CategoryDefinition, *, counted_only: bool, stopped: bool) -
 def _message(category: CategoryDefinition, effective: str | None, *, stopped: bool) -> str | None:
     if category.state is CategoryState.NOT_ENFORCED:
         why = f"clock event {category.clock_event.value}" if category.clock_column is None else "it has no tables"
-        return f"this version does not act on it: {why}"
+        wait = f"; records of {category.content_of} wait for it" if category.content_of else ""
+        return f"this version does not act on it: {why}{wait}"
     if stopped:
         return "the guard holds the surplus back; see status.approval"
     if effective != category.keep:

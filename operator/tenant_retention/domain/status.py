@@ -17,6 +17,7 @@ from tenant_retention.domain.category_status import Counts, category_rows, overd
 from tenant_retention.domain.conditions import Finding, reason_of, render
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
+from tenant_retention.domain.left_behind import LeftStore, unenforced
 from tenant_retention.domain.run_status import RunReport, approval_request, last_run_time, run_rows
 
 
@@ -64,6 +65,7 @@ class PolicyReport:
     schedule_problem: RetentionError | None = None
     isolation: tuple[str, ...] | None = None
     bindings: tuple[BindingReport, ...] = ()
+    left_stores: tuple[LeftStore, ...] = ()
 
 
 def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "categories": category_rows(
             report.profile, report.definition, report.counts, counted_only=report.suspended or report.mode == "DryRun"
         ),
-        "overdue": None if _uncounted(report) else overdue_total(report.counts),
+        "overdue": None if _uncounted(report) else _overdue(report),
         "jobs": run_rows(report.runs, report.definition),
         "lastRunTime": last_run_time(report.runs),
         "bindings": [
@@ -215,7 +217,7 @@ def _isolation_finding(report: PolicyReport) -> Finding:
 
 def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     type_ = ConditionType.COMPLIANT
-    overdue = overdue_total(report.counts)
+    overdue = _overdue(report)
     if overdue:
         return Finding(
             type_, False, Reason.DELETION_DEBT, "data past its deadline is still there; see status.categories[].overdue"
@@ -244,19 +246,19 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         return Finding(type_, False, Reason.RUN_MISSED, "the last scheduled run did not come; the operator starts it")
     if report.runs.failed:
         return Finding(type_, False, Reason.RUN_FAILED, report.runs.failure or "the last run failed; see status.jobs")
-    unenforced = (
-        [row.name for row in report.definition.categories if row.state == "NotEnforced"] if report.definition else []
-    )
-    if unenforced:
-        return Finding(
-            type_,
-            False,
-            Reason.CATEGORIES_NOT_ENFORCED,
-            f"this version does not act on the clocks of: {', '.join(unenforced)}",
-        )
+    told = unenforced(report.definition, report.counts, report.left_stores)
+    if told:
+        return Finding(type_, False, Reason.CATEGORIES_NOT_ENFORCED, "; ".join(told)[:1024])
     if not report.runs.latest:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing is overdue; no run has ended yet")
     return Finding(type_, True, Reason.COMPLIANT, "nothing is past its deadline")
+
+
+def _overdue(report: PolicyReport) -> int | None:
+    """Everything past its deadline, also in databases that the profile has no use for any more (X4)."""
+    total = overdue_total(report.counts)
+    left = sum(store.overdue or 0 for store in report.left_stores)
+    return left + (total or 0) if total is not None or left else None
 
 
 def _uncounted(report: PolicyReport) -> tuple[StoreReport, RetentionError] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain.category_status import MOST_CATEGORIES
 from tenant_retention.domain.conditions import Finding, instant, moment, reason_of, render
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
@@ -36,7 +37,7 @@ def store_status(
     )
     status: dict[str, Any] = {
         name: previous[name]
-        for name in ("evidenceHead", "overdue", "debt", "countedAt", "rulesDigest")
+        for name in ("evidenceHead", "empty", "overdue", "debt", "countedAt", "rulesDigest")
         if name in previous
     }
     status.update(
@@ -66,15 +67,18 @@ def _counted(
     facts: DatabaseFacts, definition: RetentionDefinition | None, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     with_objects = {found.name for found in definition.categories if found.objects} if definition else set()
+    overdue = {found.category: found.overdue for found in facts.categories}
+    for table in facts.left:
+        overdue[table.category] = overdue.get(table.category, 0) + table.overdue
     debt = [
         {
-            "category": found.category,
-            "rows": 0 if found.category in with_objects else found.overdue,
-            "objects": found.overdue if found.category in with_objects else 0,
+            "category": name,
+            "rows": 0 if name in with_objects else count,
+            "objects": count if name in with_objects else 0,
         }
-        for found in facts.categories
+        for name, count in list(overdue.items())[:MOST_CATEGORIES]
     ]
-    counted = {"overdue": sum(found.overdue for found in facts.categories), "debt": debt}
+    counted: dict[str, Any] = {"empty": facts.rows() == 0, "overdue": facts.overdue(), "debt": debt}
     same = all(previous.get(name) == value for name, value in counted.items())
     dated = previous.get("countedAt")
     fresh = same and dated is not None and now - moment(dated) < RECOUNT

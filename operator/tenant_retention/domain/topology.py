@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import get_args
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
-from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
+from tenant_retention.api.v1alpha1.retentionprofile import DatabasePurpose, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
 from tenant_retention.domain.errors import Invalid, NotReady
 
@@ -27,6 +28,10 @@ _FACTORS = {
     "Ti": Decimal(2) ** 40,
     "Pi": Decimal(2) ** 50,
 }
+
+
+DATABASE_PURPOSES: frozenset[str] = frozenset(get_args(DatabasePurpose))
+"""Every purpose that a database can have."""
 
 
 @dataclass(frozen=True)

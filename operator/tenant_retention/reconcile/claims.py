@@ -14,10 +14,11 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest
 from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, StoreReleased
 from tenant_retention.domain.ledger import Claimant, Standing
+from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS, Manifest
 from tenant_retention.domain.status import StoreReport
-from tenant_retention.domain.topology import WantedStore, choose_class, pinned_class
+from tenant_retention.domain.topology import DATABASE_PURPOSES, WantedStore, choose_class, pinned_class
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, parse
 
@@ -97,6 +98,22 @@ async def follow_marker(
     if problem is None and store.entry.spec.namespace_uid != claimant.namespace_uid:
         await world.cluster.merge(STORE, name, None, ledger.settle(claimant.namespace_uid))
     return problem
+
+
+async def left_stores(world: World, claimant: Claimant, wanted: Sequence[WantedStore]) -> tuple[LeftStore, ...]:
+    """Databases that the policy still has and its profile has no use for (M10). They are counted like released ones; here
+    only their ledger entries are read, one for every purpose that is not wanted."""
+    left = []
+    for purpose in sorted(DATABASE_PURPOSES - {store.purpose for store in wanted}):
+        identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, purpose)
+        found = await world.cluster.get(STORE, identity.store_id())
+        entry = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
+        if entry is None or ledger.standing(entry.spec, claimant) is not Standing.BOUND:
+            continue
+        # Not counted yet is not empty.
+        if entry.spec.type == "PostgreSQL" and entry.status.empty is not True:
+            left.append(LeftStore(entry.metadata.name, purpose, entry.status.overdue))
+    return tuple(left)
 
 
 async def _choose(world: World, claimant: Claimant, home: Home, store: WantedStore) -> DataStoreClass:

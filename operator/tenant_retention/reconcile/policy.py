@@ -16,6 +16,7 @@ from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.ledger import Claimant
+from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import Manifest
@@ -25,7 +26,7 @@ from tenant_retention.domain.schedule import Schedule
 from tenant_retention.domain.status import PolicyReport
 from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
-from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker
+from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.rules import Rules, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
@@ -67,6 +68,7 @@ class Draft:
     jobs: Jobs = field(default_factory=Jobs)
     missed: bool = False
     problem: RetentionError | None = None
+    left_stores: tuple[LeftStore, ...] = ()
 
     def databases(self) -> list[DatabaseResult]:
         """The results that are databases."""
@@ -139,6 +141,7 @@ class PolicyReconciler:
         claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
         wanted = wanted_stores(draft.rules.profile, draft.rules.policy)
         draft.claims = await claim(world, claimant, home, wanted)
+        draft.left_stores = await left_stores(world, claimant, wanted)
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
         await self._schedule(draft, reference)
@@ -277,4 +280,5 @@ class PolicyReconciler:
             schedule_problem=draft.schedule_problem,
             isolation=memory.breaches,
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
+            left_stores=draft.left_stores,
         )

@@ -88,8 +88,7 @@ class StoreReconciler:
         # Never counted is not zero: such a store has no series (D7).
         world.shown.released_store(name, overdue)
         if facts is not None and overdue is not None:
-            deadlines = [found.next_deadline for found in facts.categories if found.next_deadline is not None]
-            world.shown.released_deadline(name, min(deadlines, default=None))
+            world.shown.released_deadline(name, facts.next_deadline())
         return timedelta(seconds=max(world.resync_seconds, 20.0))
 
     async def _claimant(self, entry: DataStore) -> Manifest | None:

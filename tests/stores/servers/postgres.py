@@ -76,15 +76,18 @@ class PostgresProcess:
 
 
 @contextmanager
-def running_postgres(version: int) -> Iterator[PostgresProcess]:
-    """Starts a server of this major version on a free port of this machine; ends it by its pid and removes its files."""
+def running_postgres(version: int, settings: str = "") -> Iterator[PostgresProcess]:
+    """Starts a server of this major version on a free port of this machine; ends it by its pid and removes its files.
+
+    ``settings``: lines of postgresql.conf that come after, and so overrule, those that make tests quick.
+    """
     found = installation(version)
     directory = Path(tempfile.mkdtemp(prefix=f"retention-postgresql-{version}-"))
     try:
         directory.chmod(0o755)
         authority = ThrowawayAuthority.create()
         password = secrets.token_urlsafe(24)
-        data = _initialize(found, directory, authority, password)
+        data = _initialize(found, directory, authority, password, _SETTINGS + settings)
         port = _free_port()
         log_file = directory / "log"
         with log_file.open("wb") as log:
@@ -144,7 +147,9 @@ def postgres_server(postgres_process: PostgresProcess) -> ServerAccess:
     return postgres_process.administrator
 
 
-def _initialize(found: Installation, directory: Path, authority: ThrowawayAuthority, password: str) -> Path:
+def _initialize(
+    found: Installation, directory: Path, authority: ThrowawayAuthority, password: str, settings: str
+) -> Path:
     data = directory / "data"
     data.mkdir(mode=0o700)
     password_file = data / "password"
@@ -176,8 +181,8 @@ def _initialize(found: Installation, directory: Path, authority: ThrowawayAuthor
     (cluster / "server.key").write_bytes(key)
     (cluster / "server.key").chmod(0o600)
     (cluster / "pg_hba.conf").write_text(_HOST_BASED_AUTHENTICATION)
-    with (cluster / "postgresql.conf").open("a") as settings:
-        settings.write(_SETTINGS)
+    with (cluster / "postgresql.conf").open("a") as configuration:
+        configuration.write(settings)
     _hand_over(cluster / "server.crt", cluster / "server.key")
     return data
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from tenant_retention.adapters.fakes.cluster import ignore_effect
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login
-from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError, StoreReleased, Unavailable
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
-from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest
+from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.ports.stores import (
     ApprovalGrant,
     BucketOutcome,
@@ -29,7 +29,8 @@ from tenant_retention.domain.ports.stores import (
 
 @dataclass
 class KeptDatabase:
-    """One database as the server keeps it. ``runs``: the chain of evidence, newest last."""
+    """One database as the server keeps it. ``runs``: the chain of evidence, newest last; ``left``: tables that left the
+    profile, with the category that each was of; every table has ten rows."""
 
     namespace_uid: str
     passwords: dict[str, str] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class KeptDatabase:
     suspended: bool = False
     overdue: int = 0
     next_deadline: datetime | None = None
+    left: dict[str, CategoryDefinition] = field(default_factory=dict)
     chain_intact: bool = True
     guard: tuple[GuardRequest, ...] = ()
     runs: list[RunEvidence] = field(default_factory=list)
@@ -96,6 +98,9 @@ class FakeTenantStores:
             before = kept.definition.categories if kept.definition else ()
             wanted_names = {category.name for category in request.definition.categories}
             changes += [f"category {c.name} left the profile" for c in before if c.name not in wanted_names]
+            kept.left |= {table: category for category in before for table in category.tables}
+            for table in request.definition.tables_of(request.identity.purpose):
+                kept.left.pop(table.name, None)
             kept.definition, kept.mode, kept.suspended = wanted
             changes.append("rules written")
         return DatabaseOutcome(self._users(request.name), tuple(changes))
@@ -135,6 +140,17 @@ class FakeTenantStores:
                 default=None,
             ),
             chain_intact=kept.chain_intact,
+            left=tuple(
+                LeftTable(
+                    table=table,
+                    category=category.name,
+                    content_of=category.content_of,
+                    rows=10,
+                    oldest=None,
+                    overdue=kept.overdue,
+                )
+                for table, category in kept.left.items()
+            ),
         )
 
     def evidence(self, login: DatabaseLogin, limit: int) -> tuple[RunEvidence, ...]:

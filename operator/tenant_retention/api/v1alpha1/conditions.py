@@ -277,7 +277,9 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.DELETION_DEBT: "Data is past its deadline and still there.",
     Reason.EVIDENCE_BROKEN: "A link of the evidence chain was changed or removed; keep a copy of `retention.evidence`, find the writer.",
     Reason.ANOMALIES_TOO_OLD: "Items without a usable time were first seen longer than max ago (X8).",
-    Reason.CATEGORIES_NOT_ENFORCED: "This version does not act on the clock of some categories.",
+    Reason.CATEGORIES_NOT_ENFORCED: (
+        "No run deletes from some categories: this version does not act on their clock, or they left the profile with data."
+    ),
     Reason.RUN_MISSED: "A run did not come; the operator started it.",
     Reason.RUN_FAILED: "The last run failed; the message says what to do.",
     Reason.RUN_SUCCEEDED: "The run ended well.",

@@ -157,9 +157,12 @@ class DataStoreStatus(StatusModel):
     overdue: int | None = Field(
         default=None, ge=0, description="Overdue rows and objects of all categories; absent: not counted.", examples=[0]
     )
+    empty: bool | None = Field(
+        default=None, description="Whether nothing is left in it; absent: not counted.", examples=[False]
+    )
     debt: tuple[Debt, ...] = Field(
         default=(),
-        max_length=32,
+        max_length=64,
         description="Overdue rows and objects by category.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["category"]},
     )

@@ -40,7 +40,8 @@ class CategoryStatus(StatusModel):
     state: CategoryState = Field(
         description=(
             "Enforced: runs delete what is due. CountedOnly: DryRun or suspended, debt counts on. ApprovalRequired: "
-            "the guard holds the surplus back. NotEnforced: this version does not act on its clock yet."
+            "the guard holds the surplus back. NotEnforced: this version does not act on its clock, or it left the "
+            "profile and its data stays."
         ),
         examples=["Enforced"],
     )
@@ -218,8 +219,8 @@ class TenantRetentionPolicyStatus(StatusModel):
     )
     categories: tuple[CategoryStatus, ...] = Field(
         default=(),
-        max_length=32,
-        description="Every category of the profile.",
+        max_length=64,
+        description="Every category of the profile, then those that left it and still have data.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     stores: tuple[StoreStatus, ...] = Field(

@@ -27,6 +27,19 @@ class CategoryObservation(Value):
     next_deadline: datetime | None
 
 
+class LeftTable(Value):
+    """A table that left the profile and still has rows: no run deletes from it (M10, X4), and records of ``content_of``
+    wait for it (P4). ``overdue``: rows past the last max that was known; ``oldest``: None without a usable clock."""
+
+    table: str
+    category: str
+    content_of: str | None = None
+    rows: int
+    oldest: datetime | None
+    overdue: int
+    next_deadline: datetime | None = None
+
+
 class GuardRequest(Value):
     """A guard that stopped: which rules (digest) would newly remove how many rows."""
 
@@ -37,7 +50,7 @@ class GuardRequest(Value):
 
 
 class DatabaseFacts(Value):
-    """One reading of a tenant database by the observer."""
+    """One reading of a tenant database by the observer. ``left``: what the profile no longer has, but the database has."""
 
     rules_digest: str
     now: datetime
@@ -46,6 +59,20 @@ class DatabaseFacts(Value):
     latest_run: RunEvidence | None
     latest_success: datetime | None
     chain_intact: bool
+    left: tuple[LeftTable, ...] = ()
+
+    def rows(self) -> int:
+        """Rows of all categories, those included that left the profile."""
+        return sum(found.rows for found in self.categories) + sum(found.rows for found in self.left)
+
+    def next_deadline(self) -> datetime | None:
+        """When the first row must be gone, wherever it is."""
+        found = [each.next_deadline for each in self.categories] + [table.next_deadline for table in self.left]
+        return min((deadline for deadline in found if deadline is not None), default=None)
+
+    def overdue(self) -> int:
+        """Rows past their deadline, wherever they are."""
+        return sum(found.overdue for found in self.categories) + sum(found.overdue for found in self.left)
 
 
 class ObserverDatabase(Protocol):

@@ -55,44 +55,52 @@ BEGIN
 END
 $$;
 
--- One category at these cut-offs, partition by partition; partitions without rows are left out, detached ones included
--- (with no partition name). Empty partitions beyond `back` come with a total of 0: they are to be dropped.
-CREATE OR REPLACE FUNCTION retention.partition_counts(
-    wanted text, remove timestamptz, previous timestamptz, overdue_at timestamptz, at timestamptz, only_through timestamptz)
+-- One table at these cut-offs, partition by partition; partitions without rows are left out, detached ones included (with no
+-- partition name). Empty partitions beyond `back` come with a total of 0: they are to be dropped.
+CREATE OR REPLACE FUNCTION retention.counts_of_table(
+    t retention.managed, remove timestamptz, previous timestamptz, overdue_at timestamptz, at timestamptz,
+    only_through timestamptz)
 RETURNS TABLE (table_name text, partition text, born_from timestamptz, born_to timestamptz, total bigint, due bigint,
     previously_due bigint, held bigint, overdue bigint, unusable bigint, oldest timestamptz)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
-    t retention.managed;
     p retention.partition;
     oldest_of_table timestamptz;
 BEGIN
-    FOR t IN SELECT * FROM retention.managed AS m WHERE m.category = wanted AND m.active ORDER BY m.position LOOP
-        oldest_of_table := NULL;
-        FOR p IN SELECT * FROM retention.partition AS x WHERE x.table_name = t.table_name
-            AND (only_through IS NULL OR NOT t.by_birth OR x.born_from <= only_through) ORDER BY x.born_from
-        LOOP
-            SELECT p.table_name, p.partition, p.born_from, p.born_to, 0, 0, 0, 0, 0, 0, NULL
-                INTO table_name, partition, born_from, born_to, total, due, previously_due, held, overdue, unusable, oldest;
-            IF pg_relation_size(p.partition_oid) > 0 THEN
-                SELECT n.* INTO total, due, previously_due, held, overdue, unusable
-                    FROM retention.partition_count(t, p, remove, previous, overdue_at, at) AS n;
-            END IF;
-            -- Months come in order, so the first one with rows has the oldest birth.
-            IF total > 0 AND t.clock IS NOT NULL AND (oldest_of_table IS NULL OR NOT t.by_birth) THEN
-                EXECUTE format('SELECT min(r.%I) FROM public.%I AS r', t.clock, p.partition) INTO oldest;
-                oldest_of_table := coalesce(oldest_of_table, oldest);
-            END IF;
-            IF total > 0 OR p.born_to <= date_trunc('month', retention.cutoff(at, t.back)) THEN
-                RETURN NEXT;
-            END IF;
-        END LOOP;
+    FOR p IN SELECT * FROM retention.partition AS x WHERE x.table_name = t.table_name
+        AND (only_through IS NULL OR NOT t.by_birth OR x.born_from <= only_through) ORDER BY x.born_from
+    LOOP
+        SELECT p.table_name, p.partition, p.born_from, p.born_to, 0, 0, 0, 0, 0, 0, NULL
+            INTO table_name, partition, born_from, born_to, total, due, previously_due, held, overdue, unusable, oldest;
+        IF pg_relation_size(p.partition_oid) > 0 THEN
+            SELECT n.* INTO total, due, previously_due, held, overdue, unusable
+                FROM retention.partition_count(t, p, remove, previous, overdue_at, at) AS n;
+        END IF;
+        -- Months come in order, so the first one with rows has the oldest birth.
+        IF total > 0 AND t.clock IS NOT NULL AND (oldest_of_table IS NULL OR NOT t.by_birth) THEN
+            EXECUTE format('SELECT min(r.%I) FROM public.%I AS r', t.clock, p.partition) INTO oldest;
+            oldest_of_table := coalesce(oldest_of_table, oldest);
+        END IF;
+        IF total > 0 OR p.born_to <= date_trunc('month', retention.cutoff(at, t.back)) THEN
+            RETURN NEXT;
+        END IF;
     END LOOP;
     -- What a run detached and did not live to drop is still there.
     RETURN QUERY SELECT d.table_name, NULL::text, d.born_from, d.born_to, d.rows,
         CASE WHEN d.born_to - interval '1 microsecond' <= remove THEN d.rows ELSE 0 END,
         CASE WHEN d.born_to - interval '1 microsecond' <= previous THEN d.rows ELSE 0 END, 0::bigint,
         CASE WHEN d.born_to - interval '1 microsecond' <= overdue_at THEN d.rows ELSE 0 END, 0::bigint, d.born_from
-        FROM retention.detached_partition AS d WHERE d.category = wanted;
+        FROM retention.detached_partition AS d WHERE d.table_name = t.table_name;
 END
+$$;
+
+-- One category at these cut-offs: all its tables of today's profile.
+CREATE OR REPLACE FUNCTION retention.partition_counts(
+    wanted text, remove timestamptz, previous timestamptz, overdue_at timestamptz, at timestamptz, only_through timestamptz)
+RETURNS TABLE (table_name text, partition text, born_from timestamptz, born_to timestamptz, total bigint, due bigint,
+    previously_due bigint, held bigint, overdue bigint, unusable bigint, oldest timestamptz)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT n.* FROM retention.managed AS t
+    CROSS JOIN LATERAL retention.counts_of_table(t, remove, previous, overdue_at, at, only_through) AS n
+    WHERE t.category = wanted AND t.active ORDER BY t.position, n.born_from
 $$;

@@ -25,6 +25,28 @@ BEGIN
 END
 $$;
 
+-- Tables that left the profile and still have rows (M10, X4): nobody deletes from them any more, so they are counted against
+-- the last max that was known, held rows left out of the debt.
+CREATE OR REPLACE FUNCTION retention.observe_left() RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    t retention.managed;
+    counted record;
+    tables jsonb := '[]';
+BEGIN
+    FOR t IN SELECT * FROM retention.managed WHERE NOT active ORDER BY category_position, position LOOP
+        SELECT sum(n.total) AS rows, sum(n.overdue) AS overdue, min(n.oldest) AS oldest INTO counted
+            FROM retention.counts_of_table(t, NULL, NULL, retention.cutoff(now(), t.maximum), now(), NULL) AS n;
+        IF counted.rows > 0 THEN
+            tables := tables || jsonb_build_object('table', t.table_name, 'category', t.category, 'contentOf', t.content_of,
+                'rows', counted.rows, 'oldest', counted.oldest, 'overdue', counted.overdue,
+                'nextDeadline', retention.period_end(counted.oldest, retention.months_of(t.maximum), retention.days_of(t.maximum)));
+        END IF;
+    END LOOP;
+    RETURN tables;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION retention.observe() RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
@@ -42,7 +64,7 @@ BEGIN
     SELECT * INTO latest FROM retention.run ORDER BY number DESC LIMIT 1;
     SELECT * INTO latest_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
     RETURN jsonb_build_object(
-        'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories,
+        'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories, 'left', retention.observe_left(),
         'guardRequests', (SELECT coalesce(jsonb_agg(jsonb_build_object('category', rc.category, 'rulesDigest', s.rules_digest,
             'surplus', rc.surplus, 'total', rc.total) ORDER BY rc.position), '[]')
             FROM retention.run_category AS rc

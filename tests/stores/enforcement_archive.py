@@ -20,6 +20,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from minio import Minio
+from minio.deleteobjects import DeleteObject
 from psycopg import sql
 
 from tenant_retention.adapters.bindings import read_postgres_binding, read_s3_binding
@@ -38,6 +39,7 @@ from tenant_retention.domain.databases import DatabaseRoles
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.ports.enforcement import Claim
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores, server_access
@@ -119,10 +121,12 @@ class LiveArchive:
         *,
         hook: Hook | None = None,
         patient: bool = False,
+        wrap_bucket: Callable[[Any], Any] | None = None,
     ) -> RunResult:
         """One run of the engine in this process, on the bindings' own logins, at the real time.
 
-        ``hook``: called before every call on a store. ``patient``: pauses really last.
+        ``hook``: called before every call on a store. ``patient``: pauses really last. ``wrap_bucket``: what stands
+        between engine and bucket.
         """
         self.around = RecordedWorld()
         world = replace(self.around.world(), now=lambda: datetime.now(UTC), elapsed=time.monotonic)
@@ -130,6 +134,8 @@ class LiveArchive:
             world = replace(world, pause=time.sleep)
         plan = self.plan(mode, categories)
         with open_stores(plan, self.directory) as stores:
+            if wrap_bucket is not None:
+                stores = replace(stores, buckets={name: wrap_bucket(store) for name, store in stores.buckets.items()})
             if hook is not None:
                 databases = {name: Hooked(store, hook) for name, store in stores.databases.items()}
                 buckets = {name: Hooked(store, hook) for name, store in stores.buckets.items()}
@@ -257,6 +263,12 @@ class LiveArchive:
         found = self.client.list_objects(self.bucket, recursive=True, include_version=True)
         return {(str(each.object_name), each.version_id) for each in found}
 
+    def empty_bucket(self) -> None:
+        """Takes everything away, locked or not, as only an administrator may."""
+        everything = [DeleteObject(key, version) for key, version in self.objects()]
+        failed = list(self.client.remove_objects(self.bucket, everything, bypass_governance_mode=True))
+        assert not failed, failed
+
     def content_bucket(self) -> S3ContentBucket:
         """The bucket as the enforcer's own key sees it."""
         binding = read_s3_binding(self.directory / "acme-content-enforcer")
@@ -330,9 +342,7 @@ class Stencil:
             self._copy(connection, f"{self.original[:40]}_stencil", self.original)
         self.made.definition = self.definition
         self.made.plan_file.write_text(self.made.plan().model_dump_json(by_alias=True))
-        client = self.made.client
-        for key, version in self.made.objects():
-            client.remove_object(self.made.bucket, key, version_id=version)
+        self.made.empty_bucket()
         return self.made
 
     def _copy(self, connection: psycopg.Connection[Any], source: str, target: str) -> None:
@@ -356,6 +366,20 @@ def archive_stencil(
 def acme(archive_stencil: Stencil) -> LiveArchive:
     """A fresh archive on real stores."""
     return archive_stencil.fresh()
+
+
+def keep_young(acme: LiveArchive, minimum: str = "P7D", **more: Any) -> None:
+    """Recordings live so long at least."""
+    rules = archive(back="P15M", recordings_min=minimum, **more)
+    acme.define(rules.model_copy(update={"installation": acme.definition.installation}))
+
+
+def refused(acme: LiveArchive) -> set[str]:
+    """The keys that the enforcer's own key cannot delete."""
+    named = sorted(acme.objects())
+    claims = [Claim(claim_id=number, key=key, version=version) for number, (key, version) in enumerate(named)]
+    done = acme.content_bucket().delete_objects(claims)
+    return {named[each.claim_id][0] for each in done if each.error is not None}
 
 
 def drop_archive(made: LiveArchive) -> None:
@@ -385,7 +409,7 @@ def _make_bucket(made: LiveArchive) -> AccessKey:
     connection = S3Connection(made.s3.endpoint, made.s3.administrator)
     administration = S3BucketAdministration(connection, AwsIdentities(connection))
     identity = replace(made.identity, purpose="Content")
-    wanted = want_bucket(identity, "00000000-0000-0000-0000-000000000002", Iam.AWS, object_lock=False)
+    wanted = want_bucket(identity, "00000000-0000-0000-0000-000000000002", Iam.AWS, object_lock=True)
     key = None
     for step in plan_bucket(wanted, administration.observe(wanted), {}, in_ledger=True):
         issued = administration.apply(step)

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tenant_retention.adapters.s3.connection import Patience, S3Connection
-from tenant_retention.adapters.s3.content import RetainUntil, S3ContentBucket
+from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.adapters.s3.listing import stored_objects
 from tenant_retention.adapters.s3.uploads import unfinished_uploads
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.orphans import ObjectRow, find_orphans
-from tenant_retention.domain.ports.enforcement import Claim
+from tenant_retention.domain.ports.enforcement import Claim, ObjectLock
 from tests.stores.object_stores import FakeStoreBench, ObjectStore, RealObjectStore
 from tests.stores.servers.s3 import S3Server
 from tests.stores.tenant_buckets import TenantBucket, a_tenant_bucket
@@ -84,6 +84,51 @@ def test_a_locked_object_is_said_to_be_refused_and_the_others_of_its_batch_go__M
     assert bucket.versions() == {("recordings/locked", locked, False)}
 
 
+def retain(bucket: TenantBucket, *names: tuple[str, str | None], days: int = 30) -> list[str | None]:
+    """Locks objects for so many days; errors in that order, None for what is locked or gone."""
+    until = datetime.now(UTC) + timedelta(days=days)
+    locks = [
+        ObjectLock(lock_id=number, key=key, version=version, until=until) for number, (key, version) in enumerate(names)
+    ]
+    done = bucket.content().retain_objects(locks)
+    assert [outcome.lock_id for outcome in done] == list(range(len(names)))
+    return [outcome.error for outcome in done]
+
+
+def test_an_object_below_its_min_is_deleted_neither_by_the_application_nor_by_the_enforcer__M8(
+    object_store: ObjectStore,
+) -> None:
+    bucket = a_tenant_bucket(object_store, object_lock=True)
+    young, free = bucket.put("recordings/young", b"x"), bucket.put("recordings/free", b"x")
+    assert retain(bucket, ("recordings/young", young), ("recordings/gone", "0" * 32)) == [None, None]
+    assert retain(bucket, ("recordings/young", young)) == [None], "a lost reply makes it come twice"
+    for role in (BucketRole.APP, BucketRole.ENFORCER):
+        refused = object_store.delete(bucket.keys[role], bucket.name, "recordings/young", young)
+        assert refused in {"AccessDenied", "ObjectLocked", "InvalidRequest"}, role
+    held_back, gone = outcomes(bucket, ("recordings/young", young), ("recordings/free", free))
+    assert held_back is not None
+    assert gone is None
+    assert bucket.versions() == {("recordings/young", young, False)}
+
+
+def test_where_no_version_is_named_every_version_is_locked__M8(object_store: ObjectStore) -> None:
+    bucket = a_tenant_bucket(object_store, object_lock=True)
+    versions = {(key, bucket.put(key, body), False) for key in ("k", "k-1") for body in (b"1", b"2")}
+    assert retain(bucket, ("k", None)) == [None]
+    bucket.mark_deleted("k")
+    assert retain(bucket, ("k", None)) == [None], "a delete marker cannot be locked, and hides nothing"
+    outcomes(bucket, *[(key, version) for key, version, _ in versions])
+    assert {(key, version) for key, version, marker in bucket.versions() if not marker} == {
+        (key, version) for key, version, _ in versions if key == "k"
+    }
+
+
+def test_a_bucket_without_object_lock_says_so_for_every_object(bucket: TenantBucket) -> None:
+    version = bucket.put("recordings/1", b"x")
+    (error,) = retain(bucket, ("recordings/1", version))
+    assert error is not None
+
+
 def test_keys_with_any_character_are_deleted_and_nothing_else_is(bucket: TenantBucket) -> None:
     named = [(key, bucket.put(key, b"x")) for key in AWKWARD_KEYS]
     untouched = {(key + "-stays", bucket.put(key + "-stays", b"x"), False) for key in AWKWARD_KEYS}
@@ -144,7 +189,7 @@ def test_a_bucket_that_is_not_there_is_unavailable_and_nothing_counts_as_gone(bu
         gone.delete_objects([Claim(claim_id=1, key="k", version="v")])
 
 
-# What the fake does not have: uploads in parts, retain-until by the enforcer, listings.
+# What the fake does not have: uploads in parts, a bypass, listings.
 
 
 @pytest.fixture
@@ -201,27 +246,28 @@ def test_old_unfinished_uploads_are_swept_whatever_their_key(
     assert list(unfinished_uploads(enforcer, seaweed_bucket.name)) == []
 
 
-def test_an_object_below_its_min_is_locked_until_then_and_not_even_the_enforcer_can_delete_or_shorten__M8(
+def test_not_even_a_bypass_lets_the_enforcer_delete_a_locked_object_and_a_lock_is_never_shortened__M8(
     seaweed_bucket: TenantBucket, enforcer: S3Connection
 ) -> None:
     version = seaweed_bucket.put("recordings/young", b"x")
     content = S3ContentBucket(enforcer, seaweed_bucket.name)
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
-    young = RetainUntil("recordings/young", version, until)
-    assert content.retain_objects([young, RetainUntil("recordings/gone", "0" * 32, until)]) == ()
-    sooner = RetainUntil("recordings/young", version, until - timedelta(days=20))
-    assert content.retain_objects([young, sooner]) == ()
-    assert outcomes(seaweed_bucket, ("recordings/young", version)) == ["AccessDenied"]
+
+    def locked_until(wanted: datetime) -> datetime:
+        (done,) = content.retain_objects([ObjectLock(lock_id=1, key="recordings/young", version=version, until=wanted)])
+        assert done.error is None
+        found = enforcer.client.get_object_retention(seaweed_bucket.name, "recordings/young", version_id=version)
+        assert found is not None
+        return found.retain_until_date
+
+    assert locked_until(until) == until
+    assert locked_until(until - timedelta(days=20)) == until
     bypass = {"x-amz-bypass-governance-retention": "true"}
     answer = enforcer.request(
         "DELETE", seaweed_bucket.name, "recordings/young", query=f"versionId={version}", headers=bypass, task="bypass"
     )
     assert answer.status == 403
-    later = RetainUntil("recordings/young", version, until + timedelta(days=20))
-    assert content.retain_objects([later]) == ()
-    assert enforcer.client.get_object_retention(
-        seaweed_bucket.name, "recordings/young", version_id=version
-    ).retain_until_date == (until + timedelta(days=20))
+    assert locked_until(until + timedelta(days=20)) == until + timedelta(days=20)
 
 
 def test_objects_without_a_row_and_rows_without_their_object_are_found_and_nothing_is_deleted(

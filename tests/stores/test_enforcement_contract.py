@@ -10,10 +10,17 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tenant_retention.domain.durations import RESOLUTION, Period, cutoff
+from tenant_retention.domain.durations import RESOLUTION, Period, cutoff, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryRun, Claim, GuardState, PartitionStep, PartitionStepKind
+from tenant_retention.domain.ports.enforcement import (
+    CategoryRun,
+    Claim,
+    GuardState,
+    ObjectLock,
+    PartitionStep,
+    PartitionStepKind,
+)
 from tests.stores.enforcement_archive import LiveArchive, days_ago
 from tests.stores.enforcement_in_memory import InMemoryArchive
 from tests.support.enforcement import archive
@@ -318,6 +325,50 @@ class EnforcementContract:
         assert (whole.candidates, whole.acted, whole.residue) == (2, 2, 0)
         assert whole.oldest_left is not None
         assert abs(whole.oldest_left - days_ago(3)) < timedelta(minutes=1)
+
+    def test_young_objects_are_asked_for_until_their_lock_is_recorded__M8(self, tenant: Tenant) -> None:
+        tenant.define(archive_like(tenant, recordings_min="P7D"))
+        born = days_ago(3)
+        tenant.call("young", born, "recordings")
+        tenant.call("refused", born, "recordings")
+        tenant.call("past-min", days_ago(8), "recordings")
+        tenant.call_without_object("never-stored", born)
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            locks = {lock.key: lock for lock in database.objects_to_lock(run_id, "recordings", None, 10).locks}
+            assert {key: lock.until for key, lock in locks.items()} == {
+                f"audio/{name}": end_of_period(born, Period.parse("P7D")) for name in ("young", "refused")
+            }
+            again = database.objects_to_lock(run_id, "recordings", None, 10).locks
+            assert {lock.key for lock in again} == set(locks), "nothing was recorded yet"
+            ids = {lock.key: lock.lock_id for lock in again}
+            outcomes = [(ids["audio/young"], None), (ids["audio/refused"], "AccessDenied")]
+            database.record_locks(run_id, "recordings", outcomes)
+            assert database.objects_to_lock(run_id, "recordings", None, 10).locks == ()
+            evidence = database.finish_run(run_id)
+            counted = {each.category: each for each in evidence.categories}["recordings"]
+            assert (evidence.outcome, counted.locked, counted.failed) == ("Failed", 1, 1)
+            run_id, _ = begin(database, tenant)
+            (again,) = database.objects_to_lock(run_id, "recordings", None, 10).locks
+            assert again.key == "audio/refused"
+
+    def test_without_a_min_nothing_is_locked(self, tenant: Tenant) -> None:
+        tenant.call("young", days_ago(3), "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            nothing = database.objects_to_lock(run_id, "recordings", None, 10)
+            assert (nothing.locks, nothing.resume_from) == ((), None)
+
+    def test_a_bucket_refuses_to_delete_what_it_was_told_to_keep__M8(self, tenant: Tenant) -> None:
+        version = tenant.put("audio/young")
+        bucket = tenant.content_bucket()
+        until = datetime.now(UTC) + timedelta(days=1)
+        for _ in range(2):
+            (done,) = bucket.retain_objects([ObjectLock(lock_id=3, key="audio/young", version=version, until=until)])
+            assert (done.lock_id, done.error) == (3, None)
+        (kept,) = bucket.delete_objects([Claim(claim_id=1, key="audio/young", version=version)])
+        assert kept.error is not None
+        assert tenant.keys() == {"audio/young"}
 
     def test_a_bucket_deletes_the_version_it_is_told_and_nothing_else(self, tenant: Tenant) -> None:
         first, second = tenant.put("audio/twice"), tenant.put("audio/twice")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tenant_retention.enforcement.results import Outcome
-from tests.stores.enforcement_archive import LiveArchive
+from tests.stores.enforcement_archive import LiveArchive, keep_young, refused
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = -9
@@ -58,6 +58,7 @@ def engine(acme: LiveArchive) -> Iterator[Engine]:
 def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else__X6(
     acme: LiveArchive, engine: Engine
 ) -> None:
+    keep_young(acme)
     staying = arrange_young(acme)
     arrange_due(acme, 0)
     status, calls = engine.run("never")
@@ -65,9 +66,11 @@ def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else
     assert acme.left() == staying
     points = [(number, when) for number in range(1, calls + 1) for when in ("before", "after")]
     points = points[:: acme.every(3)]
-    assert calls >= 18, "every kind of step is among the effects"
+    assert calls >= 21, "every kind of step is among the effects"
     for turn, (number, when) in enumerate(points, start=1):
         due = arrange_due(acme, turn)
+        acme.call(f"new-{turn}", datetime.now(UTC), "recordings")
+        staying.add(f"recordings:new-{turn}")
         status, _ = engine.run(f"{number} {when}")
         assert status == KILLED, f"call {number} of {calls} was never reached"
         between = acme.left()
@@ -76,7 +79,9 @@ def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else
         status, _ = engine.run("never")
         assert status == 0, f"after {number} {when}: {(acme.directory / 'engine.log').read_text()[-4000:]}"
         assert acme.left() == staying, f"after {number} {when}"
-        assert acme.keys() == {"audio/young"}, f"after {number} {when}"
+        news = {f"audio/new-{each}" for each in range(1, turn + 1)}
+        assert acme.keys() == {"audio/young", *news}, f"after {number} {when}"
+    assert refused(acme) == news, "every new object is locked (M8)"
     facts = acme.observer().observe()
     assert facts.chain_intact
     assert {category.due for category in facts.categories} == {0}

@@ -216,6 +216,8 @@ CALLS = [
     "expire_range",
     "claim_content",
     "confirm_claims",
+    "objects_to_lock",
+    "record_locks",
     "finish_run",
 ]
 
@@ -223,7 +225,7 @@ CALLS = [
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("after", [False, True], ids=["request-lost", "reply-lost"])
 def test_a_connection_cut_at_any_call_is_made_good_by_asking_again(name: str, after: bool) -> None:
-    acme = Archive()
+    acme = Archive(archive(recordings_min="P7D"))
     acme.call("old", days(300), "requests", "surveys", "recordings", "chat_logs")
     acme.call("older", days(3000), "requests", "surveys", "recordings", "chat_logs")
     acme.call("young", days(1), "requests", "recordings")

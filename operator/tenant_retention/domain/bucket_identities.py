@@ -1,8 +1,9 @@
 """Who may do what in one bucket: a user per role, one policy for that bucket alone, and keys that rotate with overlap.
 
 App: put, get, list; no deletion of any kind. Reader: get and list. Enforcer: list, get, delete objects and versions, set
-retain-until; never the bypass of a retention lock (RETENTION.md section 3). The action names are those that AWS,
-SeaweedFS, Ceph and MinIO all accept (CLUSTER.md section 6): ``s3:List*`` stands for the multipart listing.
+retain-until and see whether the bucket locks; never the bypass of a retention lock (RETENTION.md section 3). The action
+names are those that AWS, SeaweedFS, Ceph and MinIO all accept (CLUSTER.md section 6): ``s3:List*`` stands for the
+multipart listing.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class ObservedIdentity:
 _BUCKET_ACTIONS = {
     BucketRole.APP: ("s3:ListBucket", "s3:GetBucketLocation"),
     BucketRole.READER: ("s3:ListBucket", "s3:GetBucketLocation"),
-    BucketRole.ENFORCER: ("s3:List*", "s3:GetBucketLocation"),
+    BucketRole.ENFORCER: ("s3:List*", "s3:GetBucketLocation", "s3:GetBucketObjectLockConfiguration"),
 }
 _OBJECT_ACTIONS = {
     BucketRole.APP: ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"),

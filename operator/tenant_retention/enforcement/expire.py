@@ -7,6 +7,7 @@ that the next run does not finish. The database decides; a dry run makes the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
@@ -19,6 +20,7 @@ from tenant_retention.domain.ports.enforcement import (
     RunEvidence,
 )
 from tenant_retention.enforcement.category import CategoryWork
+from tenant_retention.enforcement.locking import CategoryLocks
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
 from tenant_retention.enforcement.results import CategoryResult, Outcome, RunResult, StoreResult
 from tenant_retention.enforcement.world import Stores, World
@@ -130,6 +132,11 @@ class _DatabaseRun:
             ):
                 # In this run still: what is detached but not dropped is not gone.
                 self._housekeep("partitions.dropped", self._database.finish_detached)
+        if self._plan.mode is Mode.ENFORCE:
+            # Last: locking must never keep what is due waiting.
+            for position, run in enumerate(wanted):
+                if failure := self._lock(run.category):
+                    self._replace(position, replace(self._categories[position], failure=failure))
         return self._persistence.patiently(self._database.finish_run, self._run_id)
 
     def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
@@ -152,6 +159,18 @@ class _DatabaseRun:
         else:
             self._world.journal.tell(name, database=self._purpose, partitions=count)
 
+    def _lock(self, category: str) -> str | None:
+        """Locks young objects, also where the guard stopped the category or its work failed; the reason if some are not."""
+        objects = self._plan.definition.category(category).objects
+        if objects is None:
+            return None
+        bucket = self._buckets[objects.bucket]
+        locks = CategoryLocks(self._database, bucket, self._run_id, category, self._persistence, self._world)
+        try:
+            return locks.set_all()
+        except RetentionError as error:
+            return self._failed(category, error, locks.locked)
+
     def _work_on(self, run: CategoryRun) -> CategoryResult:
         definition = self._plan.definition.category(run.category)
         bucket = self._buckets[definition.objects.bucket] if definition.objects else None
@@ -159,14 +178,18 @@ class _DatabaseRun:
         try:
             return work.result()
         except RetentionError as error:
-            failed = error
+            failed = self._failed(run.category, error, work.removed)
+        return CategoryResult(run, work.steps, work.removed, failed)
+
+    def _failed(self, category: str, error: RetentionError, done: int) -> str:
+        """Tells and records the failure of one category; the others go on. The reason."""
         self._world.journal.tell(
-            "category.failed", database=self._purpose, category=run.category, reason=failed.reason, removed=work.removed
+            "category.failed", database=self._purpose, category=category, reason=error.reason, done=done
         )
         if self._plan.mode is Mode.ENFORCE:
             # If the database is away this raises Unavailable and ends its part; else only the category failed.
-            self._persistence.patiently(self._database.record_failure, self._run_id, run.category, failed.reason)
-        return CategoryResult(run, work.steps, work.removed, failed.reason)
+            self._persistence.patiently(self._database.record_failure, self._run_id, category, error.reason)
+        return error.reason
 
     def _replace(self, position: int, result: CategoryResult) -> None:
         before = self._categories

@@ -37,7 +37,7 @@ from tenant_retention.domain.bucket_steps import (
 from tenant_retention.domain.buckets import PROBE_PREFIX, BucketUsage, ObservedBucket, WantedBucket
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.ports.buckets import AccessReport, Breach, EndpointFacts
-from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
+from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
 _UPLOAD_GRACE = timedelta(hours=24)
 _PAGE = 1000
@@ -227,6 +227,23 @@ class FakeContentBucket:
         outcomes = tuple(ObjectDeletion(claim_id=claim.claim_id, error=self._delete(claim)) for claim in claims)
         bucket.uploads = [(key, begun) for key, begun in bucket.uploads if key not in keys or begun > before]
         return outcomes
+
+    def retain_objects(self, locks: Sequence[ObjectLock]) -> tuple[LockOutcome, ...]:
+        """Raises as ``delete_objects``."""
+        self._store.authenticate(self._key)
+        return tuple(LockOutcome(lock_id=lock.lock_id, error=self._retain(lock)) for lock in locks)
+
+    def _retain(self, lock: ObjectLock) -> str | None:
+        try:
+            bucket = self._store.require(self._key, "s3:PutObjectRetention", self._bucket, lock.key)
+        except Denied as denied:
+            return denied.code
+        named = [found for found in bucket.objects.get(lock.key, []) if lock.version in (None, found.version)]
+        if named and not bucket.object_lock:
+            return "InvalidRequest"
+        for found in named:
+            found.retain_until = max(lock.until, found.retain_until or lock.until)
+        return None
 
     def _delete(self, claim: Claim) -> str | None:
         versions = [claim.version]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
+from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
 
 @dataclass
@@ -14,16 +15,28 @@ class InMemoryContentBucket:
 
     objects: set[tuple[str, str]] = field(default_factory=set)
     errors: dict[str, str] = field(default_factory=dict)
+    retained: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
+        return tuple(ObjectDeletion(claim_id=claim.claim_id, error=self._delete(claim)) for claim in claims)
+
+    def retain_objects(self, locks: Sequence[ObjectLock]) -> tuple[LockOutcome, ...]:
         outcomes = []
-        for claim in claims:
-            error = self.errors.get(claim.key)
-            if error is None:
-                self.objects -= {
-                    (key, version)
-                    for key, version in self.objects
-                    if key == claim.key and claim.version in (None, version)
-                }
-            outcomes.append(ObjectDeletion(claim_id=claim.claim_id, error=error))
+        for lock in locks:
+            error = self.errors.get(lock.key)
+            for name in self._named(lock.key, lock.version) if error is None else ():
+                self.retained[name] = max(lock.until, self.retained.get(name, lock.until))
+            outcomes.append(LockOutcome(lock_id=lock.lock_id, error=error))
         return tuple(outcomes)
+
+    def _delete(self, claim: Claim) -> str | None:
+        if claim.key in self.errors:
+            return self.errors[claim.key]
+        named = self._named(claim.key, claim.version)
+        free = {name for name in named if self.retained.get(name, self.now()) <= self.now()}
+        self.objects -= free
+        return None if free == named else "AccessDenied"
+
+    def _named(self, key: str, version: str | None) -> set[tuple[str, str]]:
+        return {name for name in self.objects if name[0] == key and version in (None, name[1])}

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tenant_retention.adapters.fakes.tenant_server import Row, Run, TenantServer, chained
+from tenant_retention.adapters.fakes.tenant_server import ObjectName, Row, Run, TenantServer, chained
 from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
-from tenant_retention.domain.durations import Period, cutoff
+from tenant_retention.domain.durations import Period, cutoff, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import (
@@ -19,6 +19,8 @@ from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
     GuardState,
+    LockBatch,
+    ObjectLock,
     PartitionStep,
     PartitionStepKind,
     RangeBatch,
@@ -123,7 +125,7 @@ class InMemoryEnforcementDatabase:
         due = {id(row) for row in self._due_unheld(found)}
         claimed = {id(row): claim_id for claim_id, row in server.claims.items()}
         for row in server.rows_of(found):
-            if row.key is not None and id(row) in due and id(row) not in claimed:
+            if row.key is not None and id(row) in due and id(row) not in claimed and not self._locked_out(found, row):
                 claimed[id(row)] = max(server.claims, default=0) + 1
                 server.claims[claimed[id(row)]] = row
         # What this run was already given but never answered for (a lost reply) is given again.
@@ -151,6 +153,39 @@ class InMemoryEnforcementDatabase:
             for category in self._server.categories():
                 if row is not None and row.table in category.tables:
                     run.failed[category.name] = run.failed.get(category.name, 0) + 1
+
+    def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
+        run = self._current(run_id)
+        server = self._server
+        found = server.definition.category(category)
+        if found.minimum is None:
+            return LockBatch(locks=(), resume_from=None)
+        minimum = Period.parse(found.minimum)
+        wanted: dict[ObjectName, datetime] = {}
+        for row in server.rows_of(found):
+            name, clock = (category, row.key or "", row.version), server.clock(found, row)
+            # What has not begun yet is locked for a whole minimum from now.
+            until = end_of_period(min(clock or run.now, run.now), minimum)
+            if row.key and until > run.now and name not in run.refused_locks:
+                wanted[name] = max(until, wanted.get(name, until))
+        missing = [(name, until) for name, until in wanted.items() if server.locks.get(name, run.now) < until][:limit]
+        locks = []
+        for name, until in missing:
+            lock_id = len(server.asked_locks) + 1
+            server.asked_locks[lock_id] = (name, until)
+            locks.append(ObjectLock(lock_id=lock_id, key=name[1], version=name[2], until=until))
+        return LockBatch(locks=tuple(locks), resume_from=run.now if len(missing) == limit else None)
+
+    def record_locks(self, run_id: UUID, category: str, outcomes: Iterable[tuple[int, str | None]]) -> None:
+        run = self._current(run_id)
+        for lock_id, error in outcomes:
+            name, until = self._server.asked_locks[lock_id]
+            if error is None and self._server.locks.get(name) != until:
+                self._server.locks[name] = until
+                run.locked[category] = run.locked.get(category, 0) + 1
+            elif error is not None and name not in run.refused_locks:
+                run.refused_locks.add(name)
+                run.failed[category] = run.failed.get(category, 0) + 1
 
     def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
         run = self._known(run_id)
@@ -241,7 +276,7 @@ class InMemoryEnforcementDatabase:
         if any(run.failed.values()):
             return "Failed"
         if run.mode is Mode.ENFORCE and any(
-            not self._server.waits_for_content(category, row)
+            not self._server.waits_for_content(category, row) and not self._locked_out(category, row)
             for category in self._server.categories()
             for row in self._due_unheld(category)
         ):
@@ -253,6 +288,11 @@ class InMemoryEnforcementDatabase:
         run = self._server.run
         through = run.categories[category.name].remove_through if run else None
         return [row for row in self._server.due(category, through) if not self._server.held(category, row)]
+
+    def _locked_out(self, category: CategoryDefinition, row: Row) -> bool:
+        """Whether the bucket is known to keep the row's object, by a longer min than today's."""
+        until = self._server.locks.get((category.name, row.key or "", row.version))
+        return until is not None and until > self._server.now()
 
     def _planned(self, category: CategoryDefinition) -> list[Row]:
         """What goes by steps: rows that name objects go by claims. The same for a dry run and the real one (X7)."""
@@ -324,8 +364,9 @@ class InMemoryEnforcementDatabase:
             candidates=start.candidates,
             acted=run.acted.get(category.name, 0),
             held=start.held,
-            skipped=0,
+            skipped=sum(self._locked_out(category, row) for row in left),
             failed=run.failed.get(category.name, 0),
+            locked=run.locked.get(category.name, 0),
             surplus=start.surplus,
             oldest_left=min(clocks, default=None),
             residue=len(left),

@@ -58,6 +58,10 @@ class Approval:
     until: datetime
 
 
+ObjectName = tuple[str, str, str | None]
+"""Category, key and version of an object."""
+
+
 @dataclass
 class Run:
     """The run under way, or the last one."""
@@ -70,6 +74,8 @@ class Run:
     acted: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     released: set[int] = field(default_factory=set)
+    locked: dict[str, int] = field(default_factory=dict)
+    refused_locks: set[ObjectName] = field(default_factory=set)
     finished: bool = False
 
 
@@ -85,6 +91,8 @@ class TenantServer:
     approvals: list[Approval] = field(default_factory=list)
     executed: dict[str, CategoryDefinition] = field(default_factory=dict)
     claims: dict[int, Row] = field(default_factory=dict)
+    asked_locks: dict[int, tuple[ObjectName, datetime]] = field(default_factory=dict)
+    locks: dict[ObjectName, datetime] = field(default_factory=dict)
     detached: list[str] = field(default_factory=list)
     partitions: set[str] = field(default_factory=set)
     evidence: list[RunEvidence] = field(default_factory=list)

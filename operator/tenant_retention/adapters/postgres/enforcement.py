@@ -20,6 +20,7 @@ from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
+    LockBatch,
     PartitionStep,
     PartitionStepKind,
     RangeBatch,
@@ -105,6 +106,14 @@ class PostgresEnforcementDatabase:
     def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
         """See ``EnforcementDatabase.release_claims``."""
         self._call("release_claims", run_id, Jsonb([[claim_id, error] for claim_id, error in failures]))
+
+    def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
+        """See ``EnforcementDatabase.objects_to_lock``: at most one month's objects a call."""
+        return LockBatch.model_validate(self._call("objects_to_lock", run_id, category, resume_from, limit))
+
+    def record_locks(self, run_id: UUID, category: str, outcomes: Iterable[tuple[int, str | None]]) -> None:
+        """See ``EnforcementDatabase.record_locks``."""
+        self._call("record_locks", run_id, category, Jsonb([[lock_id, error] for lock_id, error in outcomes]))
 
     def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
         """See ``EnforcementDatabase.record_failure``."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -22,7 +21,7 @@ from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.errors import concerns_one_key, store_errors
 from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
 from tenant_retention.domain.errors import RetentionError
-from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
+from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
 BATCH = 100
 """Keys a request."""
@@ -31,19 +30,11 @@ UPLOAD_GRACE = timedelta(hours=24)
 # XML cannot carry these; a carriage return would arrive as a line feed and name another key.
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _DOT_SEGMENT = re.compile(r"(^|/)\.{1,2}(/|$)")
+_NO_LOCK = frozenset({"ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "InvalidRequest"})
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 _Target = tuple[str, str | None]
 """Key and version; None: the key has no versions."""
-
-
-@dataclass(frozen=True)
-class RetainUntil:
-    """An object that has not reached its min: nobody may delete it before ``until`` (UTC) = birth + min."""
-
-    key: str
-    version: str | None
-    until: datetime
 
 
 class S3ContentBucket:
@@ -91,15 +82,21 @@ class S3ContentBucket:
             failed = list(self._abort(threads, uploads))
         return len(uploads) - len(failed)
 
-    def retain_objects(self, objects: Iterable[RetainUntil]) -> tuple[tuple[RetainUntil, str], ...]:
-        """Locks objects (GOVERNANCE) until their min is reached; those it could not lock, with the store's code.
+    def retain_objects(self, locks: Sequence[ObjectLock]) -> tuple[LockOutcome, ...]:
+        """Locks objects (GOVERNANCE) until their min is reached; where no version is named, every version that is there.
 
-        Never shortens: an object that is locked for longer already is fine, one that is gone too.
+        Never shortens: an object that is locked for longer already is fine, one that is gone too. Errors and what is
+        raised as in ``delete_objects``.
         """
+        if not locks:
+            return ()
+        if not self._locks_objects():
+            return tuple(LockOutcome(lock_id=lock.lock_id, error="ObjectLockMissing") for lock in locks)
         with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
-            wanted = tuple(objects)
-            outcomes = threads.map(self._retain, wanted)
-            return tuple((item, error) for item, error in zip(wanted, outcomes, strict=True) if error is not None)
+            return tuple(
+                LockOutcome(lock_id=lock.lock_id, error=error)
+                for lock, error in zip(locks, threads.map(self._retain, locks), strict=True)
+            )
 
     def _targets(self, threads: ThreadPoolExecutor, claims: Sequence[Claim]) -> tuple[dict[_Target, str], set[_Target]]:
         """What could not be listed, and every version to delete."""
@@ -112,13 +109,17 @@ class S3ContentBucket:
                 failed[key, None] = error
         return failed, targets
 
-    def _versions(self, key: str) -> tuple[str | None, list[str | None]]:
+    def _versions(self, key: str, *, markers: bool = True) -> tuple[str | None, list[str | None]]:
         """Every version and delete marker of exactly this key. No early end: not every store sorts versions strictly."""
         found: list[str | None] = []
 
         def read() -> None:
             listed = self._client.list_objects(self._bucket, prefix=key, recursive=True, include_version=True)
-            found.extend(entry.version_id for entry in listed if entry.object_name == key)
+            found.extend(
+                entry.version_id
+                for entry in listed
+                if entry.object_name == key and (markers or not entry.is_delete_marker)
+            )
 
         return self._attempt(read), found
 
@@ -195,20 +196,43 @@ class S3ContentBucket:
         except RetentionError as error:
             return error.reason
 
-    def _retain(self, item: RetainUntil) -> str | None:
-        retention = Retention(GOVERNANCE, item.until.astimezone(UTC))
+    def _locks_objects(self) -> bool:
+        """Whether the bucket has object lock: without it SeaweedFS takes a retain-until, shows it, and deletes all the same.
+
+        Where the identity may not ask (one that a platform made by hand), the store's word for each object has to do.
+        """
+        with store_errors(f"work on bucket {self._bucket}"):
+            try:
+                self._client.get_object_lock_config(self._bucket)
+            except S3Error as error:
+                if error.code == "AccessDenied":
+                    return True
+                if error.code in _NO_LOCK:
+                    return False
+                raise
+        return True
+
+    def _retain(self, lock: ObjectLock) -> str | None:
+        if lock.version is not None:
+            return self._retain_version(lock.key, lock.version, lock.until)
+        error, versions = self._versions(lock.key, markers=False)
+        outcomes = [self._retain_version(lock.key, version, lock.until) for version in versions]
+        return error or next((outcome for outcome in outcomes if outcome is not None), None)
+
+    def _retain_version(self, key: str, version: str | None, until: datetime) -> str | None:
+        retention = Retention(GOVERNANCE, until.astimezone(UTC))
         error = self._attempt(
-            lambda: self._client.set_object_retention(self._bucket, item.key, retention, version_id=item.version)
+            lambda: self._client.set_object_retention(self._bucket, key, retention, version_id=version)
         )
-        if error == "AccessDenied" and self._retained_until(item) >= item.until:
+        if error == "AccessDenied" and self._retained_until(key, version) >= until.replace(microsecond=0):
             return None
         return error
 
-    def _retained_until(self, item: RetainUntil) -> datetime:
+    def _retained_until(self, key: str, version: str | None) -> datetime:
         known = [datetime.min.replace(tzinfo=UTC)]
 
         def read() -> None:
-            found = self._client.get_object_retention(self._bucket, item.key, version_id=item.version)
+            found = self._client.get_object_retention(self._bucket, key, version_id=version)
             if found is not None:
                 known.append(found.retain_until_date)
 

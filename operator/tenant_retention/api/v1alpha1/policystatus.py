@@ -107,7 +107,7 @@ class CategoryCounts(StatusModel):
     acted: int = Field(default=0, ge=0, description="Items deleted; in a dry run: that would be.", examples=[120])
     held: int = Field(default=0, ge=0, description="Items that a hold kept.", examples=[0])
     skipped: int = Field(default=0, ge=0, description="Items left by the guard or by order.", examples=[0])
-    failed: int = Field(default=0, ge=0, description="Items that could not be deleted.", examples=[0])
+    failed: int = Field(default=0, ge=0, description="Items that could not be deleted, or not be locked.", examples=[0])
     residue: int | None = Field(
         default=None, ge=0, description="Items still due after the run; absent: could not be counted.", examples=[0]
     )

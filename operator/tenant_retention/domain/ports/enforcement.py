@@ -83,8 +83,31 @@ class Claim(Value):
     version: str | None
 
 
+class ObjectLock(Value):
+    """An object that has not reached its min: the bucket must refuse its deletion before ``until`` (UTC) = birth + min.
+
+    ``version`` None: every version of the key that is there.
+    """
+
+    lock_id: int
+    key: str
+    version: str | None
+    until: datetime
+
+
+class LockBatch(Value):
+    """Locks to set now, and where to ask on (None: every object was looked at)."""
+
+    locks: tuple[ObjectLock, ...]
+    resume_from: datetime | None
+
+
 class CategoryEvidence(Value):
-    """What a run did to one category. ``residue``: rows still due afterwards, None when it could not be counted."""
+    """What a run did to one category. ``residue``: rows still due afterwards, None when it could not be counted.
+
+    ``skipped``: due rows that wait, for content or for a lock that their object still has in the bucket. ``failed``: objects
+    or steps that failed, locks included. ``locked``: young objects that were locked until their min is reached.
+    """
 
     category: str
     candidates: int
@@ -92,6 +115,7 @@ class CategoryEvidence(Value):
     held: int
     skipped: int
     failed: int
+    locked: int = 0
     surplus: int
     oldest_left: datetime | None
     residue: int | None
@@ -147,6 +171,15 @@ class EnforcementDatabase(Protocol):
     def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
         """Gives claims back with the store's error code; this run does not try them again, the next one does."""
 
+    def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
+        """Up to ``limit`` young objects whose lock is missing or shorter than birth + min; () without a min (M8).
+
+        What was recorded as locked long enough, or as failed in this run, is not asked for again.
+        """
+
+    def record_locks(self, run_id: UUID, category: str, outcomes: Iterable[tuple[int, str | None]]) -> None:
+        """What came of locks, by id: the store's error code, None for a lock that holds. A failure is tried by the next run."""
+
     def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
         """Notes that a category's work failed in this run (a reason word, no data); the others go on."""
 
@@ -161,6 +194,13 @@ class ObjectDeletion(Value):
     error: str | None
 
 
+class LockOutcome(Value):
+    """What came of one lock: ``error`` is the store's code, None when it holds or the object is gone."""
+
+    lock_id: int
+    error: str | None
+
+
 class ContentBucket(Protocol):
     """A tenant's content bucket as the enforcer identity sees it."""
 
@@ -168,4 +208,10 @@ class ContentBucket(Protocol):
         """Deletes every named version (and, for version None, all versions and markers); a missing object counts as gone.
 
         Reads the per-key errors inside a 200. Raises Unavailable if the store does not answer at all.
+        """
+
+    def retain_objects(self, locks: Sequence[ObjectLock]) -> tuple[LockOutcome, ...]:
+        """Locks objects so that nobody deletes them before their ``until``; never shortens a lock. Outcomes in that order.
+
+        Raises Unavailable if the store does not answer at all.
         """

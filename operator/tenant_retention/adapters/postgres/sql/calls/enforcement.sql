@@ -32,6 +32,12 @@ SELECT retention.confirm_claims(%s, %s)
 -- name: release_claims
 SELECT retention.release_claims(%s, %s)
 
+-- name: objects_to_lock
+SELECT retention.objects_to_lock(%s, %s, %s, %s)
+
+-- name: record_locks
+SELECT retention.record_locks(%s, %s, %s)
+
 -- name: record_failure
 SELECT retention.record_failure(%s, %s, %s)
 

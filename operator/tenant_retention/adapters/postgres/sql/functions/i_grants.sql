@@ -24,7 +24,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         ('begin_run', 'enforcer'), ('active_tables', 'enforcer'), ('ensure_partitions', 'enforcer'),
         ('finish_detached', 'enforcer'), ('partition_steps', 'enforcer'), ('expire_partition', 'enforcer'),
         ('expire_range', 'enforcer'), ('claim_content', 'enforcer'), ('confirm_claims', 'enforcer'),
-        ('release_claims', 'enforcer'), ('record_failure', 'enforcer'), ('finish_run', 'enforcer'),
+        ('release_claims', 'enforcer'), ('objects_to_lock', 'enforcer'), ('record_locks', 'enforcer'), ('record_failure', 'enforcer'), ('finish_run', 'enforcer'),
         ('observe', 'observer'), ('read_evidence', 'observer'), ('read_evidence', 'auditor')) AS g(name, role)
         ON p.proname = g.name
     WHERE p.pronamespace = 'retention'::regnamespace

@@ -36,7 +36,7 @@ BEGIN
         END IF;
         evidence := evidence || jsonb_build_object(
             'category', rc.category, 'candidates', rc.candidates, 'acted', rc.acted, 'held', rc.held,
-            'skipped', rc.skipped, 'failed', rc.failed, 'surplus', rc.surplus, 'oldestLeft', oldest_left,
+            'skipped', rc.skipped + rc.locked_out, 'failed', rc.failed, 'locked', rc.locked, 'surplus', rc.surplus, 'oldestLeft', oldest_left,
             'residue', residue);
     END LOOP;
     RETURN evidence;
@@ -66,7 +66,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             OR (SELECT mode <> 'Enforce' FROM retention.settings) THEN 'RulesChanged'
         WHEN bool_or(rc.failed > 0) THEN 'Failed'
         -- Work that was begun and left: less removed than was due, and still due without waiting for anything.
-        WHEN bool_or(rc.begun AND rc.acted < rc.candidates AND coalesce((e ->> 'residue')::bigint > rc.skipped, true))
+        WHEN bool_or(rc.begun AND rc.acted < rc.candidates AND coalesce((e ->> 'residue')::bigint > rc.skipped + rc.locked_out, true))
             THEN 'Incomplete'
         WHEN bool_or(rc.guard = 'Tripped') THEN 'ApprovalRequired'
         ELSE 'Succeeded' END
@@ -100,7 +100,7 @@ BEGIN
             FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
             WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
                 -- An approval that ended in the middle has executed nothing: what is left must ask again.
-                AND (rc.guard <> 'Approved' OR (rc.failed = 0 AND rc.acted + rc.skipped >= rc.candidates))
+                AND (rc.guard <> 'Approved' OR (rc.failed = 0 AND rc.acted + rc.skipped + rc.locked_out >= rc.candidates))
             ON CONFLICT (category) DO UPDATE SET rules_digest = excluded.rules_digest, minimum = excluded.minimum,
                 keep = excluded.keep, maximum = excluded.maximum, margin_seconds = excluded.margin_seconds,
                 clock_event = excluded.clock_event, clock_column = excluded.clock_column, tables = excluded.tables,

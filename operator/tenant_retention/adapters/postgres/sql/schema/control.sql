@@ -152,6 +152,20 @@ CREATE TABLE IF NOT EXISTS retention.claim (
 
 CREATE INDEX IF NOT EXISTS claim_of_run ON retention.claim (category, run_id);
 
+-- What the bucket keeps by object lock, by the digest of key and version. locked_until is NULL until the bucket was heard.
+CREATE TABLE IF NOT EXISTS retention.object_lock (
+    lock_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    category text NOT NULL,
+    object bytea NOT NULL,
+    asked_until timestamptz NOT NULL,
+    locked_until timestamptz,
+    failed_in uuid,
+    UNIQUE (category, object)
+);
+-- locked: objects that this run locked. locked_out: due rows whose objects the bucket keeps longer than today's rules do.
+ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS locked bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS locked_out bigint NOT NULL DEFAULT 0;
+
 -- Months that are detached and not yet dropped: still counted, dropped or attached back by the next step.
 CREATE TABLE IF NOT EXISTS retention.detached_partition (
     partition text PRIMARY KEY,

@@ -1,8 +1,8 @@
 """Runs the engine's program in a process of its own and kills it at one effect point: ``python -m tests.stores.enforcement_killer PLAN``.
 
-Reads lines ``<call number> <before|after>`` (or ``never``) from stdin; for each it forks a child that runs the real program on
-the plan and sends itself SIGKILL right before or after that call on a database or bucket. Answers ``<exit status> <calls>``.
-The hook lives here, around the ports; the product knows nothing of it.
+Reads lines ``<effect number> <before|after>`` (or ``never``) from stdin; for each it forks a child that runs the real program
+on the plan and sends itself SIGKILL right before or after that effect: a transaction in a database, a request to a bucket.
+Answers ``<exit status> <effects>``. The hook lives here; the product knows nothing of it.
 """
 
 from __future__ import annotations
@@ -10,29 +10,33 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tenant_retention.domain.plan_document import PlanDocument
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.enforcement import program
-from tenant_retention.enforcement.opening import open_stores
-from tenant_retention.enforcement.world import Stores
 
 
 class Deadly:
-    """Passes calls on to a store; dies at the one it was told."""
+    """Counts the effects of this process and dies at the one it was told; requests to a bucket come from many threads."""
 
-    def __init__(self, inner: object, count: Callable[[], int], number: int | None, when: str) -> None:
-        self._inner, self._count, self._number, self._when = inner, count, number, when
+    def __init__(self, number: int | None, when: str, calls: int) -> None:
+        self._number, self._when, self._calls = number, when, calls
+        self._lock = threading.Lock()
+        self._seen = 0
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            now = self._count() == self._number
+    def __call__(self, effect: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                self._seen += 1
+                now = self._seen == self._number
+                os.write(self._calls, b".")
             if now and self._when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-            answer = getattr(self._inner, name)(*arguments)
+            answer = effect(*arguments, **named)
             if now:
                 os.kill(os.getpid(), signal.SIGKILL)
             return answer
@@ -42,23 +46,10 @@ class Deadly:
 
 def run_child(plan: Path, number: int | None, when: str, calls: int) -> None:
     """The child's whole life."""
-    seen = 0
-
-    def count() -> int:
-        nonlocal seen
-        seen += 1
-        os.write(calls, b".")
-        return seen
-
-    @contextmanager
-    def deadly(document: PlanDocument, base: Path) -> Iterator[Stores]:
-        with open_stores(document, base) as stores:
-            yield Stores(
-                {name: Deadly(store, count, number, when) for name, store in stores.databases.items()},
-                {name: Deadly(store, count, number, when) for name, store in stores.buckets.items()},
-            )
-
-    program.open_stores = deadly  # type: ignore[attr-defined]
+    deadly = Deadly(number, when, calls)
+    # One transaction, and one request: several of them lie inside one call of the engine's ports.
+    PostgresEnforcementDatabase._call = deadly(PostgresEnforcementDatabase._call)  # type: ignore[method-assign]
+    S3ContentBucket._attempt = deadly(S3ContentBucket._attempt)  # type: ignore[method-assign]
     os._exit(program.main(["--plan", str(plan), "--termination-log", "/nowhere"]))
 
 

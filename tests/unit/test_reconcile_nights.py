@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import JOB, POLICY, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
@@ -88,6 +90,24 @@ async def test_a_job_that_failed_without_evidence_is_told_once_as_an_event() -> 
     await night(operator, "Failed")
     await operator.settled()
     assert len(operator.told("RunFailed")) == 1
+
+
+@pytest.mark.parametrize("outcome", ["Incomplete", "Failed", None])
+async def test_a_dry_run_by_hand_does_not_hide_that_the_night_failed__X6(outcome: str | None) -> None:
+    operator = await ready()
+    (database,) = operator.stores.databases.values()
+    await night(operator, "Failed")
+    if outcome is not None:
+        failed = evidence(operator.clock.now - timedelta(minutes=5)).model_copy(update={"outcome": outcome})
+        database.runs.append(failed)
+    assert condition(await operator.settled(), "Compliant")["reason"] == "RunFailed"
+    by_hand = evidence(operator.clock.now, 2).model_copy(update={"mode": Mode.DRY_RUN})
+    database.runs.append(by_hand)
+    operator.clock.forward(timedelta(minutes=10))
+    operator.stores.now = operator.clock.now
+    found = await operator.settled()
+    assert condition(found, "Compliant")["reason"] == "RunFailed"
+    assert found["status"]["jobs"][0]["outcome"] == "Failed"
 
 
 async def edited(operator: Operator, change: Callable[[Manifest], None]) -> list[Manifest]:

@@ -16,6 +16,7 @@ from tenant_retention.domain.manifests.operator_secrets import administrator_sec
 from tenant_retention.domain.names import purpose_label
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import SECRET, Happening, Manifest
+from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import (
     DATABASE_ROLES,
@@ -50,12 +51,14 @@ class Wish:
 
 @dataclass
 class DatabaseResult:
-    """What became of one database in this reconcile. ``prepared``: it is as wanted; ``facts``: what the observer read."""
+    """What became of one database in this reconcile. ``prepared``: it is as wanted; ``facts``: what the observer read;
+    ``night``: the newest run in the policy's own mode, since a dry run by hand proves and hides nothing."""
 
     store: ClaimedStore
     request: DatabaseRequest | None = None
     prepared: bool = False
     facts: DatabaseFacts | None = None
+    night: RunEvidence | None = None
     problem: RetentionError | None = None
     bindings: list[BindingReport] = field(default_factory=list)
     breaches: tuple[str, ...] | None = None
@@ -96,7 +99,17 @@ class Databases:
             result.warnings = outcome.warnings
             await self._hand_out(store, server, outcome.usernames, passwords, result)
             result.prepared = True
-            result.facts = await self.observe(store, server, passwords["observer"], outcome.usernames["observer"])
+            login = DatabaseLogin(
+                server.host,
+                server.port,
+                store.entry.spec.name,
+                outcome.usernames["observer"],
+                passwords["observer"],
+                server.ca,
+            )
+            facts = await self.observe(store, login)
+            result.night = await self._night(login, facts, wish.mode)
+            result.facts = facts
         except RetentionError as problem:
             result.problem = problem
         return result
@@ -108,17 +121,23 @@ class Databases:
         request = result.request
         result.breaches = await self.world.call(request.server.host, self.world.stores.probe_database, request)
 
-    async def observe(self, store: ClaimedStore, server: DatabaseServer, password: str, user: str) -> DatabaseFacts:
+    async def observe(self, store: ClaimedStore, login: DatabaseLogin) -> DatabaseFacts:
         """What the observer's login reads. A chain that lost the link that the ledger anchored is not intact (X6)."""
-        login = DatabaseLogin(server.host, server.port, store.entry.spec.name, user, password, server.ca)
-        facts = await self.world.call(server.host, self.world.stores.observe_database, login)
+        facts = await self.world.call(login.host, self.world.stores.observe_database, login)
         anchor = store.entry.status.evidence_head
         if anchor is None or (facts.latest_run is not None and evidence_hash(facts.latest_run) == anchor.hash):
             return facts
-        links = await self.world.call(server.host, self.world.stores.evidence, login, ANCHOR_SEARCH)
+        links = await self.world.call(login.host, self.world.stores.evidence, login, ANCHOR_SEARCH)
         if any(evidence_hash(link) == anchor.hash for link in links):
             return facts
         return facts.model_copy(update={"chain_intact": False})
+
+    async def _night(self, login: DatabaseLogin, facts: DatabaseFacts, mode: Mode) -> RunEvidence | None:
+        latest = facts.latest_run
+        if latest is None or latest.mode is mode:
+            return latest
+        links = await self.world.call(login.host, self.world.stores.evidence, login, ANCHOR_SEARCH)
+        return next((link for link in links if link.mode is mode), None)
 
     async def _tell_what_left(self, database: str, changes: Sequence[str], *, told: bool) -> None:
         """A category, table or column that left the profile stays with its data and expires no more: that is said, whatever

@@ -205,7 +205,7 @@ class PolicyReconciler:
         assert policy is not None
         assert definition is not None
         proofs = [
-            Proof(fact.latest_run, fact.now, moment(result.store.entry.metadata.creation_timestamp or ""))
+            Proof(result.night, fact.now, moment(result.store.entry.metadata.creation_timestamp or ""))
             for result in draft.databases()
             if (fact := result.facts)
         ]
@@ -267,7 +267,7 @@ class PolicyReconciler:
             ),
             **({"counts": counts_of(facts, definition)} if definition is not None and facts else {}),
             runs=RunReport(
-                latest={purpose: fact.latest_run for purpose, fact in facts.items() if fact.latest_run is not None},
+                latest={result.store.wanted.purpose: result.night for result in draft.databases() if result.night},
                 active_since=draft.jobs.active_since,
                 failure=draft.jobs.failure,
                 failed_at=draft.jobs.failed_at,

@@ -34,7 +34,16 @@ def main() -> int:
         print("this project needs Python 3.11 or newer: run make with PYTHON=/path/to/python3.11", file=sys.stderr)
         return 2
     started = time.monotonic()
-    subprocess.run([uv(), "sync", "--quiet", "--frozen", "--python", sys.executable], cwd=ROOT, check=True)
+    try:
+        subprocess.run([uv(), "sync", "--quiet", "--frozen", "--python", sys.executable], cwd=ROOT, check=True)
+    except subprocess.CalledProcessError as failure:
+        print(
+            f"{' '.join(map(str, failure.cmd[:3]))} failed with exit code {failure.returncode}, see above: this project "
+            f"needs a package index and either uv {UV_VERSION} or venv for {sys.executable} (Debian and Ubuntu: "
+            "apt-get install python3-venv); then repeat the command",
+            file=sys.stderr,
+        )
+        return 2
     took = time.monotonic() - started
     if took > 5:
         print(f"made .venv from uv.lock in {took:.0f} s", flush=True)

@@ -268,6 +268,9 @@ def test_help_names_every_command_and_the_exit_codes(shell: Shell) -> None:
         assert word in done.stdout
     assert "\x1b" not in done.stdout
     assert "--plan" in shell.run("enforce", "--help").stdout
+    bare = shell.run()
+    assert (bare.returncode, bare.stderr) == (1, ""), "help is the answer, and no complaint without words"
+    assert "enforce" in bare.stdout
 
 
 def test_a_server_that_is_away_is_said_with_3(shell: Shell) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devcluster.progress import Progress
+from tests import setup
 from tests.run import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,19 @@ def test_the_readme_says_in_under_sixty_lines_what_a_stranger_needs() -> None:
 @pytest.mark.parametrize("path", re.findall(r"\b(?:examples|charts|docs)/[\w./-]*[\w/]", README))
 def test_what_the_readme_names_is_there(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_a_machine_without_venv_or_package_index_is_told_so_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_venv() -> str:
+        raise subprocess.CalledProcessError(1, ["/usr/bin/python3", "-m", "venv", "/somewhere"])
+
+    monkeypatch.setattr(setup, "uv", without_venv)
+    assert setup.main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("/usr/bin/python3 -m venv failed with exit code 1")
+    assert "apt-get install python3-venv" in line
 
 
 def test_a_long_step_says_what_it_does_which_of_how_many_and_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complain(error.message)
         code = outcome_of(error).exit_code()
     except TyperException as error:
-        complain(error.format_message())
+        # Without a command the help was shown, and there is nothing more to say.
+        if message := error.format_message():
+            complain(message)
         code = _USAGE
     except typer.Abort:
         code = _NOT_COMPLIANT

@@ -199,7 +199,22 @@ async def test_it_tries_to_reach_what_is_not_its_own_and_is_refused__X2(
     assert "theirs" in server.kubectl("get", "secrets", "-n", elsewhere)
 
 
-@pytest.mark.parametrize("kind", [STATEFUL_SET, SERVICE])
+async def test_a_server_of_our_name_with_other_selectors_is_made_anew_with_the_operators_own_rights(
+    operator: KubernetesCluster,
+) -> None:
+    wanted = examples.of_kind(postgresql.embedded_postgresql(examples.POSTGRES), "StatefulSet")
+    theirs = copy.deepcopy(wanted)
+    theirs["spec"]["selector"]["matchLabels"]["app"] = "theirs"
+    theirs["spec"]["template"]["metadata"]["labels"]["app"] = "theirs"
+    await operator.delete(STATEFUL_SET, wanted["metadata"]["name"], HOME)
+    assert await operator.create(theirs) is not None
+    patch = {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}}
+    assert await operator.merge(STATEFUL_SET, wanted["metadata"]["name"], HOME, patch) is not None
+    repaired = (await operator.apply(copy.deepcopy(wanted))).manifest
+    assert repaired["spec"]["selector"] == wanted["spec"]["selector"]
+
+
+@pytest.mark.parametrize("kind", [SERVICE, VOLUME_CLAIM])
 async def test_the_operator_cannot_delete_what_leads_to_data__X5(operator: KubernetesCluster, kind: Kind) -> None:
     with pytest.raises(Unavailable, match="cannot delete"):
         await operator.delete(kind, "acme-postgresql", HOME)

@@ -17,10 +17,19 @@ from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.ledger import Claimant
-from tenant_retention.domain.manifests.inputs import DnsServers, EnforcementPod, Image, PolicyRef
+from tenant_retention.domain.manifests.inputs import (
+    DnsServers,
+    EmbeddedPostgres,
+    EnforcementPod,
+    Image,
+    OperatorRef,
+    PolicyRef,
+    ServerCertificate,
+)
 from tenant_retention.domain.manifests.jobs import cron_job
 from tenant_retention.domain.manifests.metadata import encoded, secret
 from tenant_retention.domain.manifests.networking import jobs_network_policy
+from tenant_retention.domain.manifests.postgresql import embedded_postgresql
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import (
     CONFIG_MAP,
@@ -28,6 +37,8 @@ from tenant_retention.domain.ports.cluster import (
     NAMESPACE,
     NETWORK_POLICY,
     SECRET,
+    SERVICE,
+    STATEFUL_SET,
     STORE,
     Cluster,
     Happening,
@@ -59,7 +70,9 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
         yield FakeCluster([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}}])
         return
     server: ApiServer = request.getfixturevalue("server")
-    server.kubectl("-n", HOME, "delete", "configmaps,secrets,networkpolicies,cronjobs,datastores", "--all")
+    server.kubectl(
+        "-n", HOME, "delete", "configmaps,secrets,services,statefulsets,networkpolicies,cronjobs,datastores", "--all"
+    )
     async with api_client(Path(server.folder) / "kubeconfig", in_cluster=False) as api:
         yield KubernetesCluster(api, "contract")
 
@@ -75,6 +88,20 @@ def pod() -> EnforcementPod:
 
 def nightly(*, suspend: bool = False) -> Manifest:
     return cron_job(pod(), plan_schedule(HOME, "acme", "expire", time_zone="Europe/Amsterdam"), suspend=suspend)
+
+
+def database_server() -> tuple[Manifest, Manifest]:
+    """Service and StatefulSet of an embedded server."""
+    wanted = EmbeddedPostgres(
+        policy=POLICY,
+        operator=OperatorRef("tenant-retention"),
+        image=Image("postgres:1"),
+        certificate=ServerCertificate("certificate", "key"),
+        verifier="verifier",
+        storage="1024Mi",
+    )
+    objects = {found["kind"]: found for found in embedded_postgresql(wanted)}
+    return objects["Service"], objects["StatefulSet"]
 
 
 def store() -> Manifest:
@@ -183,6 +210,53 @@ async def test_a_network_policy_that_somebody_opened_is_closed(cluster: Cluster)
     repaired = await cluster.apply(wanted)
     assert repaired.changed
     assert not repaired.manifest["spec"].get("ingress")
+
+
+async def test_a_server_to_whose_pods_somebody_added_a_container_loses_it(cluster: Cluster) -> None:
+    _, wanted = database_server()
+    await cluster.apply(wanted)
+    for _ in range(2):
+        assert not (await cluster.apply(copy.deepcopy(wanted))).changed
+    found = await cluster.get(STATEFUL_SET, "acme-postgresql", HOME)
+    assert found is not None
+    pod = found["spec"]["template"]["spec"]
+    container = {**pod["containers"][0], "env": [{"name": "PGOPTIONS", "value": "forged"}]}
+    containers = [container, {"name": "theirs", "image": "theirs:1"}]
+    await cluster.merge(
+        STATEFUL_SET, "acme-postgresql", HOME, {"spec": {"template": {"spec": {"containers": containers}}}}
+    )
+    repaired = await cluster.apply(wanted)
+    assert repaired.changed
+    (container,) = repaired.manifest["spec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in container["env"]] == [
+        each["name"] for each in wanted["spec"]["template"]["spec"]["containers"][0]["env"]
+    ]
+    assert repaired.manifest["metadata"]["uid"] == found["metadata"]["uid"]
+    assert not (await cluster.apply(wanted)).changed
+
+
+async def test_a_server_that_was_made_anew_with_another_selector_is_made_anew_once_more(cluster: Cluster) -> None:
+    _, wanted = database_server()
+    theirs = copy.deepcopy(wanted)
+    theirs["spec"]["selector"] = {"matchLabels": {"app": "theirs"}}
+    theirs["spec"]["template"]["metadata"]["labels"]["app"] = "theirs"
+    made = await cluster.create(theirs)
+    assert made is not None
+    repaired = await cluster.apply(wanted)
+    assert (repaired.existed, repaired.changed) == (True, True)
+    assert repaired.manifest["spec"]["selector"] == wanted["spec"]["selector"]
+    assert repaired.manifest["metadata"]["uid"] != made["metadata"]["uid"]
+
+
+async def test_an_address_that_somebody_opened_to_the_world_is_closed_and_stays_the_same(cluster: Cluster) -> None:
+    wanted, _ = database_server()
+    made = (await cluster.apply(wanted)).manifest
+    assert not (await cluster.apply(copy.deepcopy(wanted))).changed
+    await cluster.merge(SERVICE, "acme-postgresql", HOME, {"spec": {"externalIPs": ["192.0.2.1"]}})
+    repaired = await cluster.apply(wanted)
+    assert repaired.changed
+    assert "externalIPs" not in repaired.manifest["spec"]
+    assert repaired.manifest["spec"].get("clusterIP") == made["spec"].get("clusterIP")
 
 
 async def test_the_second_to_create_an_object_is_told_that_it_is_there(cluster: Cluster) -> None:

@@ -99,3 +99,50 @@ async def test_a_server_that_comes_up_on_a_new_empty_volume_is_not_called_ready_
     (entry,) = [store for store in operator.objects("DataStore") if store["spec"]["type"] == "PostgreSQL"]
     await operator.edit(STORE, entry["metadata"]["name"], None, given_up)
     assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+
+async def test_a_server_made_anew_by_hand_with_other_selectors_becomes_ours_again_and_is_told() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    bind(operator, "pv-1")
+    await operator.settled()
+    ours = operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]
+    operator.cluster.remove(STATEFUL_SET, "acme-postgresql", NAMESPACE)
+    theirs = of_the_tenant(
+        STATEFUL_SET, "acme-postgresql", spec={**ours["spec"], "selector": {"matchLabels": {"a": "b"}}}
+    )
+    by_hand = operator.cluster.put(theirs)
+
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+    again = operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]
+    assert again["spec"] == ours["spec"]
+    assert again["metadata"]["uid"] != by_hand["metadata"]["uid"]
+    assert len([note for note in operator.told("DriftRepaired") if "StatefulSet" in note]) == 1
+
+
+async def test_a_server_that_would_take_its_claim_with_it_is_not_replaced_before_the_claim_is_free__X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    bind(operator, "pv-1")
+    await operator.settled()
+    ours = operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]["spec"]
+    operator.cluster.remove(STATEFUL_SET, "acme-postgresql", NAMESPACE)
+    dangerous = {"whenDeleted": "Delete", "whenScaled": "Retain"}
+    spec = {**ours, "serviceName": "theirs", "persistentVolumeClaimRetentionPolicy": dangerous}
+    by_hand = operator.cluster.put(of_the_tenant(STATEFUL_SET, "acme-postgresql", spec=spec))
+    claim = operator.cluster.objects[("PersistentVolumeClaim", NAMESPACE, "data-acme-postgresql-0")]
+    claim["metadata"]["ownerReferences"] = [{"kind": "StatefulSet", "uid": by_hand["metadata"]["uid"]}]
+
+    waiting = condition(await operator.settled(), "Ready")
+
+    assert (waiting["status"], waiting["reason"]) == ("False", "WaitingForVolume")
+    kept = operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]
+    assert kept["metadata"]["uid"] == by_hand["metadata"]["uid"]
+    assert set(kept["spec"]["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"}
+
+    # What the controller of StatefulSets does then.
+    claim = operator.cluster.objects[("PersistentVolumeClaim", NAMESPACE, "data-acme-postgresql-0")]
+    del claim["metadata"]["ownerReferences"]
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+    assert operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]["spec"] == ours

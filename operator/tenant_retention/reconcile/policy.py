@@ -132,7 +132,7 @@ class PolicyReconciler:
         draft.policy = policy = parse_policy(draft.manifest)
         reference = PolicyRef(policy.metadata.namespace or "", policy.metadata.name, policy.metadata.uid or "")
         draft.home = home = await look_home(world, reference.namespace)
-        await enter(world, home)
+        await enter(world, home, draft.manifest)
         draft.rules = await resolve(world, reference, policy, home)
         draft.problem = draft.rules.problem
         if draft.rules.definition is None or draft.rules.profile is None or draft.rules.policy is None:

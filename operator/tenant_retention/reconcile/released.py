@@ -34,13 +34,13 @@ async def release(world: World, namespace: str, name: str) -> None:
             note = f"policy {namespace}/{name} is gone: data and debt counting stay, nothing is deleted any more"
             await world.cluster.tell(Happening(found, "StoreReleased", note))
     if entries:
-        await _end_jobs(world, namespace, name)
+        await _end_jobs(world, namespace, name, entries[0])
 
 
-async def _end_jobs(world: World, namespace: str, name: str) -> None:
+async def _end_jobs(world: World, namespace: str, name: str, regarding: Manifest) -> None:
     """CronJob and Jobs go. They are owned by the policy, too: where we may not act any more, Kubernetes removes them."""
     try:
-        await enter(world, await look_home(world, namespace))
+        await enter(world, await look_home(world, namespace), regarding)
     except Invalid:
         return
     labels = f"app.kubernetes.io/managed-by={MANAGED_BY},{POLICY_LABEL}={name}"
@@ -76,7 +76,7 @@ class StoreReconciler:
         try:
             if await world.cluster.get(POLICY, reference.name, reference.namespace) is None:
                 # Whatever runs on without its policy: a deletion that orphaned its dependents, a kill in mid-release.
-                await _end_jobs(world, reference.namespace, reference.name)
+                await _end_jobs(world, reference.namespace, reference.name, manifest)
             server = await self._server(entry, reference, manifest, used)
             if isinstance(server, DatabaseServer):
                 refusing = await self._refuse_runs(name, server)
@@ -108,7 +108,7 @@ class StoreReconciler:
         """
         entries = [entry]
         if entry.spec.provisioner == "Embedded":
-            await enter(self._world, await look_home(self._world, entry.spec.namespace))
+            await enter(self._world, await look_home(self._world, entry.spec.namespace), manifest)
             entries = await self._housemates(entry, used)
         return await Servers(self._world, self._authorities, reference, manifest).of(entries)
 

@@ -110,6 +110,10 @@ class Servers:
         settings = entries[0].spec.class_snapshot.embedded or Embedded()
         authority = await self.authorities.state(self.world)
         certificate = await self._certificate(kind, authority)
+        running = await self.world.cluster.get(
+            STATEFUL_SET, server_name(self.reference, kind), self.reference.namespace
+        )
+        settings = settings.model_copy(update={"storage": _storage(running) or settings.storage})
         server: Server
         if kind == "postgresql":
             objects, server = await self._postgresql(settings, certificate, authority.bundle())
@@ -117,6 +121,8 @@ class Servers:
             objects, server = await self._s3(settings, certificate, authority.bundle(), entries)
         if not any(entry.spec.volumes for entry in entries):
             await self._refuse_foreign(kind, objects)
+        elif running is not None:
+            await self._keep_claim(running)
         for manifest in objects:
             await self.world.applier.apply(manifest, self.regarding)
         await self._wait(kind)
@@ -133,7 +139,7 @@ class Servers:
             image=self._image(settings, self.world.images.postgresql),
             certificate=certificate,
             verifier=values["verifier"],
-            storage=await self._storage("postgresql", settings),
+            storage=settings.storage,
             storage_class_name=settings.storage_class_name,
             resources=_resources(settings),
         )
@@ -153,7 +159,7 @@ class Servers:
             access_key=values["accessKey"],
             secret_key=values["secretKey"],
             kek=values["kek"],
-            storage=await self._storage("s3", settings),
+            storage=settings.storage,
             storage_class_name=settings.storage_class_name,
             resources=_resources(settings),
         )
@@ -178,14 +184,22 @@ class Servers:
                 return known
         return issue_server_certificate(authority.current, wanted, now)
 
-    async def _storage(self, kind: str, settings: Embedded) -> str:
-        """The size of the volume claim that is there: Kubernetes refuses another one."""
-        found = await self.world.cluster.get(STATEFUL_SET, server_name(self.reference, kind), self.reference.namespace)
-        for template in ((found or {}).get("spec") or {}).get("volumeClaimTemplates") or ():
-            size = template["spec"]["resources"]["requests"].get("storage")
-            if size:
-                return str(size)
-        return settings.storage
+    async def _keep_claim(self, running: Manifest) -> None:
+        """A StatefulSet that somebody edited or made in place of ours must not take the volume's claim with it when it is
+        replaced (X5). Raises NotReady until the claim is no longer the StatefulSet's own."""
+        name, uid = running["metadata"]["name"], running["metadata"]["uid"]
+        if "Delete" in (running["spec"].get("persistentVolumeClaimRetentionPolicy") or {}).values():
+            retain = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+            patch = {"spec": {"persistentVolumeClaimRetentionPolicy": retain}}
+            await self.world.cluster.merge(STATEFUL_SET, name, self.reference.namespace, patch)
+        claim = await self.world.cluster.get(VOLUME_CLAIM, f"data-{name}-0", self.reference.namespace)
+        owners = ((claim or {}).get("metadata") or {}).get("ownerReferences") or ()
+        if any(owner.get("uid") == uid for owner in owners):
+            raise NotReady(
+                f"claim data-{name}-0 would go with StatefulSet {name}, whose persistentVolumeClaimRetentionPolicy is being "
+                "put right first",
+                reason=Reason.WAITING_FOR_VOLUME,
+            )
 
     async def _wait(self, kind: str) -> None:
         name = server_name(self.reference, kind)
@@ -255,6 +269,15 @@ def _other_volume(entry: DataStore, claim: str, volume: str) -> Invalid:
         reason=Reason.STORE_CONFLICT,
         field="spec.volumes",
     )
+
+
+def _storage(running: Manifest | None) -> str | None:
+    """The size of the volume claim that is there: Kubernetes refuses another one."""
+    for template in ((running or {}).get("spec") or {}).get("volumeClaimTemplates") or ():
+        size = template["spec"]["resources"]["requests"].get("storage")
+        if size:
+            return str(size)
+    return None
 
 
 def _resources(settings: Embedded) -> Resources | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.manifests.operator_secrets import ROLE_BINDING as OWN_BINDING
 from tenant_retention.domain.manifests.operator_secrets import tenant_role_binding
-from tenant_retention.domain.ports.cluster import NAMESPACE, ROLE_BINDING
+from tenant_retention.domain.ports.cluster import NAMESPACE, ROLE_BINDING, Manifest
 from tenant_retention.reconcile.world import World
 
 TENANT_LABEL = "tenantretention.io/tenant"
@@ -44,7 +44,7 @@ async def look_home(world: World, namespace: str) -> Home:
         )
     labels = dict(found["metadata"].get("labels") or {})
     if labels.get(TENANT_LABEL) != "true":
-        await world.cluster.delete(ROLE_BINDING, OWN_BINDING, namespace)
+        await world.applier.remove(ROLE_BINDING, OWN_BINDING, namespace)
         raise Invalid(
             f"metadata.namespace: namespace {namespace} is not a tenant's; if it is to be served, type: kubectl label "
             f"namespace {namespace} {TENANT_LABEL}=true; a nightly job that is there goes on by its last rules, unwatched",
@@ -54,12 +54,12 @@ async def look_home(world: World, namespace: str) -> Home:
     return Home(namespace, found["metadata"]["uid"], labels)
 
 
-async def enter(world: World, home: Home) -> None:
-    """Binds the fixed ClusterRole to the operator in the namespace, and to nobody else."""
+async def enter(world: World, home: Home, regarding: Manifest) -> None:
+    """Binds the fixed ClusterRole to the operator in the namespace, and to nobody else. ``regarding``: for Events."""
     wanted = tenant_role_binding(world.operator, home.name)
     try:
-        await world.cluster.apply(wanted)
+        await world.applier.apply(wanted, regarding)
     except Invalid:
         # Somebody took our name for a binding to another role, and the role of a binding is immutable.
-        await world.cluster.delete(ROLE_BINDING, wanted["metadata"]["name"], home.name)
-        await world.cluster.apply(wanted)
+        await world.cluster.delete(ROLE_BINDING, OWN_BINDING, home.name)
+        await world.applier.apply(wanted, regarding)

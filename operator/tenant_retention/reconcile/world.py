@@ -21,7 +21,7 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.manifests.inputs import Image, OperatorRef
 from tenant_retention.domain.manifests.metadata import encoded
-from tenant_retention.domain.ports.cluster import SECRET, Applied, Cluster, Happening, Manifest
+from tenant_retention.domain.ports.cluster import SECRET, Applied, Cluster, Happening, Kind, Manifest, kind_of, revision
 from tenant_retention.domain.ports.stores import TenantStores
 
 _Arguments = ParamSpec("_Arguments")
@@ -123,31 +123,56 @@ class StoreCalls:
             raise Unavailable(known.said.message, reason=known.said.reason)
 
 
+@dataclass(frozen=True)
+class _Made:
+    """An object as this process made it: for whom, by which manifest (digest), and what it looked like afterwards."""
+
+    owner: tuple[str, str]
+    wanted: str
+    revision: tuple[Any, ...]
+
+
 class Applier:
-    """Applies objects and notices drift: what this process has made so before, and finds changed, is told once."""
+    """Applies objects and notices drift: what this process has made so before, and finds changed, is told once.
+
+    What is still as this process left it is read, but not written again. A new process writes everything once: that an
+    object looks right by the fields that we set says nothing about those that somebody added.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._made: dict[tuple[str, str, str], tuple[tuple[str, str], str]] = {}
+        self._made: dict[tuple[str, str, str], _Made] = {}
 
     async def apply(self, manifest: Manifest, regarding: Manifest) -> Applied:
         """Makes ``manifest`` so. ``regarding``: the object whose Events tell of drift."""
         meta = manifest["metadata"]
         key = (manifest["kind"], meta.get("namespace", ""), meta["name"])
         wanted = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        made = self._made.get(key)
+        touched = False
+        if made is not None:
+            found = await self._cluster.get(kind_of(manifest), meta["name"], meta.get("namespace"))
+            touched = found is None or revision(found) != made.revision
+            if found is not None and not touched and made.wanted == wanted:
+                return Applied(found, True, False)
         applied = await self._cluster.apply(manifest)
         owner = (regarding["metadata"].get("namespace", ""), regarding["metadata"]["name"])
-        drifted = applied.changed and self._made.get(key) == (owner, wanted)
-        self._made[key] = (owner, wanted)
-        if drifted:
+        self._made[key] = _Made(owner, wanted, revision(applied.manifest))
+        if applied.changed and touched:
             how = "changed by hand and is" if applied.existed else "deleted by hand and has been"
             note = f"{manifest['kind']} {meta['name']} was {how} put right"
             await self._cluster.tell(Happening(regarding, "DriftRepaired", note, "Warning"))
         return applied
 
+    async def remove(self, kind: Kind, name: str, namespace: str) -> None:
+        """Deletes an object that is wanted no more; making it again later repairs no drift."""
+        self._made.pop((kind.name, namespace, name), None)
+        if await self._cluster.get(kind, name, namespace) is not None:
+            await self._cluster.delete(kind, name, namespace)
+
     def forget(self, namespace: str, policy: str) -> None:
         """Forgets what was made for a policy that is gone."""
-        for key in [key for key, (owner, _) in self._made.items() if owner == (namespace, policy)]:
+        for key in [key for key, made in self._made.items() if made.owner == (namespace, policy)]:
             del self._made[key]
 
 

@@ -39,7 +39,7 @@ def ignore_effect(_effect: str) -> None:
 class FakeCluster:
     """Objects by kind, namespace and name. ``on_effect`` is called before every write with what it is about to do;
     an exception from it leaves the world as it was. ``settle`` sees every written object and may set its status,
-    as the controllers of a real cluster would."""
+    as the controllers of a real cluster would. ``writes``: every request to write, also one that changed nothing."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class FakeCluster:
     ) -> None:
         self.objects: dict[_Key, Manifest] = {}
         self.events: list[Happening] = []
+        self.writes: list[str] = []
         self.on_effect = on_effect
         self.settle = settle
         self.now = now
@@ -73,14 +74,16 @@ class FakeCluster:
     async def apply(self, manifest: Manifest) -> Applied:
         """See ``Cluster.apply``."""
         key = self._key(manifest)
+        self.writes.append(f"apply {key}")
         self._refuse_terminating(manifest, key)
         before = self.objects.get(key)
         wanted = copy.deepcopy(manifest)
         if before is None:
             after = wanted
         elif wanted["kind"] in REPLACED_WHOLE:
-            after = {**wanted, "metadata": {**wanted["metadata"], **_identity(before)}}
-            if "status" in before:
+            kept = {} if _frozen_part(before) != _frozen_part(wanted) else _identity(before)
+            after = {**wanted, "metadata": {**wanted["metadata"], **kept}}
+            if kept and "status" in before:
                 after["status"] = before["status"]
         else:
             after = _merged(_without(before, self._applied.get(key, {}), wanted), wanted)
@@ -94,6 +97,7 @@ class FakeCluster:
     async def create(self, manifest: Manifest) -> Manifest | None:
         """See ``Cluster.create``."""
         key = self._key(manifest)
+        self.writes.append(f"create {key}")
         self._refuse_terminating(manifest, key)
         if key in self.objects:
             return None
@@ -104,6 +108,7 @@ class FakeCluster:
     async def delete(self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None) -> bool:
         """See ``Cluster.delete``."""
         key = (kind.name, namespace if kind.namespaced else None, name)
+        self.writes.append(f"delete {key}")
         found = self.objects.get(key)
         if found is None or (uid and found["metadata"].get("uid") != uid):
             return False
@@ -148,6 +153,7 @@ class FakeCluster:
         )
 
     def _patch(self, key: _Key, patch: Manifest) -> Manifest | None:
+        self.writes.append(f"patch {key}")
         before = self.objects.get(key)
         if before is None:
             return None
@@ -194,6 +200,12 @@ class FakeCluster:
 def _identity(manifest: Manifest) -> Manifest:
     kept = ("uid", "creationTimestamp", "finalizers", "deletionTimestamp", "generation")
     return {name: manifest["metadata"][name] for name in kept if name in manifest["metadata"]}
+
+
+def _frozen_part(manifest: Manifest) -> list[Any]:
+    """What the API server lets nobody change: an object in which it differs is made anew."""
+    frozen = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
+    return [manifest["spec"].get(name) for name in frozen] if manifest["kind"] == "StatefulSet" else []
 
 
 def _content(manifest: Manifest) -> Manifest:

@@ -23,11 +23,13 @@ from tenant_retention.domain.ports.cluster import (
     EVENT,
     FIELD_MANAGER,
     REPLACED_WHOLE,
+    STATEFUL_SET,
     Applied,
     Happening,
     Kind,
     Manifest,
     kind_of,
+    revision,
 )
 
 _TIMEOUT_SECONDS = 30
@@ -109,10 +111,10 @@ class KubernetesCluster:
                 force_conflicts=True,
             )
         except ApiException as problem:
-            if problem.status == 422 and before is not None and _is_frozen(before, manifest):
+            if before is not None and _is_frozen(problem, before, manifest):
                 return await self._make_anew(kind, before, manifest)
             raise error_of(problem) from problem
-        return Applied(after, before is not None, before is None or _revision(before) != _revision(after))
+        return Applied(after, before is not None, before is None or revision(before) != revision(after))
 
     async def create(self, manifest: Manifest) -> Manifest | None:
         """See ``Cluster.create``."""
@@ -202,10 +204,10 @@ class KubernetesCluster:
             except ApiException as problem:
                 if problem.status in (404, 409) and attempt + 1 < _ATTEMPTS:
                     continue
-                if problem.status == 422 and _is_frozen(before, manifest):
+                if _is_frozen(problem, before, manifest):
                     return await self._make_anew(kind, before, manifest)
                 raise error_of(problem) from problem
-            return Applied(after, True, _revision(before) != _revision(after))
+            return Applied(after, True, revision(before) != revision(after))
         raise NotReady(f"Kubernetes API: {kind.name} {name} keeps changing while it is written", reason="Unavailable")
 
     async def _make_anew(self, kind: Kind, before: Manifest, manifest: Manifest) -> Applied:
@@ -257,8 +259,14 @@ class KubernetesCluster:
         return dict(answer)
 
 
-def _is_frozen(before: Manifest, wanted: Manifest) -> bool:
-    """Whether somebody made a Secret or ConfigMap of ours immutable, or put one of another type in its place."""
+def _is_frozen(problem: ApiException, before: Manifest, wanted: Manifest) -> bool:
+    """Whether somebody made a Secret or ConfigMap of ours immutable, put one of another type in its place, or made a
+    StatefulSet of our name with a selector or volumes that are not ours."""
+    if problem.status != 422:
+        return False
+    if before["kind"] == STATEFUL_SET.name:
+        causes = (_told(problem).get("details") or {}).get("causes") or ()
+        return any((cause.get("reason"), cause.get("field")) == ("FieldValueForbidden", "spec") for cause in causes)
     return before.get("immutable") is True or before.get("type") != wanted.get("type", before.get("type"))
 
 
@@ -267,11 +275,3 @@ def _without_empty_lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_empty_lists(found) for name, found in value.items() if found != []}
     return [_without_empty_lists(found) for found in value] if isinstance(value, list) else value
-
-
-def _revision(manifest: Manifest) -> tuple[Any, ...]:
-    """What changes when somebody changes the object, and not when only its status moves."""
-    meta = manifest["metadata"]
-    if meta.get("generation") is not None:
-        return (meta.get("uid"), meta["generation"], meta.get("labels"), meta.get("annotations"))
-    return (meta.get("uid"), meta["resourceVersion"])

@@ -78,7 +78,7 @@ KINDS = (
 )
 """Every kind the operator touches."""
 
-REPLACED_WHOLE = frozenset({"Secret", "CronJob", "NetworkPolicy", "RoleBinding"})
+REPLACED_WHOLE = frozenset({"Secret", "CronJob", "NetworkPolicy", "RoleBinding", "Service", "StatefulSet"})
 """Kinds where a field that somebody added is dangerous: they are replaced, not merged (PROVISIONING.md section 2)."""
 
 
@@ -86,6 +86,19 @@ def kind_of(manifest: Manifest) -> Kind:
     """The Kind of a manifest; KeyError for one that the operator does not touch."""
     known = {(kind.api_version, kind.name): kind for kind in KINDS}
     return known[(manifest["apiVersion"], manifest["kind"])]
+
+
+def revision(manifest: Manifest) -> tuple[Any, ...]:
+    """What changes when somebody changes the object, and not when only its status moves.
+
+    Only to be compared with another reading of the same object: what defaulting added is in both.
+    """
+    meta = manifest["metadata"]
+    if meta.get("generation") is None:
+        return (meta.get("uid"), meta["resourceVersion"])
+    # The generation counts changes of the spec alone.
+    beside = (meta.get(name) for name in ("labels", "annotations", "ownerReferences"))
+    return (meta.get("uid"), meta["generation"], *beside)
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,10 @@ class Cluster(Protocol):
         """All objects (of one namespace) that the label selector ``labels`` picks."""
 
     async def apply(self, manifest: Manifest) -> Applied:
-        """Makes the object so: by server-side apply, or whole for the kinds in ``REPLACED_WHOLE``."""
+        """Makes the object so: by server-side apply, or whole for the kinds in ``REPLACED_WHOLE``.
+
+        What cannot become so (an immutable Secret, a StatefulSet with another selector) is deleted and made anew.
+        """
 
     async def create(self, manifest: Manifest) -> Manifest | None:
         """Creates the object; None if one of that name is there already."""

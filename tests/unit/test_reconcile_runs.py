@@ -97,6 +97,62 @@ async def test_a_dry_run_makes_one_job_and_brings_its_counts_home__X7() -> None:
     assert len(operator.objects("Job", NAMESPACE)) == 1
 
 
+def last_words(operator: Operator, words: str) -> None:
+    """The pod of the run's Job has ended with this termination message."""
+    (job,) = operator.objects("Job", NAMESPACE)
+    name = job["metadata"]["name"]
+    labels = {"batch.kubernetes.io/job-name": name}
+    operator.cluster.put(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"{name}-x", "namespace": NAMESPACE, "labels": labels},
+            "status": {"containerStatuses": [{"state": {"terminated": {"message": words}}}]},
+        }
+    )
+
+
+async def ended_run(behind: timedelta, words: str | None, *earlier: RunEvidence) -> Manifest:
+    """A dry run whose evidence a database wrote that is so far behind the API server's clock."""
+    operator = await ready()
+    operator.cluster.put(run())
+    await step(operator)
+    (database,) = operator.stores.databases.values()
+    mine = evidence(operator)
+    database.runs += [*earlier, mine.model_copy(update={"started_at": mine.started_at - behind})]
+    if words is not None:
+        last_words(operator, words)
+    await end_job(operator)
+    return dict((await step(operator))["status"])
+
+
+SAID = f'{{"version": 1, "runId": "{UUID(int=4)}", "outcome": "Succeeded"}}'
+
+
+async def test_a_run_is_found_by_its_own_word_though_the_databases_clock_is_behind__X6() -> None:
+    status = await ended_run(timedelta(seconds=50), SAID)
+    assert (status["phase"], status["runId"]) == ("Succeeded", str(UUID(int=4)))
+
+
+@pytest.mark.parametrize("words", [None, "", "the node went away", "[]", '{"runId": 4}', '{"runId": "4"}'])
+async def test_a_run_whose_message_is_lost_is_found_by_its_time__X6(words: str | None) -> None:
+    status = await ended_run(timedelta(seconds=1), words)
+    assert (status["phase"], status["runId"]) == ("Succeeded", str(UUID(int=4)))
+
+
+async def test_a_run_is_not_taken_for_another_one_that_began_after_its_job__X6() -> None:
+    operator = await ready()
+    other = evidence(operator).model_copy(update={"run_id": UUID(int=5), "outcome": "Failed"})
+    status = await ended_run(timedelta(seconds=-2), SAID, other)
+    assert (status["phase"], status["runId"]) == ("Succeeded", str(UUID(int=4)))
+
+
+async def test_a_message_that_names_a_run_of_long_before_proves_nothing__X6() -> None:
+    status = await ended_run(timedelta(hours=1), SAID)
+    assert status["phase"] == "Failed"
+    assert "without evidence" in status["conditions"][0]["message"]
+
+
 async def test_a_run_whose_time_is_over_is_removed() -> None:
     operator = await ready()
     operator.cluster.put(run(ttlSecondsAfterFinished=60))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.retentionrun import RetentionRunSpec, RetentionRunStatus
@@ -16,7 +18,7 @@ from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.stores import ApprovalGrant
-from tenant_retention.domain.run_status import summarize
+from tenant_retention.domain.run_status import CLOCK_SKEW, summarize
 
 FINISHED = frozenset({"Succeeded", "Failed", "Stopped"})
 
@@ -82,13 +84,30 @@ def shares(max_rows: int, asking: Mapping[str, int]) -> dict[str, int]:
     return {purpose: max_rows * rows // total for purpose, rows in asking.items()}
 
 
-def evidence_of(links: Mapping[str, Sequence[RunEvidence]], mode: Mode, since: datetime) -> dict[str, RunEvidence]:
-    """The evidence of the run whose Job was made at ``since``, by database: the oldest of that mode that began after it."""
-    # The Job's time has whole seconds, and clocks differ a little.
-    begin = since - timedelta(seconds=2)
+def run_id_of(words: str | None) -> UUID | None:
+    """The run that a termination message tells of; None where there is none, or it is not one of ours."""
+    try:
+        told = json.loads(words or "")
+        return UUID(told["runId"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def evidence_of(
+    links: Mapping[str, Sequence[RunEvidence]], mode: Mode, since: datetime, run_id: UUID | None
+) -> dict[str, RunEvidence]:
+    """The evidence of the run whose Job was made at ``since``, by database.
+
+    ``run_id``: what the Job's termination message said, which is exact; a run of before is never this Job's, whatever it
+    says. None (the message is lost): the oldest of that mode that began after the Job was made.
+    """
+    # The Job's time has whole seconds, and the clocks of API server and database lie apart by up to a minute.
+    begin = since - (timedelta(seconds=2) if run_id is None else CLOCK_SKEW)
     found: dict[str, RunEvidence] = {}
     for purpose, chain in links.items():
         mine = [link for link in chain if link.mode is mode and link.started_at >= begin]
+        if run_id is not None:
+            mine = [link for link in mine if link.run_id == run_id]
         if mine:
             found[purpose] = min(mine, key=lambda link: link.started_at)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tenant_retention.domain.category_status import Counts
@@ -15,6 +15,8 @@ from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvide
 
 SUCCEEDED, STOPPED, FAILED = "Succeeded", "Stopped", "Failed"
 _WORST_FIRST = (FAILED, STOPPED, SUCCEEDED)
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the clocks of API server and database may lie apart; a run refuses more."""
 _OF_EVIDENCE = {"Succeeded": SUCCEEDED, "ApprovalRequired": STOPPED}
 """What the database writes at a run's end; every other word (Failed, Incomplete, RulesChanged, Interrupted) is a failure."""
 

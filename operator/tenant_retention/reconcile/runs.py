@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from tenant_retention.adapters.tenant_stores import observer_user
@@ -11,7 +11,16 @@ from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.retentionrun import RetentionRun
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
-from tenant_retention.domain.approvals import FINISHED, RunOutcome, evidence_of, grant_of, may_start, run_status, shares
+from tenant_retention.domain.approvals import (
+    FINISHED,
+    RunOutcome,
+    evidence_of,
+    grant_of,
+    may_start,
+    run_id_of,
+    run_status,
+    shares,
+)
 from tenant_retention.domain.conditions import moment, reason_of
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
@@ -167,11 +176,11 @@ class RunReconciler:
         if not conditions & {"Complete", "Failed"}:
             return RunOutcome("Running", Reason.RUNNING, f"Job {name}")
         made = moment(job["metadata"]["creationTimestamp"])
-        evidence = await self._evidence(scene, Mode(run.spec.mode), made)
+        words = await Schedules(self._world, scene.reference, scene.manifest).last_words(name)
+        evidence = evidence_of(await self._links(scene), Mode(run.spec.mode), made, run_id_of(words))
         if not evidence:
             if "Complete" in conditions:
                 return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name} ended without evidence in the stores")
-            words = await Schedules(self._world, scene.reference, scene.manifest).last_words(name)
             return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name}: {words or 'it failed'}"[:1024])
         phase = outcome_of(evidence) or "Failed"
         message = {
@@ -180,13 +189,14 @@ class RunReconciler:
         }.get(phase, "")
         return RunOutcome(phase, _REASONS[phase], message, evidence=evidence)
 
-    async def _evidence(self, scene: Scene, mode: Mode, since: datetime) -> dict[str, RunEvidence]:
+    async def _links(self, scene: Scene) -> dict[str, tuple[RunEvidence, ...]]:
+        """The newest evidence of every database, by purpose."""
         links = {}
         for store, server, passwords in await self._databases(scene):
             login = _observer(store, server, passwords)
             found = await self._world.call(server.host, self._world.stores.evidence, login, _EVIDENCE_LINKS)
             links[store.wanted.purpose] = found
-        return evidence_of(links, mode, since)
+        return links
 
     async def _databases(self, scene: Scene) -> list[tuple[ClaimedStore, DatabaseServer, dict[str, str]]]:
         servers = Servers(self._world, self._authorities, scene.reference, scene.manifest)

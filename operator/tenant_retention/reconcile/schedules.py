@@ -25,13 +25,12 @@ from tenant_retention.domain.manifests.operator_secrets import administrator_sec
 from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding
 from tenant_retention.domain.ports.cluster import JOB, POD, Happening, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.run_status import CLOCK_SKEW
 from tenant_retention.domain.schedule import Schedule, plan_schedule
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.world import World, kept_secret
 
 TASK = "expire"
-CLOCK_SKEW = timedelta(minutes=1)
-"""How far the clocks of API server and database may lie apart; a run refuses more."""
 _CONTAINER_COMPONENT = f"app.kubernetes.io/component={JOB_COMPONENT}"
 
 

@@ -156,18 +156,58 @@ def test_a_claim_that_a_killed_run_left_is_dropped_where_a_younger_row_names_its
     assert database.value("SELECT count(*) FROM retention.claim") == 0
 
 
-def test_a_row_that_names_another_object_since_it_was_claimed_is_claimed_anew(database: TenantDatabase) -> None:
-    recording(database, 1, 20, "first", "v1")
+def test_a_row_that_names_its_version_only_since_it_was_claimed_is_claimed_anew(database: TenantDatabase) -> None:
+    recording(database, 1, 20, "key")
     enforcement, run_id = begin(database)
     (claim,) = enforcement.claim_content(run_id, "recordings", 10)
-    database.write("UPDATE recordings SET object_key = 'second'")
+    assert claim.version is None
+    database.write("UPDATE recordings SET object_version = 'uploaded since'")
     assert enforcement.confirm_claims(run_id, [claim.claim_id]) == 0
     assert recordings_left(database) == {1}
     (again,) = enforcement.claim_content(run_id, "recordings", 10)
-    assert again.key == "second"
+    assert (again.key, again.version) == ("key", "uploaded since")
     assert enforcement.confirm_claims(run_id, [again.claim_id]) == 1
     enforcement.close()
     assert recordings_left(database) == set()
+
+
+CHANGED_OBJECTS: tuple[LiteralString, ...] = (
+    "object_key = NULL",
+    "object_key = ''",
+    "object_key = 'another'",
+    "object_version = NULL",
+    "object_version = 'v2'",
+)
+
+
+def test_a_young_row_cannot_let_go_of_its_object_for_an_old_one_to_name_it__M8(database: TenantDatabase) -> None:
+    recording(database, 1, 3, "young", "v1")
+    recording(database, 2, 20, "old", "v1")
+    for change in CHANGED_OBJECTS:
+        for who in (database.connect("app"), database.as_owner()):
+            with who as session, pytest.raises(psycopg.Error, match="is written once"):
+                session.execute(sql.SQL("UPDATE public.recordings SET {}").format(sql.SQL(change)))
+    named = database.rows("SELECT object_key, object_version FROM public.recordings ORDER BY id")
+    assert named == [("young", "v1"), ("old", "v1")]
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_row_gets_its_key_and_version_when_the_object_is_there_and_keeps_them(
+    database: TenantDatabase, nothing: str | None
+) -> None:
+    recording(database, 1, 3, nothing, nothing)
+    database.write("UPDATE recordings SET object_key = 'k', session_id = 's1'")
+    database.write("UPDATE recordings SET object_version = 'v', object_key = 'k'")
+    assert database.rows("SELECT object_key, object_version FROM public.recordings") == [("k", "v")]
+
+
+def test_a_row_cannot_leave_its_unit_and_with_it_a_hold_on_that_unit__X3(database: TenantDatabase) -> None:
+    database.write("INSERT INTO calls (id, session_id, started_at) VALUES (1, 's1', %s)", days_ago(3))
+    database.write("UPDATE calls SET unit = 'clinic'")
+    for unit in ("office", None):
+        with pytest.raises(psycopg.Error, match="is written once"):
+            database.write("UPDATE calls SET unit = %s", unit)
+    database.write("UPDATE calls SET caller = '4711', unit = 'clinic'")
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])

@@ -239,10 +239,6 @@ CREATE OR REPLACE FUNCTION retention.converge_guards() RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     r record;
-    t record;
-    clock_trigger text;
-    written_once text[];
-    stale name;
 BEGIN
     FOR r IN
         WITH relations AS MATERIALIZED (
@@ -267,30 +263,7 @@ BEGIN
         EXECUTE format('ALTER TABLE public.%I ENABLE TRIGGER retention_guard_truncate', r.relation);
         RETURN NEXT format('guards on %s put in place', r.relation);
     END LOOP;
-    FOR t IN SELECT m.*, parent.oid AS relation FROM retention.managed_table AS m
-        JOIN pg_class AS parent ON parent.relname = m.name AND parent.relnamespace = 'public'::regnamespace
-    LOOP
-        written_once := ARRAY(SELECT DISTINCT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = t.relation
-            AND NOT a.attisdropped AND a.attname = ANY (ARRAY[t.born_at, t.session_column] || t.clock_columns) ORDER BY 1);
-        clock_trigger := 'retention_clock_' || left(md5(written_once::text), 8);
-        IF EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = t.relation AND g.tgname = clock_trigger AND g.tgenabled = 'O'
-            AND g.tgfoid = 'retention.refuse_clock_change'::regproc)
-            AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = t.relation AND NOT EXISTS (
-                SELECT FROM pg_trigger AS g WHERE g.tgrelid = i.inhrelid AND g.tgname = clock_trigger AND g.tgenabled = 'O'))
-        THEN
-            CONTINUE;
-        END IF;
-        FOR stale IN SELECT tgname FROM pg_trigger WHERE tgrelid = t.relation AND tgname LIKE 'retention\_clock\_%' LOOP
-            EXECUTE format('DROP TRIGGER %I ON public.%I', stale, t.name);
-        END LOOP;
-        EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OF %s ON public.%I FOR EACH ROW WHEN (%s)'
-            ' EXECUTE FUNCTION retention.refuse_clock_change(%L)', clock_trigger,
-            (SELECT string_agg(quote_ident(c), ', ') FROM unnest(written_once) AS c), t.name,
-            (SELECT string_agg(format('(OLD.%I IS NOT NULL AND OLD.%1$I IS DISTINCT FROM NEW.%1$I)', c), ' OR ')
-                FROM unnest(written_once) AS c),
-            array_to_string(written_once, ' or '));
-        RETURN NEXT format('clocks of %s are written once', t.name);
-    END LOOP;
+    RETURN QUERY SELECT retention.converge_written_once();
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'retention.evidence'::regclass
         AND tgname = 'retention_append_only' AND tgenabled = 'O' AND tgfoid = 'retention.refuse_evidence_change'::regproc) THEN
         DROP TRIGGER IF EXISTS retention_append_only ON retention.evidence;

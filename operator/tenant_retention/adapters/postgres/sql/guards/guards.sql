@@ -91,8 +91,7 @@ BEGIN
 END
 $$;
 
--- A clock is written once: otherwise a young row could be moved into an expired month, or a case be closed anew.
--- The session is written once too: otherwise content could be cut loose from its record, or a row from its hold.
+-- Which columns are written once, and why: retention.written_once.
 CREATE OR REPLACE FUNCTION retention.refuse_clock_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

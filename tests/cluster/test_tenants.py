@@ -225,12 +225,20 @@ def test_an_edit_is_enforced_before_the_policy_says_ready_again(tenants: Tenants
 
 def test_a_suspended_policy_runs_nothing_and_says_so(tenants: Tenants) -> None:
     tenant = tenants("trial-suspend", spec={**SPEC, "suspend": True})
-    (cron_job,) = wait("the CronJob", 240, lambda: tenant.kubectl.get(*tenant.place(), "cronjobs")["items"])
+    tenant.wait_for("condition=Ready")
+    (cron_job,) = tenant.kubectl.get(*tenant.place(), "cronjobs")["items"]
     assert cron_job["spec"]["suspend"] is True
+    assert (tenant.condition("Ready")["reason"], tenant.condition("SchedulesReady")["reason"]) == ("Suspended",) * 2
+    assert "nextRun" not in tenant.status()
+    refused = tenant.run({"mode": "Enforce"})
+    assert refused["status"]["phase"] == "Failed"
+    assert "spec.suspend" in refused["status"]["conditions"][0]["message"]
+    assert tenant.kubectl.get(*tenant.place(), "jobs")["items"] == []
     tenant.apply({**SPEC, "suspend": False})
     tenant.wait_for("condition=Ready")
     (cron_job,) = tenant.kubectl.get(*tenant.place(), "cronjobs")["items"]
     assert cron_job["spec"]["suspend"] is False
+    assert tenant.status()["nextRun"]
 
 
 def test_what_admission_cannot_see_is_stalled_with_the_field_and_the_next_step__X1(tenants: Tenants) -> None:
@@ -271,26 +279,49 @@ def test_a_deleted_policy_keeps_its_data_and_binds_again_when_an_administrator_s
     assert python(tenant, ("acme-analytical-app",), "ask", *question) == "[(1,)]"
 
 
+MILESTONES = (
+    ("the ledger entry of the database", ("dst", "-l", "tenantretention.io/namespace=trial-killed")),
+    ("the server's certificate", ("-n", "trial-killed", "secret", "acme-postgresql-tls")),
+    ("the server", ("-n", "trial-killed", "statefulset", "acme-postgresql")),
+    ("the application's credentials", ("-n", "trial-killed", "secret", "acme-analytical-app")),
+    ("the nightly job", ("-n", "trial-killed", "cronjobs", "-l", "tenantretention.io/policy=acme")),
+)
+"""What the operator makes, in this order; it is killed as soon as each is there."""
+
+
 def test_the_operator_killed_in_mid_provisioning_five_times_still_brings_the_tenant_up(tenants: Tenants) -> None:
     tenant = tenants("trial-killed")
     kubectl = tenant.kubectl
-    for kill in range(5):
-        selector = ("-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/component=operator")
-        before = {pod["metadata"]["name"] for pod in kubectl.get(*selector, "pods")["items"]}
-        kubectl.run(*selector, "delete", "pod", "--force", "--grace-period=0", show=False)
+    for kill, (milestone, query) in enumerate(MILESTONES, start=1):
 
-        def back(gone: set[str] = before, place: tuple[str, ...] = selector) -> bool:
-            pods = kubectl.get(*place, "pods")["items"]
-            return any(
-                pod["metadata"]["name"] not in gone
-                and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
-                for pod in pods
-            )
+        def made(query: tuple[str, ...] = query) -> bool:
+            return bool(kubectl.attempt("get", *query, "-o", "name", show=False).stdout.strip())
 
-        wait(f"the operator after kill {kill + 1}", 120, back)
+        wait(milestone, 240, made)
+        assert kill == len(MILESTONES) or tenant.condition("Ready").get("status") != "True", "it was done already"
+        kill_operator(kubectl, kill)
     tenant.wait_for("condition=Ready")
     mine = [s for s in kubectl.get("dst")["items"] if s["spec"]["namespace"] == tenant.namespace]
     assert len(mine) == 2, "one database and one bucket, none twice"
+    assert len(kubectl.get(*tenant.place(), "cronjobs")["items"]) == 1
+    answer = python(tenant, ("acme-analytical-app",), "ask", SQL, "/bindings/acme-analytical-app/uri", "SELECT 1")
+    assert answer == "[(1,)]", "what was handed out before a kill is still right"
+
+
+def kill_operator(kubectl: Kubectl, number: int) -> None:
+    """Kills the operator's process and waits until another one is ready."""
+    selector = ("-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/component=operator")
+    before = {pod["metadata"]["name"] for pod in kubectl.get(*selector, "pods")["items"]}
+    kubectl.run(*selector, "delete", "pod", "--force", "--grace-period=0", show=False)
+
+    def back() -> bool:
+        return any(
+            pod["metadata"]["name"] not in before
+            and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+            for pod in kubectl.get(*selector, "pods")["items"]
+        )
+
+    wait(f"the operator after kill {number}", 120, back)
 
 
 def test_a_run_deletes_what_is_due_and_nothing_else_and_its_evidence_is_in_the_status__M8_P2_X6(

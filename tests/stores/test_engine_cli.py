@@ -6,11 +6,12 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tenant_retention.adapters.bindings import read_postgres_binding
 from tenant_retention.cli.engine import main
-from tests.stores.enforcement_archive import LiveArchive, days_ago
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.enforcement.opening import server_access
+from tests.stores.enforcement_archive import LiveArchive, days_ago, drop_database
+from tests.stores.servers.postgres import connect_as
 from tests.support.enforcement import archive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -354,3 +359,37 @@ def test_the_program_of_the_job_tells_json_lines_and_a_summary(shell: Shell) -> 
     assert (lines[0]["event"], lines[-1]["event"]) == ("run.started", "run.finished")
     assert (said["outcome"], said["removed"]) == ("Succeeded", 2)
     assert datetime.fromisoformat(said["startedAt"]) >= begun - timedelta(seconds=1)
+
+
+def test_the_page_about_the_shell_works_as_it_is_written(acme: LiveArchive, tmp_path: Path) -> None:
+    """Its commands, in their order, on the example's plan as it is; the two bindings that it asks for are written by hand."""
+    directory = tmp_path / "shell"
+    shutil.copytree(ROOT / "examples" / "shell", directory)
+    shutil.copytree(acme.directory / "administrator", directory / "administrator")
+    shutil.copytree(acme.directory / "acme-content-enforcer", directory / "bindings" / "archive-content-enforcer")
+    shell = Shell(replace(acme, directory=directory))
+    page = (ROOT / "docs" / "shell.md").read_text()
+    lines = [line.split("#")[0].split() for line in page.splitlines() if line.startswith("tenant-retention ")]
+    commands = {line[1]: line[1:] for line in lines}
+    assert list(commands) == ["install", "plan", "enforce", "verify", "orphans", "approve"]
+    try:
+        installed = shell.run(*commands.pop("install"))
+        assert installed.returncode == 0, installed.stderr
+        written = {path.name for path in (directory / "bindings").iterdir()}
+        assert written == {
+            f"archive-{name}" for name in ("analytical-enforcer", "analytical-app", "analytical-observer")
+        } | {"archive-content-enforcer"}
+        with connect_as(server_access(read_postgres_binding(directory / "bindings" / "archive-analytical-app"))) as app:
+            for name, days in (("old", 181), ("young", 179)):
+                app.execute(
+                    "INSERT INTO requests (id, session_id, started_at) VALUES (%s, %s, %s)",
+                    (name, name, days_ago(days)),
+                )
+        for command in commands.values():
+            done = shell.run(*command)
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+        with connect_as(server_access(read_postgres_binding(directory / "bindings" / "archive-analytical-app"))) as app:
+            assert app.execute("SELECT id FROM requests").fetchall() == [("young",)]
+    finally:
+        with connect_as(acme.server) as administrator:
+            drop_database(administrator, StoreIdentity("my-server", "acme", "archive", "Analytical").database())

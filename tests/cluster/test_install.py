@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -22,13 +23,30 @@ def test_the_operator_becomes_ready_and_helm_test_passes(operator: Kubectl) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_three_commands_of_the_notes_work(operator: Kubectl) -> None:
+    notes = operator.program("helm", "get", "notes", RELEASE, "-n", OPERATOR_NAMESPACE, show=False).stdout
+    commands = [shlex.split(line) for line in notes.splitlines() if line.startswith("  kubectl ")]
+    assert len(commands) == 3
+    for command in commands:
+        done = operator.attempt(*command[1:], show=False)
+        assert done.returncode == 0, (command, done.stderr)
+
+
 @pytest.mark.parametrize("namespace", ["kube-system", "default"])
 def test_the_operator_reads_no_secret_of_a_namespace_it_does_not_serve__X2(operator: Kubectl, namespace: str) -> None:
-    for verb in ("get", "list", "watch", "create", "delete"):
+    assert can(operator, "list", "tenantretentionpolicies.tenantretention.io", namespace), (
+        "asked about the wrong account"
+    )
+    for verb in ("get", "list", "watch", "create", "update", "patch", "delete"):
         assert not can(operator, verb, "secrets", namespace), verb
     listed = operator.run("auth", "can-i", "--list", "-n", namespace, f"--as={ACCOUNT}", show=False)
     assert "secrets" not in listed
     assert "pods/exec" not in listed
+    # And tried, with what is always there.
+    for command in (("get", "secrets"), ("get", "configmap", "kube-root-ca.crt"), ("delete", "secret", "none")):
+        done = operator.attempt(*command, "-n", namespace, f"--as={ACCOUNT}", show=False)
+        assert done.returncode != 0
+        assert "is forbidden" in done.stderr or "Forbidden" in done.stderr, done.stderr
 
 
 def test_the_operator_cannot_let_itself_into_a_namespace_that_is_not_labelled__X2(operator: Kubectl) -> None:

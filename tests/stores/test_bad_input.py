@@ -258,6 +258,14 @@ def test_a_prepared_database_keeps_its_rows_whatever_goes_wrong_with_its_server_
         "ClassInvalid": tenant.refusal(host="localhost,127.0.0.1"),
     }
     assert {reason: error.reason for reason, error in wrong.items()} == {reason: reason for reason in wrong}
+    next_steps = {
+        "ServerUnreachable": "check that the server runs and can be reached from here",
+        "AuthenticationFailed": "check user and password in the Secret",
+        "CertificateInvalid": "check the CA of the class and that the server's certificate names this host",
+        "ClassInvalid": "write one, without spaces or commas",
+    }
+    for reason, error in wrong.items():
+        assert next_steps[reason] in error.message
     assert tenant.in_database("SELECT id FROM calls") == [(1,)]
     assert tenant.stores.prepare_database(tenant.request).changes == ()
 

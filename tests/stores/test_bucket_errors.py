@@ -54,6 +54,7 @@ def test_a_server_that_never_answers_is_unavailable_within_bounded_time() -> Non
         error = refusal(BucketServer(url, "eu-test-1", Iam.AWS, AccessKey("a", "b" * 40)))
     assert isinstance(error, Unavailable)
     assert "does not answer in time" in error.message
+    assert "look at its load" in error.message
 
 
 def test_a_certificate_of_another_authority_is_invalid_and_names_the_field(s3_server: S3Server) -> None:

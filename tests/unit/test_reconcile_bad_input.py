@@ -122,6 +122,19 @@ PROBLEMS: dict[str, RetentionError] = {
 }
 
 
+FIELDS = {
+    "CertificateInvalid": "spec.existing.tls.caSecretRef",
+    "AuthenticationFailed": "spec.existing.adminSecretRef",
+    "PrivilegesMissing": "spec.existing.adminSecretRef",
+}
+
+
+def said_of(problem: RetentionError, address: str, class_name: str) -> str:
+    """What the user reads: the server's word and the class's field that leads to it."""
+    field = address if problem.reason.startswith("Server") else FIELDS.get(problem.reason)
+    return f"{problem.message} ({field} of DataStoreClass {class_name})" if field else problem.message
+
+
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS.keys())
 @pytest.mark.parametrize("when", ["from the beginning", "later"])
 async def test_a_server_that_does_not_do_its_part_is_named_and_nothing_goes__D7_X2(
@@ -138,9 +151,13 @@ async def test_a_server_that_does_not_do_its_part_is_named_and_nothing_goes__D7_
     ready, databases = condition(found, "Ready"), condition(found, "DatabasesReady")
     assert (ready["status"], databases["status"]) == ("False", "False")
     assert databases["reason"] == problem.reason
-    assert databases["message"] == f"Analytical: {problem.message}"
+    assert databases["message"] == f"Analytical: {said_of(problem, 'spec.existing.host', 'acme-pg')}"
     (row,) = [store for store in found["status"]["stores"] if store["purpose"] == "Analytical"]
-    assert (row["ready"], row["reason"], row["message"]) == (False, problem.reason, problem.message)
+    assert (row["ready"], row["reason"], row["message"]) == (
+        False,
+        problem.reason,
+        said_of(problem, "spec.existing.host", "acme-pg"),
+    )
     turn = "Stalled" if isinstance(problem, Invalid) else "Reconciling"
     assert (condition(found, turn)["status"], condition(found, turn)["reason"]) == ("True", problem.reason)
     assert condition(found, "Compliant")["status"] != "True"

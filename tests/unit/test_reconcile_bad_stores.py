@@ -16,6 +16,7 @@ from tests.unit.test_reconcile_bad_input import (
     administrator,
     looked_at,
     own_class,
+    said_of,
     what_holds_data,
     world_of,
 )
@@ -60,10 +61,11 @@ async def test_an_endpoint_that_does_not_do_its_part_is_named_and_nothing_goes__
 
     ready, buckets = condition(found, "Ready"), condition(found, "BucketsReady")
     assert (ready["status"], buckets["status"]) == ("False", "False")
-    assert (buckets["reason"], buckets["message"]) == (problem.reason, f"Content: {problem.message}")
+    said = said_of(problem, "spec.existing.endpoint", "acme-s3")
+    assert (buckets["reason"], buckets["message"]) == (problem.reason, f"Content: {said}")
     assert condition(found, "DatabasesReady")["status"] == "True"
     (row,) = [store for store in found["status"]["stores"] if store["purpose"] == "Content"]
-    assert (row["ready"], row["reason"], row["message"]) == (False, problem.reason, problem.message)
+    assert (row["ready"], row["reason"], row["message"]) == (False, problem.reason, said)
     turn = "Stalled" if isinstance(problem, Invalid) else "Reconciling"
     assert (condition(found, turn)["status"], condition(found, turn)["reason"]) == ("True", problem.reason)
     if when == "later":

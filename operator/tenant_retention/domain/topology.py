@@ -12,7 +12,7 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.api.v1alpha1.retentionprofile import DatabasePurpose, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
-from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 
 _FACTORS = {
     "m": Decimal("0.001"),
@@ -46,6 +46,14 @@ class WantedStore:
     def field(self) -> str:
         """The field of the policy that names its class."""
         return f"spec.stores[{self.purpose}].className"
+
+
+_ABOUT_THE_SERVER = frozenset({"ServerUnreachable", "ServerTooSlow", "ServerTooOld"})
+_ABOUT_THE_ACCESS = {
+    "CertificateInvalid": "spec.existing.tls.caSecretRef",
+    "AuthenticationFailed": "spec.existing.adminSecretRef",
+    "PrivilegesMissing": "spec.existing.adminSecretRef",
+}
 
 
 class ClassMissing(NotReady):
@@ -133,6 +141,17 @@ def pinned_class(wanted: WantedStore, store: DataStore) -> None:
             reason="StoreConflict",
             field=wanted.field,
         )
+
+
+def of_class(problem: RetentionError, class_name: str, type_: str) -> RetentionError:
+    """What went wrong at a server that already runs, with the field of the class that leads there."""
+    address = "spec.existing.host" if type_ == "PostgreSQL" else "spec.existing.endpoint"
+    field = address if problem.reason in _ABOUT_THE_SERVER else _ABOUT_THE_ACCESS.get(problem.reason)
+    # Not of subclasses: what they say besides would be lost.
+    if type(problem) not in (Invalid, Unavailable) or field is None:
+        return problem
+    text = f"{problem.message} ({field} of DataStoreClass {class_name})"
+    return type(problem)(text, reason=problem.reason, field=field)
 
 
 def bytes_of(quantity: str) -> Decimal:

@@ -73,7 +73,7 @@ class Buckets:
             await self._hand_out(store, server, outcome.keys, result)
             result.prepared = True
         except RetentionError as problem:
-            result.problem = problem
+            result.problem = store.at_its_server(problem)
         return result
 
     async def probe(self, result: BucketResult) -> None:

@@ -15,6 +15,7 @@ from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, STORE, STORE_CLASS, Manifest
 from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.rules import check_profile
+from tenant_retention.domain.topology import of_class
 from tenant_retention.reconcile.buckets import static_key
 from tenant_retention.reconcile.existing import existing_server
 from tenant_retention.reconcile.telling import tell_status
@@ -92,7 +93,10 @@ async def _check_class(world: World, found: DataStoreClass) -> tuple[str, ...]:
     for credential in existing.static_credentials:
         await static_key(world, credential)
     backend = server.host if isinstance(server, DatabaseServer) else server.url
-    return await world.call(backend, world.stores.check, server)
+    try:
+        return await world.call(backend, world.stores.check, server)
+    except RetentionError as problem:
+        raise of_class(problem, found.metadata.name, found.spec.type) from problem
 
 
 def _status(

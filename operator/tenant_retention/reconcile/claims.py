@@ -18,7 +18,7 @@ from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS, Manifest
 from tenant_retention.domain.status import StoreReport
-from tenant_retention.domain.topology import DATABASE_PURPOSES, WantedStore, choose_class, pinned_class
+from tenant_retention.domain.topology import DATABASE_PURPOSES, WantedStore, choose_class, of_class, pinned_class
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, parse
 
@@ -44,6 +44,11 @@ class ClaimedStore:
             problem=problem,
             warnings=warnings,
         )
+
+    def at_its_server(self, problem: RetentionError) -> RetentionError:
+        """``problem``, with the class's field that leads to it where the server is not ours."""
+        spec = self.entry.spec
+        return of_class(problem, spec.class_name, spec.type) if spec.provisioner == "Existing" else problem
 
     def confirmed_uids(self, home: Home) -> frozenset[str]:
         """The namespace's UID of before, where an administrator bound the store to a policy of a recreated namespace."""

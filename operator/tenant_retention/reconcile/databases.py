@@ -111,7 +111,8 @@ class Databases:
             result.night = await self._night(login, facts, wish.mode)
             result.facts = facts
         except RetentionError as problem:
-            result.problem = problem
+            # Once it is prepared, it was not the administrator who was refused.
+            result.problem = problem if result.prepared else store.at_its_server(problem)
         return result
 
     async def probe(self, result: DatabaseResult) -> None:

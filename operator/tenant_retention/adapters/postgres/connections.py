@@ -108,6 +108,10 @@ def errors_of(server: ServerAccess) -> Iterator[None]:
         raise translated(error, server) from None
 
 
+_AWAY = "check that the server runs and can be reached from here; it is tried again"
+_SLOW = "the server took too long: look at its load and its locks; it is tried again"
+
+
 def translated(error: psycopg.Error, server: ServerAccess) -> RetentionError:
     """The domain error for one of psycopg's: what went wrong, where, and what to do next; never a password."""
     place = _place(server)
@@ -121,9 +125,9 @@ def translated(error: psycopg.Error, server: ServerAccess) -> RetentionError:
         )
     # query_canceled (statement_timeout) and lock_not_available
     if error.sqlstate in {"57014", "55P03"}:
-        return Unavailable(f"{said}; the server took too long", reason="ServerTooSlow")
+        return Unavailable(f"{said}; {_SLOW}", reason="ServerTooSlow")
     if error.sqlstate.startswith(("08", "57P")):
-        return Unavailable(said, reason="ServerUnreachable")
+        return Unavailable(f"{said}; {_AWAY}", reason="ServerUnreachable")
     # Everything else is tried again with backoff: "already exists" and "concurrently updated" are decided anew then.
     return Unavailable(said, reason="Unavailable")
 
@@ -153,7 +157,7 @@ _CAUSES: tuple[tuple[str, type[RetentionError], str, tuple[str, ...]], ...] = (
         ),
     ),
     ("grant CONNECT on it", Invalid, "PrivilegesMissing", ("permission denied for database",)),
-    ("the server took too long", Unavailable, "ServerTooSlow", ("timeout expired",)),
+    (_SLOW, Unavailable, "ServerTooSlow", ("timeout expired",)),
     (
         "the server refused for now",
         Unavailable,
@@ -172,7 +176,7 @@ def _connection_error(error: psycopg.Error, place: str) -> RetentionError:
     for advice, kind, reason, words in _CAUSES:
         if any(word in said for word in words):
             return kind(f"{place}: {cause}; {advice}", reason=reason)
-    return Unavailable(f"{place}: {cause}", reason="ServerUnreachable")
+    return Unavailable(f"{place}: {cause}; {_AWAY}", reason="ServerUnreachable")
 
 
 def _authorities(ca_file: Path) -> Path:
@@ -186,7 +190,9 @@ def _authorities(ca_file: Path) -> Path:
 def _check_arguments(server: ServerAccess) -> None:
     if _HOST.fullmatch(server.host) is None:
         raise Invalid(
-            f"{server.host[:80]!r} is not the name or address of one host", reason="ClassInvalid", field="host"
+            f"host: {server.host[:80]!r} is not the name or address of one host; write one, without spaces or commas",
+            reason="ClassInvalid",
+            field="host",
         )
     if not server.password:
         # Without one libpq would look for a password file.

@@ -146,8 +146,14 @@ def _unreachable(error: BaseException, task: str) -> RetentionError:
         )
     timeouts = (urllib3.exceptions.TimeoutError, requests.Timeout, TimeoutError)
     if any(isinstance(cause, timeouts) for cause in causes):
-        return Unavailable(f"cannot {task}: the store does not answer in time", reason="ServerUnreachable")
-    return Unavailable(f"cannot {task}: the store cannot be reached", reason="ServerUnreachable")
+        return Unavailable(
+            f"cannot {task}: the store does not answer in time: look at its load; it is tried again",
+            reason="ServerUnreachable",
+        )
+    return Unavailable(
+        f"cannot {task}: the store cannot be reached: check that it runs and can be reached from here; it is tried again",
+        reason="ServerUnreachable",
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -27,7 +27,7 @@ from tenant_retention.adapters.bindings import read_postgres_binding, read_s3_bi
 from tenant_retention.adapters.iam.aws import AwsIdentities
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
-from tenant_retention.adapters.postgres.schema import refuse_runs, write_approval
+from tenant_retention.adapters.postgres.schema import note_clock, refuse_runs, write_approval
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.content import S3ContentBucket
@@ -236,6 +236,17 @@ class LiveArchive:
                 until=until,
                 run_name="approve-me",
             )
+
+    def operator_looks(self, clock: datetime) -> bool:
+        """The operator's look, by its own clock; whether the clocks agree."""
+        with connect_as(replace(self.server, database=self.identity.database())) as connection:
+            return note_clock(connection, self.roles, lambda: clock)
+
+    def let_pass(self, period: timedelta) -> None:
+        """All that was seen lies so much longer ago: as if every clock here had jumped ahead by it."""
+        with self.owner() as connection:
+            connection.execute("UPDATE retention.operator_clock SET seen_at = seen_at - %s", [period])
+            connection.execute("UPDATE retention.run SET started_at = started_at - %s", [period])
 
     def withdraw_approvals(self) -> None:
         """Lets every approval end now."""

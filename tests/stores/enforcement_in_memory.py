@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tenant_retention.adapters.fakes.content_bucket import InMemoryContentBucket
 from tenant_retention.adapters.fakes.enforcement import InMemoryEnforcementDatabase
@@ -60,6 +60,16 @@ class InMemoryArchive:
     def approve(self, max_rows: int, until: datetime) -> None:
         """What a RetentionRun's approval becomes."""
         self.server.approvals.append(Approval(self.definition.rules_digest(), max_rows, until))
+
+    def operator_looks(self, clock: datetime) -> bool:
+        """The operator's look, by its own clock; whether the clocks agree."""
+        return self.server.note_clock(clock)
+
+    def let_pass(self, period: timedelta) -> None:
+        """All that was seen lies so much longer ago: as if every clock here had jumped ahead by it."""
+        server = self.server
+        server.seen_at = server.seen_at - period if server.seen_at else None
+        server.enforced_at = server.enforced_at - period if server.enforced_at else None
 
     def put(self, key: str) -> str:
         """Writes one object; its version."""

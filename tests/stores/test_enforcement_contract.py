@@ -149,6 +149,74 @@ class EnforcementContract:
             begin(database, tenant, clock=datetime.now(UTC) + timedelta(seconds=seconds))
         assert refusal.value.reason == "ClockSkew"
 
+    @pytest.mark.parametrize("seconds", [-75, 75])
+    def test_a_clock_that_the_operators_contradicts_stops_the_run_until_they_agree__M8(
+        self, tenant: Tenant, seconds: int
+    ) -> None:
+        assert tenant.operator_looks(datetime.now(UTC) + timedelta(seconds=45))
+        with session(tenant) as database:
+            database.finish_run(begin(database, tenant)[0])
+            assert not tenant.operator_looks(datetime.now(UTC) + timedelta(seconds=seconds))
+            tenant.approve(1, datetime.now(UTC) + timedelta(hours=1))
+            with pytest.raises(NotReady) as refusal:
+                begin(database, tenant)
+            assert refusal.value.reason == "ClockSkew"
+            begin(database, tenant, mode=Mode.DRY_RUN)
+            assert tenant.operator_looks(datetime.now(UTC))
+            begin(database, tenant)
+
+    def test_clocks_that_all_jumped_ahead_by_over_a_week_delete_nothing_until_somebody_approves__M8(
+        self, tenant: Tenant
+    ) -> None:
+        tenant.operator_looks(datetime.now(UTC))
+        with session(tenant) as database:
+            database.finish_run(begin(database, tenant)[0])
+            tenant.let_pass(timedelta(days=7, minutes=-1))
+            database.finish_run(begin(database, tenant)[0])
+            tenant.let_pass(timedelta(days=7, minutes=1))
+            for _ in range(2):
+                with pytest.raises(NotReady) as refusal:
+                    begin(database, tenant)
+                assert refusal.value.reason == "ClockJumped"
+                # The operator may stand in the same node: its word alone does not end the doubt, nor does a dry run.
+                assert tenant.operator_looks(datetime.now(UTC))
+                database.finish_run(begin(database, tenant, mode=Mode.DRY_RUN)[0])
+            tenant.approve(1, datetime.now(UTC) - timedelta(seconds=1))
+            with pytest.raises(NotReady):
+                begin(database, tenant)
+            tenant.approve(1, datetime.now(UTC) + timedelta(hours=1))
+            database.finish_run(begin(database, tenant)[0])
+            tenant.approve(1, datetime.now(UTC) - timedelta(seconds=1))
+            database.finish_run(begin(database, tenant)[0])
+
+    def test_the_operators_looks_and_the_nightly_runs_each_keep_the_clock_believed(self, tenant: Tenant) -> None:
+        tenant.operator_looks(datetime.now(UTC))
+        with session(tenant) as database:
+            for _ in range(3):
+                tenant.let_pass(timedelta(days=5))
+                database.finish_run(begin(database, tenant)[0])
+            for _ in range(3):
+                tenant.let_pass(timedelta(days=5))
+                assert tenant.operator_looks(datetime.now(UTC))
+            begin(database, tenant)
+
+    def test_a_clock_that_was_put_back_behind_the_last_run_asks(self, tenant: Tenant) -> None:
+        with session(tenant) as database:
+            database.finish_run(begin(database, tenant)[0])
+            tenant.operator_looks(datetime.now(UTC))
+            tenant.let_pass(timedelta(seconds=-30))
+            database.finish_run(begin(database, tenant)[0])
+            tenant.let_pass(timedelta(days=-2))
+            with pytest.raises(NotReady) as refusal:
+                begin(database, tenant)
+            assert refusal.value.reason == "ClockJumped"
+
+    def test_where_no_operator_looks_a_run_a_month_from_the_shell_is_no_jump(self, tenant: Tenant) -> None:
+        with session(tenant) as database:
+            database.finish_run(begin(database, tenant)[0])
+            tenant.let_pass(timedelta(days=30))
+            begin(database, tenant)
+
     def test_two_sessions_are_never_in_a_run_at_once(self, tenant: Tenant) -> None:
         with session(tenant) as first, session(tenant) as second:
             begin(first, tenant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -69,4 +69,14 @@ def test_a_database_that_another_cluster_has_by_now_is_not_released_by_this_one_
         customer.stores.release_database(customer.server, customer.identity, "uid of another life")
 
     assert refused.value.reason == "StoreConflict"
+    assert customer.begin() == "begun"
+
+
+def test_an_operator_whose_clock_differs_says_so_and_no_run_deletes_until_it_agrees__M8(
+    customer: Customer, tmp_path: Path
+) -> None:
+    ahead = RealTenantStores(tmp_path, lambda: datetime.now(UTC) + timedelta(hours=1))
+    assert any("differ by over a minute" in said for said in ahead.prepare_database(customer.request).warnings)
+    assert customer.begin() == "ClockSkew"
+    assert "differ" not in "".join(customer.stores.prepare_database(customer.request).warnings)
     assert customer.begin() == "begun"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tenant_retention.adapters.postgres.administration import PostgresAdministration
 from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
 from tenant_retention.adapters.postgres.roles import require_marker
-from tenant_retention.adapters.postgres.schema import apply_definition, refuse_runs, write_approval
+from tenant_retention.adapters.postgres.schema import apply_definition, note_clock, refuse_runs, write_approval
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.database_plan import plan_database, warnings_of
@@ -36,12 +37,24 @@ from tenant_retention.domain.servers import SLOW, SLOW_WORDS, SYSTEM_AUTHORITIES
 APPLICATION_NAME = "tenant-retention-operator"
 
 
+_SKEW = (
+    "the server's clock and the operator's differ by over a minute: nothing is deleted until they agree; put the clocks of "
+    "the nodes and of the server right"
+)
+
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
 class RealTenantStores:
     """Holds settings, no connection: safe to share between threads. ``directory``: where authorities' files are written
-    (libpq reads them from files)."""
+    (libpq reads them from files). ``now``: the operator's clock (UTC), told to every database as a witness."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, now: Callable[[], datetime] = utc_now) -> None:
         self._directory = directory
+        self._now = now
         self._databases = PostgresAdministration()
         self._buckets = S3TenantBuckets()
 
@@ -79,12 +92,16 @@ class RealTenantStores:
                 mode=request.mode,
                 suspended=request.suspended,
             )
+            clocks_agree = note_clock(connection, roles, self._now)
         # Months ahead come with time; nobody took them away.
         changes += [change for change in made if " months of " not in change]
         return DatabaseOutcome(
             usernames={group.value: roles.login(Login(group)) for group in Group},
             changes=tuple(changes),
-            warnings=tuple(warning.message for warning in warnings_of(wanted, observed)),
+            warnings=(
+                *(warning.message for warning in warnings_of(wanted, observed)),
+                *([] if clocks_agree else [_SKEW]),
+            ),
         )
 
     def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tenant_retention.adapters.fakes.tenant_server import ObjectName, Row, Run, TenantServer, chained
+from tenant_retention.adapters.fakes.tenant_server import LARGEST_SKEW, ObjectName, Row, Run, TenantServer, chained
 from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
 from tenant_retention.domain.durations import Period, cutoff, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
@@ -27,7 +27,6 @@ from tenant_retention.domain.ports.enforcement import (
     RunEvidence,
 )
 
-LARGEST_SKEW = timedelta(minutes=1)
 GUARD_FLOOR = 10
 """Newly due rows that never trip the guard."""
 _NO_DIGEST = "sha256:" + "0" * 64
@@ -56,11 +55,16 @@ class InMemoryEnforcementDatabase:
             raise NotReady("the clocks of this machine and of the database differ by over a minute", reason="ClockSkew")
         if server.running not in (None, self):
             raise NotReady("another run is under way in this database", reason="RunInProgress")
+        again = server.run is not None and server.run.run_id == run_id
+        if mode is Mode.ENFORCE and not again:
+            server.check_clock()
         if server.run and not server.run.finished and server.run.run_id != run_id:
             self._append("Interrupted")
         now = min(own_clock, server.now())
         server.running = self
         runs = self._approved(tuple(self._category_run(category, now) for category in server.categories()), now)
+        if mode is Mode.ENFORCE and not again:
+            server.enforced_at = now
         server.run = Run(run_id, mode, rules_digest, now, {run.category: run for run in runs})
         return runs
 

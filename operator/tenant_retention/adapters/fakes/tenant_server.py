@@ -15,10 +15,13 @@ from uuid import UUID
 from tenant_retention.domain.decisions import CategoryCutoffs, Rule, cutoffs
 from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
 from tenant_retention.domain.durations import Period
+from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryRun, RunEvidence
 
 _ASKED_DEADLINE = Period.parse("P30D")
+LARGEST_SKEW = timedelta(minutes=1)
+LONGEST_SILENCE = timedelta(days=7)
 
 
 @dataclass(eq=False)
@@ -99,6 +102,29 @@ class TenantServer:
     suspended: bool = False
     running: object | None = None
     run: Run | None = None
+    seen_at: datetime | None = None
+    skew: timedelta = timedelta(0)
+    enforced_at: datetime | None = None
+
+    def note_clock(self, operators: datetime) -> bool:
+        """The operator's clock, as ``note_clock`` of the real database takes it."""
+        before = max((at for at in (self.seen_at, self.enforced_at) if at), default=operators)
+        self.seen_at = before if operators > before + LONGEST_SILENCE else operators
+        self.skew = self.now() - operators
+        return abs(self.skew) <= LARGEST_SKEW
+
+    def check_clock(self) -> None:
+        """Raises NotReady where the clock is in doubt and nobody approved today's rules."""
+        here = self.now()
+        if abs(self.skew) > LARGEST_SKEW:
+            raise NotReady("the clocks of the database and of the operator differ by over a minute", reason="ClockSkew")
+        if any(a.rules_digest == self.definition.rules_digest() and a.until > here for a in self.approvals):
+            return
+        seen = max((at for at in (self.seen_at, self.enforced_at) if at), default=here)
+        if self.seen_at and here > seen + LONGEST_SILENCE:
+            raise NotReady("by the clock nobody was here for over a week", reason="ClockJumped")
+        if self.enforced_at and self.enforced_at > here + LARGEST_SKEW:
+            raise NotReady("the clock was put back", reason="ClockJumped")
 
     def categories(self) -> Iterator[CategoryDefinition]:
         """The enforced categories of this database."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -99,6 +99,15 @@ def refuse_runs(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> No
         _become_owner(connection, roles)
         if _value(connection, statement("calls", "is_installed")):
             connection.execute(statement("calls", "refuse_runs"))
+
+
+def note_clock(connection: psycopg.Connection[Any], roles: DatabaseRoles, now: Callable[[], datetime]) -> bool:
+    """Tells the database the operator's own clock (UTC), a witness that no node of the database moves; whether both agree
+    to a minute. While they do not, the database refuses every run that deletes."""
+    with translated(), connection.transaction():
+        _become_owner(connection, roles)
+        # Read last: whatever was waited for before is no difference of clocks.
+        return bool(_value(connection, statement("calls", "note_clock"), (now(),)))
 
 
 def read_definition(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> RetentionDefinition | None:

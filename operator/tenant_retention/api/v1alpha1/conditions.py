@@ -86,6 +86,7 @@ class Reason(StrEnum):
     BINDING_INVALID = "BindingInvalid"
     RULES_CHANGED = "RulesChanged"
     CLOCK_SKEW = "ClockSkew"
+    CLOCK_JUMPED = "ClockJumped"
     RUN_IN_PROGRESS = "RunInProgress"
     PARTITIONS_MISSING = "PartitionsMissing"
     NO_PROGRESS = "NoProgress"
@@ -181,6 +182,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.BINDING_INVALID,
         Reason.RULES_CHANGED,
         Reason.CLOCK_SKEW,
+        Reason.CLOCK_JUMPED,
         Reason.RUN_IN_PROGRESS,
         Reason.PARTITIONS_MISSING,
         Reason.NO_PROGRESS,
@@ -287,7 +289,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.UNKNOWN_CATEGORY: "The run is limited to a category that its plan does not define.",
     Reason.BINDING_INVALID: "A binding directory lacks a file, or a file cannot be read.",
     Reason.RULES_CHANGED: "The rules in the database are newer than the plan's; the next run has the new plan.",
-    Reason.CLOCK_SKEW: "The clocks of the run and of the database differ by over a minute; set them right.",
+    Reason.CLOCK_SKEW: "The clocks of run, database and operator differ by over a minute; set them right.",
+    Reason.CLOCK_JUMPED: "By the clock nobody was here for over a week, or it went back; approve if it is right.",
     Reason.RUN_IN_PROGRESS: "Another run is at work on the same database; this one left it alone.",
     Reason.PARTITIONS_MISSING: "A table lacks partitions that the run needs; the operator makes them.",
     Reason.NO_PROGRESS: "A batch deleted nothing although something was due; the next run tries again.",

@@ -59,5 +59,8 @@ ON CONFLICT (rules_digest) DO UPDATE SET max_rows = excluded.max_rows, until = e
 -- name: refuse_runs
 UPDATE retention.settings SET suspended = true WHERE NOT suspended RETURNING true
 
+-- name: note_clock
+SELECT retention.note_clock(%s)
+
 -- name: read_definition
 SELECT definition FROM retention.settings

@@ -196,6 +196,9 @@ BEGIN
         PERFORM retention.assert_run(wanted, run_mode);
         RETURN retention.run_categories_as_json(wanted);
     END IF;
+    IF run_mode = 'Enforce' THEN
+        PERFORM retention.assert_clock(s.rules_digest);
+    END IF;
     PERFORM retention.interrupt_unfinished_runs();
     INSERT INTO retention.run (run_id, mode, rules_digest, policy_generation, clock, started_at, backend_pid, login)
         -- It starts at its clock: whoever checks the evidence knows to the second what was due.

@@ -85,6 +85,13 @@ CREATE TABLE IF NOT EXISTS retention.executed_rule (
     executed_at timestamptz NOT NULL
 );
 
+-- When the operator was last here, by its own clock, and by how much the database's was ahead then. One row.
+CREATE TABLE IF NOT EXISTS retention.operator_clock (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    seen_at timestamptz NOT NULL,
+    skew_seconds double precision NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS retention.run (
     run_id uuid PRIMARY KEY,
     number bigint GENERATED ALWAYS AS IDENTITY UNIQUE,

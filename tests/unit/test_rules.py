@@ -145,6 +145,7 @@ def test_content_comes_before_its_record__P4() -> None:
         ({"records": {"default": "P6Y"}}, "default P6Y is longer than max P5Y"),
         ({"records": {"default": "P3W"}}, "default P3W is shorter than min P1M"),
         ({"records": {"min": "P5Y", "default": "P5Y"}}, "leaves no room before max P5Y"),
+        ({"recordings": {"database": "Dialogue"}}, "in the database of its record records, which is Analytical"),
         ({"recordings": {"min": "P6Y", "default": "P7Y", "max": "P9Y"}}, "max P5Y of its record records"),
     ],
 )

@@ -234,6 +234,13 @@ def _check_content(profile: RetentionProfileSpec, path: str, category: Category)
             f"{path}.contentOf",
             f"category {category.name}: contentOf names {category.content_of}, which does not exist",
         )
+    if profile.database_of(category) != profile.database_of(record):
+        # In two databases neither could wait for the other (P4).
+        raise _profile_invalid(
+            f"{path}.database",
+            f"category {category.name}: content lies in the database of its record {record.name}, which is "
+            f"{profile.database_of(record)}",
+        )
     if category.min and record.max and not Period.parse(category.min).never_longer_than(Period.parse(record.max)):
         raise _profile_invalid(
             f"{path}.min",

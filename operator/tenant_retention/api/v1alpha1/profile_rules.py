@@ -107,7 +107,15 @@ PARTITIONS = (
     ),
 )
 
+_SYSTEM_COLUMNS = "['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid']"
+"""PostgreSQL refuses a table with one of them; the tenants of the profile would wait for ever."""
+
 TABLE = (
+    Rule(
+        f"!(self.bornAt in {_SYSTEM_COLUMNS}) && self.columns.all(column, !(column.name in {_SYSTEM_COLUMNS}))",
+        "columns must not have the name of one of PostgreSQL's system columns (xmin, ctid and the like)",
+        ".columns",
+    ),
     Rule(
         "self.primaryKey.all(key, key == self.bornAt || self.columns.exists(column, column.name == key))",
         "primaryKey must name declared columns",
@@ -139,6 +147,12 @@ SPEC = (
         "self.categories.all(content, !has(content.contentOf) || !has(content.min) || "
         f"{_RECORD} && (!has(record.max) || {cel_never_longer('content.min', 'record.max')})))",
         "categories: the min of content must not be longer than the max of its record",
+        ".categories",
+    ),
+    Rule(
+        f"self.categories.all(content, !has(content.contentOf) || !has(content.database) || {_RECORD} && "
+        "(has(record.database) ? record.database : 'Analytical') == content.database))",
+        "categories: content lies in the database of its record; leave its database out",
         ".categories",
     ),
     Rule(

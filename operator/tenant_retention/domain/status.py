@@ -242,6 +242,9 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         return Finding(
             type_, False, Reason.ANOMALIES_TOO_OLD, f"{names}: items without a usable time are older than max"
         )
+    if report.problem is not None and report.problem.reason == Reason.NAMESPACE_NOT_SERVED:
+        text = "nothing is overdue, but the nightly runs are not watched while the namespace is not served"
+        return Finding(type_, None, Reason.NAMESPACE_NOT_SERVED, text)
     if report.runs.missed:
         return Finding(type_, False, Reason.RUN_MISSED, "the last scheduled run did not come; the operator starts it")
     if report.runs.failed:

@@ -12,26 +12,21 @@ from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.manifests.bindings import postgres_binding
 from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials
 from tenant_retention.domain.manifests.metadata import binding_name
-from tenant_retention.domain.manifests.operator_secrets import administrator_secret
-from tenant_retention.domain.names import purpose_label
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.cluster import SECRET, Happening, Manifest
+from tenant_retention.domain.ports.cluster import Happening, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import (
     DATABASE_ROLES,
-    DatabaseLogin,
     DatabaseRequest,
     DatabaseServer,
 )
 from tenant_retention.domain.status import BindingReport
-from tenant_retention.domain.store_status import evidence_hash
 from tenant_retention.reconcile.claims import ClaimedStore
+from tenant_retention.reconcile.observing import count, logins_secret, newest_of, observer
 from tenant_retention.reconcile.tenancy import Home
-from tenant_retention.reconcile.world import World, kept_secret, secret_values, usable_password
+from tenant_retention.reconcile.world import World, kept_secret, usable_password
 
-ANCHOR_SEARCH = 200
-"""Among how many of the newest links the anchored one must be: half a year of nights between two looks."""
 HANDED_OUT = {"app": "App", "reader": "Reader", "enforcer": "Enforcer"}
 """Roles whose Secret is in the tenant's namespace; the observer's login never leaves the operator's."""
 
@@ -99,16 +94,9 @@ class Databases:
             result.warnings = outcome.warnings
             await self._hand_out(store, server, outcome.usernames, passwords, result)
             result.prepared = True
-            login = DatabaseLogin(
-                server.host,
-                server.port,
-                store.entry.spec.name,
-                outcome.usernames["observer"],
-                passwords["observer"],
-                server.ca,
-            )
-            facts = await self.observe(store, login)
-            result.night = await self._night(login, facts, wish.mode)
+            login = await observer(self.world, store.entry, self.reference, server)
+            facts = await count(self.world, store.entry, login)
+            result.night = await newest_of(self.world, login, facts, wish.mode)
             result.facts = facts
         except RetentionError as problem:
             # Once it is prepared, it was not the administrator who was refused.
@@ -121,24 +109,6 @@ class Databases:
             return
         request = result.request
         result.breaches = await self.world.call(request.server.host, self.world.stores.probe_database, request)
-
-    async def observe(self, store: ClaimedStore, login: DatabaseLogin) -> DatabaseFacts:
-        """What the observer's login reads. A chain that lost the link that the ledger anchored is not intact (X6)."""
-        facts = await self.world.call(login.host, self.world.stores.observe_database, login)
-        anchor = store.entry.status.evidence_head
-        if anchor is None or (facts.latest_run is not None and evidence_hash(facts.latest_run) == anchor.hash):
-            return facts
-        links = await self.world.call(login.host, self.world.stores.evidence, login, ANCHOR_SEARCH)
-        if any(evidence_hash(link) == anchor.hash for link in links):
-            return facts
-        return facts.model_copy(update={"chain_intact": False})
-
-    async def _night(self, login: DatabaseLogin, facts: DatabaseFacts, mode: Mode) -> RunEvidence | None:
-        latest = facts.latest_run
-        if latest is None or latest.mode is mode:
-            return latest
-        links = await self.world.call(login.host, self.world.stores.evidence, login, ANCHOR_SEARCH)
-        return next((link for link in links if link.mode is mode), None)
 
     async def _tell_what_left(self, database: str, changes: Sequence[str], *, told: bool) -> None:
         """A category, table or column that left the profile stays with its data and expires no more: that is said, whatever
@@ -181,14 +151,3 @@ class Databases:
             manifest = postgres_binding(self.reference, purpose, role, credentials, store.entry.metadata.name)
             await self.world.applier.apply(manifest, self.regarding)
             result.bindings.append(BindingReport(binding_name(self.reference, purpose, role), purpose, shown))
-
-
-def logins_secret(world: World, reference: PolicyRef, purpose: str) -> Manifest:
-    """The Secret of the operator's namespace that keeps the passwords of one database's logins, by role."""
-    return administrator_secret(world.operator, reference, f"{purpose_label(purpose)}-logins", {})
-
-
-async def kept_passwords(world: World, reference: PolicyRef, purpose: str) -> dict[str, str]:
-    """The passwords that are kept; empty if there are none."""
-    meta = logins_secret(world, reference, purpose)["metadata"]
-    return secret_values(await world.cluster.get(SECRET, meta["name"], meta["namespace"]))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, RUN, STORE, STORE_CLASS
 from tenant_retention.reconcile.catalogue import reconcile_class, reconcile_profile
 from tenant_retention.reconcile.policy import PolicyReconciler
 from tenant_retention.reconcile.released import StoreReconciler, release
 from tenant_retention.reconcile.runs import RunReconciler
 from tenant_retention.reconcile.servers import Authorities
+from tenant_retention.reconcile.telling import tell_failure
 from tenant_retention.reconcile.world import World
+
+_KINDS = {kind.name: kind for kind in (POLICY, RUN, STORE, PROFILE, STORE_CLASS)}
 
 
 class Reconcile:
@@ -24,7 +28,21 @@ class Reconcile:
         self._runs = RunReconciler(world, authorities)
 
     async def __call__(self, kind: str, namespace: str, name: str) -> timedelta | None:
-        """Reconciles one object; when to look again, None: when something happens."""
+        """Reconciles one object; when to look again, None: when something happens.
+
+        Whatever is raised is in the object's status before it is raised: the caller logs it and tries again.
+        """
+        try:
+            return await self._reconcile(kind, namespace, name)
+        except Exception as problem:
+            try:
+                await tell_failure(self._world, _KINDS[kind], namespace, name, problem)
+            except RetentionError as silent:
+                # Where the API server does not answer, nothing can be told; the first error is the one to log.
+                problem.add_note(f"its status could not be written: {silent.message}")
+            raise
+
+    async def _reconcile(self, kind: str, namespace: str, name: str) -> timedelta | None:
         if kind == POLICY.name:
             return await self._policy(namespace, name)
         if kind == RUN.name:

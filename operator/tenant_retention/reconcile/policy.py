@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
 from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import moment
-from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.manifests.inputs import PolicyRef
@@ -28,12 +28,13 @@ from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
-from tenant_retention.reconcile.rules import Rules, resolve, settle_waiting
+from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import Result, tell_policy, tell_stores
 from tenant_retention.reconcile.tenancy import Home, enter, look_home
-from tenant_retention.reconcile.world import World, parse_policy
+from tenant_retention.reconcile.unserved import count_unserved
+from tenant_retention.reconcile.world import World
 
 SOON = timedelta(seconds=5)
 """When to look again at something that is coming up."""
@@ -58,7 +59,6 @@ class Draft:
 
     manifest: Manifest
     policy: TenantRetentionPolicy | None = None
-    home: Home | None = None
     rules: Rules = field(default_factory=lambda: Rules(None, None, None, None))
     claims: Claims = field(default_factory=Claims)
     results: list[Result] = field(default_factory=list)
@@ -129,11 +129,19 @@ class PolicyReconciler:
 
     async def _work(self, draft: Draft, memory: Memory) -> None:
         world = self._world
-        draft.policy = policy = parse_policy(draft.manifest)
-        reference = PolicyRef(policy.metadata.namespace or "", policy.metadata.name, policy.metadata.uid or "")
-        draft.home = home = await look_home(world, reference.namespace)
+        meta = draft.manifest["metadata"]
+        reference = PolicyRef(meta["namespace"], meta["name"], meta["uid"])
+        draft.policy, unreadable = await read_policy(world, reference, draft.manifest)
+        policy = draft.policy
+        try:
+            home = await look_home(world, reference.namespace)
+        except Invalid as unserved:
+            draft.problem = unserved
+            draft.rules = await resolve(world, reference, policy, None)
+            draft.results = await count_unserved(world, self._authorities, reference, draft.manifest, draft.rules)
+            return
         await enter(world, home, draft.manifest)
-        draft.rules = await resolve(world, reference, policy, home)
+        draft.rules = await resolve(world, reference, policy, home, unreadable)
         draft.problem = draft.rules.problem
         if draft.rules.definition is None or draft.rules.profile is None or draft.rules.policy is None:
             return

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tenant_retention.adapters.tenant_stores import observer_user
-from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, RetentionError
@@ -14,9 +12,9 @@ from tenant_retention.domain.manifests.metadata import MANAGED_BY, POLICY_LABEL
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
-from tenant_retention.domain.ports.stores import BucketServer, DatabaseLogin, DatabaseServer
-from tenant_retention.reconcile.databases import kept_passwords
-from tenant_retention.reconcile.servers import Authorities, Servers
+from tenant_retention.domain.ports.stores import DatabaseServer
+from tenant_retention.reconcile.observing import count, observer
+from tenant_retention.reconcile.servers import Authorities, Server, Servers
 from tenant_retention.reconcile.telling import tell_store
 from tenant_retention.reconcile.tenancy import enter, look_home
 from tenant_retention.reconcile.world import World, parse
@@ -77,12 +75,12 @@ class StoreReconciler:
             if await world.cluster.get(POLICY, reference.name, reference.namespace) is None:
                 # Whatever runs on without its policy: a deletion that orphaned its dependents, a kill in mid-release.
                 await _end_jobs(world, reference.namespace, reference.name, manifest)
-            server = await self._server(entry, reference, manifest, used)
+            server, problem = await self._server(entry, reference, manifest, used)
             if isinstance(server, DatabaseServer):
                 refusing = await self._refuse_runs(name, server)
-                facts = await self._count(entry, reference, server)
+                facts = await count(world, entry, await observer(world, entry, reference, server))
         except RetentionError as caught:
-            problem = caught
+            problem = problem or caught
         problem = problem or refusing
         overdue = await tell_store(world, name, policy is not None, facts, problem, None)
         # Never counted is not zero: such a store has no series (D7).
@@ -101,16 +99,19 @@ class StoreReconciler:
 
     async def _server(
         self, entry: DataStore, reference: PolicyRef, manifest: Manifest, used: frozenset[str]
-    ) -> DatabaseServer | BucketServer:
-        """Keeps the embedded server up and its certificate fresh.
+    ) -> tuple[Server | None, RetentionError | None]:
+        """Keeps the embedded server up and its certificate fresh; where its namespace is not served, why it is left as it is.
 
         A server that the customer owns is asked whatever became of the namespace.
         """
-        entries = [entry]
-        if entry.spec.provisioner == "Embedded":
+        servers = Servers(self._world, self._authorities, reference, manifest)
+        if entry.spec.provisioner != "Embedded":
+            return await servers.of([entry]), None
+        try:
             await enter(self._world, await look_home(self._world, entry.spec.namespace), manifest)
-            entries = await self._housemates(entry, used)
-        return await Servers(self._world, self._authorities, reference, manifest).of(entries)
+        except Invalid as unserved:
+            return await servers.as_left(entry), unserved
+        return await servers.of(await self._housemates(entry, used)), None
 
     async def _refuse_runs(self, name: str, server: DatabaseServer) -> RetentionError | None:
         """A database that nobody has refuses runs by itself: an old Job, or one made by hand, deletes nothing (X5).
@@ -133,22 +134,6 @@ class StoreReconciler:
             # The debt is counted all the same.
             return problem
         return None
-
-    async def _count(self, entry: DataStore, reference: PolicyRef, server: DatabaseServer) -> DatabaseFacts:
-        """The counts. Buckets are counted by their rows."""
-        world = self._world
-        passwords = await kept_passwords(world, reference, entry.spec.purpose)
-        if "observer" not in passwords:
-            raise Invalid(
-                f"the observer's password of database {entry.spec.name} is lost, so its debt is not counted; bind the "
-                "store to a policy again (spec.claimRef), which makes a new one",
-                reason=Reason.SECRET_NOT_FOUND,
-            )
-        database = entry.spec.name
-        login = DatabaseLogin(
-            server.host, server.port, database, observer_user(database), passwords["observer"], server.ca
-        )
-        return await world.call(server.host, world.stores.observe_database, login)
 
     async def _housemates(self, entry: DataStore, used: frozenset[str]) -> list[DataStore]:
         """All stores in the entry's embedded server, in the one order that the policy's own reconcile has, too.

@@ -19,11 +19,11 @@ from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
-from tenant_retention.domain.ports.cluster import PROFILE, SECRET
+from tenant_retention.domain.ports.cluster import PROFILE, SECRET, Manifest
 from tenant_retention.domain.rules import Subject, define, inside_bounds
 from tenant_retention.domain.topology import check_stores
 from tenant_retention.reconcile.tenancy import Home
-from tenant_retention.reconcile.world import World, conditions_of, parse, secret_values
+from tenant_retention.reconcile.world import World, conditions_of, parse, parse_policy, secret_values
 
 _WHAT = "last-good"
 
@@ -48,9 +48,41 @@ class Rules:
     problem: RetentionError | None
 
 
-async def resolve(world: World, reference: PolicyRef, policy: TenantRetentionPolicy, home: Home) -> Rules:
-    """The rules of ``policy`` now; remembers them where they are good (M10: an invalid policy goes on being enforced)."""
+async def read_policy(
+    world: World, reference: PolicyRef, manifest: Manifest
+) -> tuple[TenantRetentionPolicy, Invalid | None]:
+    """The policy; where its spec cannot be read (an older stored version), its last good choice, and what is wrong.
+
+    Whether runs may delete is taken from the spec as far as it can be read: doubt keeps the data, and debt is counted.
+    Raises Invalid where there never was a good choice.
+    """
+    try:
+        return parse_policy(manifest), None
+    except Invalid as problem:
+        last = await recall(world, reference)
+        if last is None:
+            raise
+        written = manifest.get("spec") or {}
+        deletes = written.get("mode", "Enforce") == "Enforce"
+        switches = {"mode": "Enforce" if deletes else "DryRun", "suspend": written.get("suspend", False) is not False}
+        spec = {**last.policy.to_object(), **switches}
+        return parse_policy({**manifest, "spec": spec, "status": {}}), problem
+
+
+async def resolve(
+    world: World,
+    reference: PolicyRef,
+    policy: TenantRetentionPolicy,
+    home: Home | None,
+    unreadable: RetentionError | None = None,
+) -> Rules:
+    """The rules of ``policy`` now; remembers them where they are good (M10: an invalid policy goes on being enforced).
+
+    ``unreadable``: what is wrong with the spec that ``policy`` stands for; ``home`` None: its namespace is not served.
+    """
     last = await recall(world, reference)
+    if unreadable is not None or home is None:
+        return await _fall_back(world, policy, last, unreadable)
     try:
         profile, generation = await _profile(world, policy, home)
         subject = _subject(world, policy, profile_generation=generation)
@@ -115,7 +147,7 @@ async def _profile(world: World, policy: TenantRetentionPolicy, home: Home) -> t
 
 
 async def _fall_back(
-    world: World, policy: TenantRetentionPolicy, last: LastGood | None, problem: RetentionError
+    world: World, policy: TenantRetentionPolicy, last: LastGood | None, problem: RetentionError | None
 ) -> Rules:
     if last is None:
         return Rules(None, None, None, problem)

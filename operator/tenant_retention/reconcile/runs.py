@@ -35,13 +35,13 @@ from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, D
 from tenant_retention.domain.run_status import outcome as outcome_of
 from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.claims import ClaimedStore
-from tenant_retention.reconcile.databases import kept_passwords
-from tenant_retention.reconcile.rules import resolve
+from tenant_retention.reconcile.observing import kept_passwords
+from tenant_retention.reconcile.rules import read_policy, resolve
 from tenant_retention.reconcile.schedules import Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import tell_status
 from tenant_retention.reconcile.tenancy import Home, look_home
-from tenant_retention.reconcile.world import World, parse, parse_policy
+from tenant_retention.reconcile.world import World, parse
 
 AGAIN = timedelta(seconds=5)
 _EVIDENCE_LINKS = 10
@@ -108,10 +108,10 @@ class RunReconciler:
                 reason=Reason.POLICY_NOT_FOUND,
                 field="spec.policyRef.name",
             )
-        policy = parse_policy(manifest)
-        reference = PolicyRef(namespace, name, policy.metadata.uid or "")
+        reference = PolicyRef(namespace, name, manifest["metadata"].get("uid") or "")
+        policy, unreadable = await read_policy(world, reference, manifest)
         home = await look_home(world, namespace)
-        rules = await resolve(world, reference, policy, home)
+        rules = await resolve(world, reference, policy, home, unreadable)
         if rules.definition is None or rules.profile is None or rules.policy is None:
             raise NotReady(
                 f"policy {name} has no rules yet: {rules.problem.message if rules.problem else 'waiting'}",

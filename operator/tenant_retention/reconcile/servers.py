@@ -105,6 +105,23 @@ class Servers:
             )
         return await self._embedded(entries)
 
+    async def as_left(self, entry: DataStore) -> Server | None:
+        """The server of an entry whose namespace is not served: nothing there is read or written. None for embedded buckets.
+
+        What the operator keeps itself is enough to reach a database that runs on.
+        """
+        if entry.spec.provisioner != "Embedded":
+            return await self.of([entry])
+        if entry.spec.type != "PostgreSQL":
+            return None
+        authority = await self.authorities.state(self.world)
+        values = await postgresql_administrator(self.world, self.reference)
+        return self._database(values["password"], authority.bundle())
+
+    def _database(self, password: str, bundle: str) -> DatabaseServer:
+        host = server_host(self.reference, "postgresql")
+        return DatabaseServer(host, postgresql.PORT, postgresql.ADMINISTRATOR, password, bundle)
+
     async def _embedded(self, entries: Sequence[DataStore]) -> Server:
         kind = "postgresql" if entries[0].spec.type == "PostgreSQL" else "s3"
         settings = entries[0].spec.class_snapshot.embedded or Embedded()
@@ -143,9 +160,7 @@ class Servers:
             storage_class_name=settings.storage_class_name,
             resources=_resources(settings),
         )
-        host = server_host(self.reference, "postgresql")
-        access = DatabaseServer(host, postgresql.PORT, postgresql.ADMINISTRATOR, values["password"], bundle)
-        return postgresql.embedded_postgresql(described), access
+        return postgresql.embedded_postgresql(described), self._database(values["password"], bundle)
 
     async def _s3(
         self, settings: Embedded, certificate: ServerCertificate, bundle: str, entries: Sequence[DataStore]

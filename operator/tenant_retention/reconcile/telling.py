@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
-from tenant_retention.domain.conditions import transitions
+from tenant_retention.domain.conditions import Finding, reason_of, render, transitions
 from tenant_retention.domain.definition import RetentionDefinition
-from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Happening, Kind, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.status import PolicyReport, policy_status, status_patch
@@ -77,6 +77,38 @@ async def tell_store(
     await tell_status(world, STORE, manifest, status)
     overdue: int | None = status.get("overdue")
     return overdue
+
+
+async def tell_failure(world: World, kind: Kind, namespace: str, name: str, problem: Exception) -> None:
+    """That a reconcile ended by ``problem``, which nobody caught: the last word must not stand as if it were still so.
+
+    The rest of the status stays: what was counted last is better than nothing. No text of an unforeseen error, which may
+    hold anything. An API server that did not answer is no news about the object.
+    """
+    if isinstance(problem, NotReady | Unavailable):
+        return
+    manifest = await world.cluster.get(kind, name, namespace or None)
+    if manifest is None:
+        return
+    if isinstance(problem, RetentionError):
+        ready = Finding(ConditionType.READY, False, reason_of(problem.reason), problem.message)
+    else:
+        text = (
+            f"{type(problem).__name__} in the operator, which nobody foresaw; it tries again. See the operator's log "
+            f"in namespace {world.operator.namespace} and report it"
+        )
+        ready = Finding(ConditionType.READY, None, Reason.UNFORESEEN, text)
+    before = manifest.get("status") or {}
+    generation = manifest["metadata"].get("generation", 0)
+    findings = [ready]
+    held = {found["type"]: found["status"] for found in before.get("conditions") or ()}
+    if held.get(ConditionType.COMPLIANT.value) == "True":
+        findings.append(Finding(ConditionType.COMPLIANT, None, ready.reason, ready.message))
+    told = render(findings, before.get("conditions") or (), generation, world.now())
+    others = [found for found in before.get("conditions") or () if found["type"] not in {each["type"] for each in told}]
+    await tell_status(
+        world, kind, manifest, {**before, "observedGeneration": generation, "conditions": [*told, *others]}
+    )
 
 
 async def tell_status(world: World, kind: Kind, manifest: Manifest, status: Manifest) -> bool:

@@ -301,7 +301,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.STEP_NOT_ALLOWED: "The database refused a step that its rules do not allow; nothing was deleted by it.",
     Reason.UNKNOWN_TABLE: "The run named a table that the rules do not have; the next run has the new plan.",
     Reason.UNKNOWN_PARTITION: "The run named a month that is gone; the next run looks again.",
-    Reason.UNFORESEEN: "An error nobody foresaw; the job's log names the place. Please report it.",
+    Reason.UNFORESEEN: "An error nobody foresaw; the log of the job or operator names the place. Please report it.",
     Reason.YOUNGER_THAN_MINIMUM: "A DELETE or TRUNCATE would take rows below their min (M8); nothing was deleted.",
     Reason.HELD: "A DELETE or TRUNCATE would take rows under a legal hold; nothing was deleted.",
     Reason.WRITTEN_ONCE: "Birth, clock and session of a row are set once and never changed (X8).",

@@ -1,0 +1,67 @@
+"""Reading what a database says by its observer's login: the same for stores that are kept up and for those that are not."""
+
+from __future__ import annotations
+
+from tenant_retention.adapters.tenant_stores import observer_user
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.manifests.inputs import PolicyRef
+from tenant_retention.domain.manifests.operator_secrets import administrator_secret
+from tenant_retention.domain.names import purpose_label
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cluster import SECRET, Manifest
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.ports.stores import DatabaseLogin, DatabaseServer
+from tenant_retention.domain.store_status import evidence_hash
+from tenant_retention.reconcile.world import World, secret_values
+
+ANCHOR_SEARCH = 200
+"""Among how many of the newest links the anchored one must be: half a year of nights between two looks."""
+
+
+async def observer(world: World, entry: DataStore, reference: PolicyRef, server: DatabaseServer) -> DatabaseLogin:
+    """The observer's login at a store's database. Raises Invalid (SecretNotFound) where its password is lost."""
+    passwords = await kept_passwords(world, reference, entry.spec.purpose)
+    if "observer" not in passwords:
+        raise Invalid(
+            f"the observer's password of database {entry.spec.name} is lost, so its debt is not counted; bind the "
+            "store to a policy again (spec.claimRef), which makes a new one",
+            reason=Reason.SECRET_NOT_FOUND,
+        )
+    database = entry.spec.name
+    user = observer_user(database)
+    return DatabaseLogin(server.host, server.port, database, user, passwords["observer"], server.ca)
+
+
+async def count(world: World, entry: DataStore, login: DatabaseLogin) -> DatabaseFacts:
+    """What the observer reads. A chain that lost the link that the ledger anchored is not intact (X6)."""
+    facts = await world.call(login.host, world.stores.observe_database, login)
+    anchor = entry.status.evidence_head
+    if anchor is None or (facts.latest_run is not None and evidence_hash(facts.latest_run) == anchor.hash):
+        return facts
+    links = await world.call(login.host, world.stores.evidence, login, ANCHOR_SEARCH)
+    if any(evidence_hash(link) == anchor.hash for link in links):
+        return facts
+    return facts.model_copy(update={"chain_intact": False})
+
+
+async def newest_of(world: World, login: DatabaseLogin, facts: DatabaseFacts, mode: Mode) -> RunEvidence | None:
+    """The newest run in the policy's own mode: a dry run by hand is not the night's."""
+    latest = facts.latest_run
+    if latest is None or latest.mode is mode:
+        return latest
+    links = await world.call(login.host, world.stores.evidence, login, ANCHOR_SEARCH)
+    return next((link for link in links if link.mode is mode), None)
+
+
+def logins_secret(world: World, reference: PolicyRef, purpose: str) -> Manifest:
+    """The Secret of the operator's namespace that keeps the passwords of one database's logins, by role."""
+    return administrator_secret(world.operator, reference, f"{purpose_label(purpose)}-logins", {})
+
+
+async def kept_passwords(world: World, reference: PolicyRef, purpose: str) -> dict[str, str]:
+    """The passwords that are kept; empty if there are none."""
+    meta = logins_secret(world, reference, purpose)["metadata"]
+    return secret_values(await world.cluster.get(SECRET, meta["name"], meta["namespace"]))

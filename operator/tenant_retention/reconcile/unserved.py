@@ -1,0 +1,65 @@
+"""A policy whose namespace is not served any more: its stores stay as they are, their debt is counted on (X4)."""
+
+from __future__ import annotations
+
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.manifests.inputs import PolicyRef
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cluster import STORE, Manifest
+from tenant_retention.domain.ports.stores import DatabaseServer
+from tenant_retention.domain.topology import WantedStore, wanted_stores
+from tenant_retention.reconcile.buckets import BucketResult
+from tenant_retention.reconcile.claims import ClaimedStore
+from tenant_retention.reconcile.databases import DatabaseResult
+from tenant_retention.reconcile.observing import count, newest_of, observer
+from tenant_retention.reconcile.rules import Rules
+from tenant_retention.reconcile.servers import Authorities, Servers
+from tenant_retention.reconcile.telling import Result
+from tenant_retention.reconcile.world import World, parse
+
+_LEFT = "left as it is while the namespace is not served"
+
+
+async def count_unserved(
+    world: World, authorities: Authorities, reference: PolicyRef, manifest: Manifest, rules: Rules
+) -> list[Result]:
+    """What the observers of the policy's databases read; a database that cannot be reached says so as its problem.
+
+    Nothing in the namespace is read or written: logins and authority are kept in the operator's own.
+    """
+    if rules.profile is None or rules.policy is None:
+        return []
+    servers = Servers(world, authorities, reference, manifest)
+    results: list[Result] = []
+    for wanted in wanted_stores(rules.profile, rules.policy):
+        store = await _claimed(world, reference, wanted)
+        if store is None:
+            continue
+        if wanted.type != "PostgreSQL":
+            results.append(BucketResult(store, warnings=(_LEFT,)))
+            continue
+        result = DatabaseResult(store, warnings=(_LEFT,))
+        try:
+            server = await servers.as_left(store.entry)
+            assert isinstance(server, DatabaseServer)
+            login = await observer(world, store.entry, reference, server)
+            result.facts = await count(world, store.entry, login)
+            result.night = await newest_of(world, login, result.facts, Mode(rules.policy.mode))
+        except RetentionError as problem:
+            result.problem = problem
+        results.append(result)
+    return results
+
+
+async def _claimed(world: World, reference: PolicyRef, wanted: WantedStore) -> ClaimedStore | None:
+    """The store, if the policy has it by the ledger."""
+    identity = StoreIdentity(world.installation, reference.namespace, reference.name, wanted.purpose)
+    found = await world.cluster.get(STORE, identity.store_id())
+    if found is None:
+        return None
+    entry = parse(DataStore, found, Reason.STORE_CONFLICT)
+    claim = entry.spec.claim_ref
+    return ClaimedStore(wanted, identity, entry) if claim is not None and claim.uid == reference.uid else None

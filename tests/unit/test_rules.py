@@ -145,6 +145,7 @@ def test_content_comes_before_its_record__P4() -> None:
         ({"records": {"default": "P6Y"}}, "default P6Y is longer than max P5Y"),
         ({"records": {"default": "P3W"}}, "default P3W is shorter than min P1M"),
         ({"records": {"min": "P5Y", "default": "P5Y"}}, "leaves no room before max P5Y"),
+        ({"recordings": {"default": "P1D", "max": "P2D"}}, "max P2D leaves no room for any keep"),
         ({"recordings": {"database": "Dialogue"}}, "in the database of its record records, which is Analytical"),
         ({"recordings": {"min": "P6Y", "default": "P7Y", "max": "P9Y"}}, "max P5Y of its record records"),
     ],
@@ -181,6 +182,10 @@ def test_a_keep_too_near_to_max_is_shortened_and_shown__X1_M10() -> None:
     assert effective_keep("P1826D", "P5Y", day) == "P1824D"
     assert effective_keep(None, "P5Y", day) is None
     assert effective_keep("P14D", "P14D", timedelta(days=2)) == "P12D"
+    # The shortest max that a profile may have leaves a day.
+    shortest = catalogue(recordings={"default": "P3D", "max": "P3D"})
+    check_profile(shortest)
+    assert effective_keep("P3D", "P3D") == "P1D"
 
 
 def test_the_last_good_choice_is_kept_inside_todays_bounds__M8_M10() -> None:

@@ -87,6 +87,12 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
                 f"{path}.default",
                 f"category {category.name}: default {category.default} is longer than max {category.max}",
             )
+        if maximum.shortest_days() <= _whole_days(margin):
+            raise _profile_invalid(
+                f"{path}.max",
+                f"category {category.name}: max {category.max} leaves no room for any keep: runs and copies need "
+                f"{_whole_days(margin)} day(s) before it",
+            )
         if category.min is not None:
             _check_minimum(path, category, category.min, default, maximum, margin)
         if category.content_of is not None:

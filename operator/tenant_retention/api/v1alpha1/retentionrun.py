@@ -1,8 +1,8 @@
 """RetentionRun: one act now, DryRun or Enforce; carries an approval when the guard asks (X7)."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tenant_retention.api.v1alpha1 import policy_rules
 from tenant_retention.api.v1alpha1.common import (
@@ -23,6 +23,9 @@ from tenant_retention.api.v1alpha1.policystatus import CategoryCounts
 
 RunPhase = Literal["Pending", "Running", "Succeeded", "Failed", "Stopped"]
 
+UTC_PATTERN = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$"
+"""The API server's date-time takes a small ``z``, the year 0 and offsets such as +99:99, which nobody else can read."""
+
 
 class Approval(ApiModel):
     """Lets through what the guard stopped; needs the verb `approve` on `tenantretentionpolicies`."""
@@ -34,7 +37,9 @@ class Approval(ApiModel):
     max_rows: int = Field(
         ge=1, le=1_000_000_000_000, description="Most items that may be newly deleted.", examples=[1200000]
     )
-    until: Instant = Field(description="When the approval ends, UTC.", examples=["2026-11-25T00:00:00Z"])
+    until: Annotated[Instant, StringConstraints(pattern=UTC_PATTERN)] = Field(
+        description="When the approval ends, UTC: RFC 3339 with `Z`.", examples=["2026-11-25T00:00:00Z"]
+    )
 
 
 class RetentionRunSpec(ApiModel):

@@ -18,6 +18,7 @@ from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.database_plan import plan_database, warnings_of
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login, StoreMarker, WantedDatabase, want_database
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.isolation import ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.databases import TenantLogin
 from tenant_retention.domain.ports.enforcement import RunEvidence
@@ -133,12 +134,16 @@ class RealTenantStores:
             require_marker(connection, roles.owner, StoreMarker.of(identity, namespace_uid))
             refuse_runs(connection, roles)
 
-    def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
+    def probe_database(self, request: DatabaseRequest, after: str) -> ProbeReport:
         """See the port; what reaches no store of ours is not a breach."""
-        roles = DatabaseRoles.of(request.name)
+        server, roles = self._access(request.server), DatabaseRoles.of(request.name)
         logins = [TenantLogin(request.name, role, password) for role, password in _by_role(request, roles).items()]
-        report = self._databases.probe_isolation(self._access(request.server), logins)
-        return tuple(f"{finding.login}: {finding.what}" for finding in report.findings if finding.serious)
+        everything = self._databases.databases(server)
+        sample = next_sample(everything, request.name, after)
+        report = self._databases.probe_isolation(server, logins, sample)
+        breaches = tuple(f"{finding.login}: {finding.what}" for finding in report.findings if finding.serious)
+        others = len(set(everything) - {request.name})
+        return ProbeReport(breaches, len(sample), others, sample[-1] if sample else after)
 
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """See the port."""

@@ -47,7 +47,8 @@ class BindingReport:
 @dataclass(frozen=True)
 class PolicyReport:
     """Everything one reconcile learned. ``problem``: what the user (Invalid) or time (others) must solve; the rest is
-    still told. ``definition``: what the stores hold now, which is the last good one when the spec is invalid."""
+    still told. ``definition``: what the stores hold now, which is the last good one when the spec is invalid. ``probed``:
+    how many databases of others the last look of the isolation probe tried, of how many."""
 
     generation: int
     mode: str
@@ -64,6 +65,7 @@ class PolicyReport:
     next_run: datetime | None = None
     schedule_problem: RetentionError | None = None
     isolation: tuple[str, ...] | None = None
+    probed: tuple[int, int] = (0, 0)
     bindings: tuple[BindingReport, ...] = ()
     left_stores: tuple[LeftStore, ...] = ()
 
@@ -212,7 +214,11 @@ def _isolation_finding(report: PolicyReport) -> Finding:
         return Finding(type_, None, Reason.NOT_YET_VERIFIED, "each role is tried elsewhere once the stores are ready")
     if report.isolation:
         return Finding(type_, False, Reason.ISOLATION_BROKEN, "; ".join(report.isolation)[:1024])
-    return Finding(type_, True, Reason.VERIFIED, "every role of this policy was refused everywhere else")
+    tried, others = report.probed
+    refused = "every role of this policy was refused everywhere else"
+    if others:
+        refused += f"; a look tries {tried} of {others} databases of others, all in turn"
+    return Finding(type_, True, Reason.VERIFIED, refused)
 
 
 def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:

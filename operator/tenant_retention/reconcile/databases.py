@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.manifests.bindings import postgres_binding
 from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials
 from tenant_retention.domain.manifests.metadata import binding_name
@@ -103,12 +104,14 @@ class Databases:
             result.problem = problem if result.prepared else store.at_its_server(problem)
         return result
 
-    async def probe(self, result: DatabaseResult) -> None:
-        """Tries every handed-out login elsewhere; what it reached is a breach."""
+    async def probe(self, result: DatabaseResult, after: str) -> ProbeReport | None:
+        """Tries every handed-out login in the databases of others that follow ``after``; what it reached is a breach."""
         if result.request is None or not result.prepared:
-            return
+            return None
         request = result.request
-        result.breaches = await self.world.call(request.server.host, self.world.stores.probe_database, request)
+        report = await self.world.call(request.server.host, self.world.stores.probe_database, request, after)
+        result.breaches = report.breaches
+        return report
 
     async def _tell_what_left(self, database: str, changes: Sequence[str], *, told: bool) -> None:
         """A category, table or column that left the profile stays with its data and expires no more: that is said, whatever

@@ -15,6 +15,7 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.manifests.inputs import PolicyRef
@@ -51,6 +52,7 @@ class Memory:
     prepared: dict[str, str] = field(default_factory=dict)
     probed: tuple[str, datetime] | None = None
     breaches: tuple[str, ...] | None = None
+    reports: dict[str, ProbeReport] = field(default_factory=dict)
 
 
 @dataclass
@@ -248,7 +250,7 @@ class PolicyReconciler:
         try:
             for result in draft.results:
                 if isinstance(result, DatabaseResult):
-                    await databases.probe(result)
+                    await self._probe_next(databases, result, memory)
                 else:
                     await buckets.probe(result)
         except NotReady:
@@ -256,6 +258,16 @@ class PolicyReconciler:
             return
         memory.breaches = tuple(breach for result in draft.results for breach in result.breaches or ())
         memory.probed = (state, now)
+
+    async def _probe_next(self, databases: Databases, result: DatabaseResult, memory: Memory) -> None:
+        """The next few databases of others; the same ones again until what was found there is mended."""
+        purpose = result.store.wanted.purpose
+        before = memory.reports.get(purpose)
+        # A new process begins at the tenant's own name: many tenants begin everywhere.
+        after = before.last if before is not None else result.store.entry.spec.name
+        report = await databases.probe(result, after)
+        if report is not None:
+            memory.reports[purpose] = replace(report, last=after) if report.breaches else report
 
     def _report(self, draft: Draft, memory: Memory) -> PolicyReport:
         spec = draft.policy.spec if draft.policy else None
@@ -287,6 +299,10 @@ class PolicyReconciler:
             next_run=schedule.next_run(self._world.now()) if schedule else None,
             schedule_problem=draft.schedule_problem,
             isolation=memory.breaches,
+            probed=(
+                sum(found.tried for found in memory.reports.values()),
+                sum(found.others for found in memory.reports.values()),
+            ),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             left_stores=draft.left_stores,
         )

@@ -151,6 +151,10 @@ class InMemoryDatabases:
         """See the port."""
         return self._reach(server).passwords.get(login.role) == login.password
 
+    def databases(self, server: ServerAccess) -> tuple[str, ...]:
+        """See the port."""
+        return tuple(sorted(self._reach(server).data))
+
     def probe_isolation(
         self, server: ServerAccess, logins: Sequence[TenantLogin], databases: Sequence[str] | None = None
     ) -> IsolationReport:

@@ -11,6 +11,7 @@ from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login
 from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError, StoreReleased, Unavailable
+from tenant_retention.domain.isolation import ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
@@ -56,7 +57,8 @@ class KeptBucket:
 
 class FakeTenantStores:
     """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
-    working. ``on_effect`` is called before every change."""
+    working. ``breaches`` and ``open`` (databases): what probes find; ``probed``: what each of them
+    tried. ``on_effect`` is called before every change."""
 
     def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
         self.on_effect = on_effect
@@ -64,6 +66,9 @@ class FakeTenantStores:
         self.buckets: dict[str, KeptBucket] = {}
         self.away: set[str] = set()
         self.breaches: tuple[str, ...] = ()
+        self.neighbours: set[str] = set()
+        self.open: set[str] = set()
+        self.probed: list[tuple[str, ...]] = []
         self.refusals: dict[str, RetentionError] = {}
         self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self._keys = 0
@@ -175,10 +180,14 @@ class FakeTenantStores:
             self.on_effect(f"refuse runs {identity.database()}")
             kept.suspended = True
 
-    def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
-        """See the port."""
+    def probe_database(self, request: DatabaseRequest, after: str) -> ProbeReport:
+        """See the port; ``neighbours``: databases of others on every server."""
         self._answer(request.server.host)
-        return self.breaches
+        names = {*self.databases, *self.neighbours}
+        sample = next_sample(names, request.name, after)
+        self.probed.append(sample)
+        breaches = (*self.breaches, *(f"app: connects to database {name}" for name in sample if name in self.open))
+        return ProbeReport(breaches, len(sample), len(names - {request.name}), sample[-1] if sample else after)
 
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """See the port. A key that nobody holds is removed and issued anew, as the real one does."""

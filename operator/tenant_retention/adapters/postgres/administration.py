@@ -131,6 +131,11 @@ class PostgresAdministration:
         """See the port."""
         return password_works(server, login, self._timeouts)
 
+    def databases(self, server: ServerAccess) -> tuple[str, ...]:
+        """See the port."""
+        with errors_of(server), self._connect(server) as connection:
+            return tuple(name for name, _ in survey.rows(connection, "discover_databases"))
+
     def probe_isolation(
         self, server: ServerAccess, logins: Sequence[TenantLogin], databases: Sequence[str] | None = None
     ) -> IsolationReport:

@@ -67,6 +67,9 @@ class DatabaseAdministration(Protocol):
     def verify_password(self, server: ServerAccess, login: TenantLogin) -> bool:
         """True if the server accepts the password for the role; False if it refuses it."""
 
+    def databases(self, server: ServerAccess) -> tuple[str, ...]:
+        """The names of all databases of the server that can be connected to, whoever made them."""
+
     def probe_isolation(
         self, server: ServerAccess, logins: Sequence[TenantLogin], databases: Sequence[str] | None = None
     ) -> IsolationReport:

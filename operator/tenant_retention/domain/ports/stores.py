@@ -13,6 +13,7 @@ from typing import Protocol
 
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
@@ -150,8 +151,8 @@ class TenantStores(Protocol):
         another installation's by now, and stays as it is.
         """
 
-    def probe_database(self, request: DatabaseRequest) -> tuple[str, ...]:
-        """What the database's logins can reach besides their own database; empty as it must be."""
+    def probe_database(self, request: DatabaseRequest, after: str) -> ProbeReport:
+        """What the database's logins can reach besides their own database: in some others, those that follow ``after``."""
 
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """Bucket, settings, identities and keys as wanted; what differs is put right."""

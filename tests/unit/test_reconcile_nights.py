@@ -110,6 +110,24 @@ async def test_a_dry_run_by_hand_does_not_hide_that_the_night_failed__X6(outcome
     assert found["status"]["jobs"][0]["outcome"] == "Failed"
 
 
+@pytest.mark.parametrize("before, after", [("Enforce", "DryRun"), ("DryRun", "Enforce")])
+async def test_a_change_of_mode_at_noon_makes_no_failure_of_the_night_before(before: str, after: str) -> None:
+    operator = await ready(mode=before)
+    (database,) = operator.stores.databases.values()
+    await night(operator)
+    database.runs.append(evidence(operator.clock.now - timedelta(minutes=10)).model_copy(update={"mode": Mode(before)}))
+    assert condition(await operator.settled(), "Compliant")["status"] == "True"
+
+    def change(found: Manifest) -> None:
+        found["spec"]["mode"] = after
+
+    told = (operator.told("RunMissed"), operator.told("RunFailed"))
+    await operator.edit(POLICY, "acme", NAMESPACE, change)
+    found = await operator.settled()
+    assert condition(found, "Compliant")["reason"] == ("NoRunYet" if after == "Enforce" else "Compliant")
+    assert (operator.told("RunMissed"), operator.told("RunFailed")) == told
+
+
 async def edited(operator: Operator, change: Callable[[Manifest], None]) -> list[Manifest]:
     """Jobs after an edit of the policy at noon, and a look half an hour later."""
     await operator.edit(POLICY, "acme", NAMESPACE, change)

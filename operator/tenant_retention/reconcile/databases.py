@@ -24,7 +24,7 @@ from tenant_retention.domain.ports.stores import (
 )
 from tenant_retention.domain.status import BindingReport
 from tenant_retention.reconcile.claims import ClaimedStore
-from tenant_retention.reconcile.observing import count, logins_secret, newest_of, observer
+from tenant_retention.reconcile.observing import count, logins_secret, newest_runs, night_of, observer
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, kept_secret, usable_password
 
@@ -48,12 +48,13 @@ class Wish:
 @dataclass
 class DatabaseResult:
     """What became of one database in this reconcile. ``prepared``: it is as wanted; ``facts``: what the observer read;
-    ``night``: the newest run in the policy's own mode, since a dry run by hand proves and hides nothing."""
+    ``runs``: its newest evidence, newest first, back to the first that counts; ``night``: that one (see ``night_of``)."""
 
     store: ClaimedStore
     request: DatabaseRequest | None = None
     prepared: bool = False
     facts: DatabaseFacts | None = None
+    runs: tuple[RunEvidence, ...] = ()
     night: RunEvidence | None = None
     problem: RetentionError | None = None
     bindings: list[BindingReport] = field(default_factory=list)
@@ -97,7 +98,8 @@ class Databases:
             result.prepared = True
             login = await observer(self.world, store.entry, self.reference, server)
             facts = await count(self.world, store.entry, login)
-            result.night = await newest_of(self.world, login, facts, wish.mode)
+            result.runs = await newest_runs(self.world, login, facts, wish.mode)
+            result.night = night_of(result.runs, wish.mode)
             result.facts = facts
         except RetentionError as problem:
             # Once it is prepared, it was not the administrator who was refused.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tenant_retention.adapters.tenant_stores import observer_user
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
@@ -47,13 +49,19 @@ async def count(world: World, entry: DataStore, login: DatabaseLogin) -> Databas
     return facts.model_copy(update={"chain_intact": False})
 
 
-async def newest_of(world: World, login: DatabaseLogin, facts: DatabaseFacts, mode: Mode) -> RunEvidence | None:
-    """The newest run in the policy's own mode: a dry run by hand is not the night's."""
+async def newest_runs(world: World, login: DatabaseLogin, facts: DatabaseFacts, mode: Mode) -> tuple[RunEvidence, ...]:
+    """The newest evidence, newest first; no more than the newest where that counts for a policy of this mode."""
     latest = facts.latest_run
-    if latest is None or latest.mode is mode:
-        return latest
-    links = await world.call(login.host, world.stores.evidence, login, ANCHOR_SEARCH)
-    return next((link for link in links if link.mode is mode), None)
+    if latest is None:
+        return ()
+    if night_of((latest,), mode) is not None:
+        return (latest,)
+    return await world.call(login.host, world.stores.evidence, login, ANCHOR_SEARCH)
+
+
+def night_of(runs: Sequence[RunEvidence], mode: Mode) -> RunEvidence | None:
+    """The newest run of those that a policy of this mode wants: a dry run by hand proves and hides no deletion."""
+    return next((run for run in runs if mode is Mode.DRY_RUN or run.mode is mode), None)
 
 
 def logins_secret(world: World, reference: PolicyRef, purpose: str) -> Manifest:

@@ -215,7 +215,7 @@ class PolicyReconciler:
         assert policy is not None
         assert definition is not None
         proofs = [
-            Proof(result.night, fact.now, moment(result.store.entry.metadata.creation_timestamp or ""))
+            Proof(result.night, fact.now, moment(result.store.entry.metadata.creation_timestamp or ""), result.runs)
             for result in draft.databases()
             if (fact := result.facts)
         ]

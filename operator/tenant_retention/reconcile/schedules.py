@@ -47,17 +47,26 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Proof:
-    """One database's word on its runs: the newest evidence, when it was read (the database's clock), and since when the
-    database is in the ledger."""
+    """One database's word on its runs: the newest evidence that counts for the policy's mode, when it was read (the
+    database's clock), since when the database is in the ledger, and the newest evidence of any mode."""
 
     latest: RunEvidence | None
     read_at: datetime
     since: datetime
+    runs: Sequence[RunEvidence] = ()
 
-    def of_run_since(self, begin: datetime) -> bool:
-        """Whether a run that began then, or later, has ended in this database."""
-        run = self.latest
-        return run is not None and run.finished_at is not None and run.started_at >= begin - CLOCK_SKEW
+    def of_job(self, begin: datetime, end: datetime) -> bool:
+        """Whether a run of a Job of that time has ended in this database, or a later one that counts.
+
+        The Job may be of a time when the policy had another mode; a dry run by hand came after it.
+        """
+        latest = self.latest
+        if latest is not None and latest.finished_at is not None and latest.started_at >= begin - CLOCK_SKEW:
+            return True
+        return any(
+            run.finished_at is not None and begin - CLOCK_SKEW <= run.started_at <= end + CLOCK_SKEW
+            for run in self.runs
+        )
 
 
 def schedule_of(reference: PolicyRef, spec: TenantRetentionPolicySpec) -> Schedule:
@@ -138,11 +147,11 @@ class Schedules:
         if status.get("active") or not (status.get("conditions") or status.get("succeeded")):
             return Jobs(active_since=made, newest=made)
         asked = [proof for proof in proofs if proof.since < made]
-        silent = sum(1 for proof in asked if not proof.of_run_since(made))
         failed = _ended(status, "Failed")
+        ended = failed or _ended(status, "Complete") or {}
+        at = moment(ended.get("lastTransitionTime") or newest["metadata"]["creationTimestamp"])
+        silent = sum(1 for proof in asked if not proof.of_job(made, at))
         if failed is None:
-            ended = _ended(status, "Complete") or {}
-            at = moment(ended.get("lastTransitionTime") or newest["metadata"]["creationTimestamp"])
             # What was read while the run was still writing says nothing yet.
             settled = all(proof.read_at > at + CLOCK_SKEW for proof in asked)
             if not (whole and settled and silent):
@@ -155,7 +164,6 @@ class Schedules:
         if whole and asked and not silent:
             return Jobs(newest=made)
         told = await self.last_words(name) or failed.get("message") or "the Job failed"
-        at = moment(failed["lastTransitionTime"])
         return Jobs(failure=f"Job {name}: {told}"[:1024], failed_at=at, newest=made)
 
     async def at_work(self) -> str | None:

@@ -14,7 +14,7 @@ from tenant_retention.domain.topology import WantedStore, wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.databases import DatabaseResult
-from tenant_retention.reconcile.observing import count, newest_of, observer
+from tenant_retention.reconcile.observing import count, newest_runs, night_of, observer
 from tenant_retention.reconcile.rules import Rules
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import Result
@@ -47,7 +47,9 @@ async def count_unserved(
             assert isinstance(server, DatabaseServer)
             login = await observer(world, store.entry, reference, server)
             result.facts = await count(world, store.entry, login)
-            result.night = await newest_of(world, login, result.facts, Mode(rules.policy.mode))
+            mode = Mode(rules.policy.mode)
+            result.runs = await newest_runs(world, login, result.facts, mode)
+            result.night = night_of(result.runs, mode)
         except RetentionError as problem:
             result.problem = problem
         results.append(result)

@@ -199,6 +199,21 @@ def test_an_approval_that_ends_in_the_middle_stops_the_run(database: TenantDatab
     assert count(database) == 40
 
 
+def test_an_approval_that_is_written_again_goes_on_counting_and_a_new_one_begins_anew(database: TenantDatabase) -> None:
+    fill(database, [1, 200, 300])
+    approve(database, RULES, max_rows=40)
+    enforcement, run_id = database.enforcer(), uuid4()
+    enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+    assert take(enforcement, run_id, enforcement.partition_steps(run_id, "records")[0]) == 20
+    enforcement.close()
+    fill(database, [301], each=20)
+    approve(database, RULES, max_rows=40)
+    assert asked(database, RULES, Mode.ENFORCE).guard is GuardState.TRIPPED
+    approve(database, RULES, max_rows=40, run_name="another")
+    assert asked(database, RULES, Mode.ENFORCE).guard is GuardState.APPROVED
+    assert run(database, RULES).categories[0].acted == 40
+
+
 def test_one_tripped_category_does_not_stop_the_others(tenant_databases: TenantDatabases) -> None:
     rules = definition(
         [table("calls"), table("logs")],

@@ -246,7 +246,9 @@ class EnforcementContract:
         links = []
         with session(tenant) as database:
             for _ in range(3):
-                run_id, _ = begin(database, tenant)
+                run_id, runs = begin(database, tenant)
+                for name in runs:
+                    take_all(database, run_id, name)
                 links.append(database.finish_run(run_id))
                 assert database.finish_run(run_id) == links[-1]
         assert [link.sequence for link in links] == [1, 2, 3]
@@ -366,6 +368,55 @@ class EnforcementContract:
             tenant.call("late", days_ago(31), "chat_logs")
             _, runs = begin(database, tenant)
             assert runs["chat-logs"].guard is GuardState.CLEAR, "these rules were executed"
+
+    def test_what_a_killed_run_removed_under_an_approval_is_spent(self, tenant: Tenant) -> None:
+        tenant.define(archive_like(tenant, guard_percent=10))
+        for day in (31, 32, 100, 200, 300):
+            for number in range(4):
+                tenant.call(f"call-{day}-{number}", days_ago(day), "chat_logs")
+        tenant.approve(20, datetime.now(UTC) + timedelta(hours=1))
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            assert runs["chat-logs"].guard is GuardState.APPROVED
+            removed = take(database, run_id, database.partition_steps(run_id, "chat-logs")[0])
+            assert 0 < removed < 20
+        with session(tenant) as database:
+            assert begin(database, tenant)[1]["chat-logs"].guard is GuardState.APPROVED, "the rest has room still"
+        tenant.call("one-more", days_ago(40), "chat_logs")
+        with session(tenant) as database:
+            stopped = begin(database, tenant)[1]["chat-logs"]
+            assert (stopped.guard, stopped.surplus) == (GuardState.TRIPPED, 21 - removed)
+
+    def test_a_run_that_passed_over_what_was_due_has_not_succeeded(self, tenant: Tenant) -> None:
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            assert database.finish_run(run_id).outcome == "Incomplete", "it touched nothing at all"
+            tenant.call("due", days_ago(31), "chat_logs")
+            run_id, _ = begin(database, tenant)
+            database.partition_steps(run_id, "recordings")
+            assert database.finish_run(run_id).outcome == "Incomplete"
+
+    def test_nobody_else_ends_a_run_that_is_under_way_or_tells_of_failures_in_it(self, tenant: Tenant) -> None:
+        with session(tenant) as first, session(tenant) as second:
+            run_id, _ = begin(first, tenant)
+            attempts = [
+                lambda: second.finish_run(run_id),
+                lambda: second.record_failure(run_id, "cases", "Unforeseen"),
+                lambda: second.objects_to_lock(run_id, "recordings", None, 1),
+                lambda: second.record_locks(run_id, "recordings", []),
+                lambda: second.claim_content(run_id, "recordings", 1),
+                lambda: second.confirm_claims(run_id, []),
+                lambda: second.release_claims(run_id, []),
+                lambda: second.partition_steps(run_id, "cases"),
+                lambda: second.ensure_partitions(run_id),
+                lambda: second.finish_detached(run_id),
+            ]
+            for attempt in attempts:
+                with pytest.raises(NotReady) as refusal:
+                    attempt()
+                assert refusal.value.reason == "RunInProgress"
+            take_all(first, run_id, "cases")
+            assert first.finish_run(run_id).outcome == "Succeeded"
 
     def test_what_failed_is_remembered_in_the_evidence(self, tenant: Tenant) -> None:
         with session(tenant) as database:

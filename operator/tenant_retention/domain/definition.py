@@ -130,8 +130,16 @@ class RetentionDefinition(Value):
     categories: tuple[CategoryDefinition, ...]
 
     def rules_digest(self) -> str:
-        """``sha256:<hex>`` over what decides deletion: bounds, keeps, clocks, tables and links; not names or generations."""
-        deciding = self.model_dump(mode="json", by_alias=True, include={"margin_seconds", "categories"})
+        """``sha256:<hex>`` over what decides deletion: bounds, keeps, clocks, tables, links and guard; not names or generations."""
+        deciding = self.model_dump(
+            mode="json", by_alias=True, include={"margin_seconds", "guard_percent", "categories"}
+        )
+        # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.
+        columns = {"name", "primary_key", "born_at", "back", "clock_columns", "session_column", "unit_column"}
+        deciding["tables"] = [
+            table.model_dump(mode="json", by_alias=True, include=columns)
+            for table in sorted(self.tables, key=lambda each: each.name)
+        ]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -62,10 +62,15 @@ class InMemoryEnforcementDatabase:
             self._append("Interrupted")
         now = min(own_clock, server.now())
         server.running = self
-        runs = self._approved(tuple(self._category_run(category, now) for category in server.categories()), now)
         if mode is Mode.ENFORCE and not again:
             server.enforced_at = now
-        server.run = Run(run_id, mode, rules_digest, now, {run.category: run for run in runs})
+        asked = tuple(self._category_run(category, now) for category in server.categories())
+        approval = self._approval(sum(run.surplus for run in asked), now)
+        runs = asked
+        if approval is not None:
+            runs = tuple(self._through(run, now) if run.guard is GuardState.TRIPPED else run for run in asked)
+        server.run = Run(run_id, mode, rules_digest, now, {run.category: run for run in runs}, approval)
+        server.run.approved = {run.category: run.surplus for run in asked}
         return runs
 
     def ensure_partitions(self, run_id: UUID) -> int:
@@ -79,7 +84,7 @@ class InMemoryEnforcementDatabase:
         return dropped
 
     def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
-        self._current(run_id)
+        self._begun(run_id, category)
         found = self._server.definition.category(category)
         by_partition: dict[tuple[int, str, str], list[Row]] = {}
         for row in self._planned(found):
@@ -123,7 +128,7 @@ class InMemoryEnforcementDatabase:
         )
 
     def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
-        run = self._current(run_id)
+        run = self._begun(run_id, category)
         server = self._server
         found = server.definition.category(category)
         due = {id(row) for row in self._due_unheld(found)}
@@ -206,9 +211,17 @@ class InMemoryEnforcementDatabase:
         return self._server.evidence[-1]
 
     def _known(self, run_id: UUID) -> Run:
-        run = self._server.run
+        server = self._server
+        run = server.run
         if run is None or run.run_id != run_id:
             raise Invalid(f"run {run_id} is not open", reason="RunNotOpen")
+        if server.running not in (None, self) and not run.finished:
+            raise NotReady("another session is in this run", reason="RunInProgress")
+        return run
+
+    def _begun(self, run_id: UUID, category: str) -> Run:
+        run = self._current(run_id)
+        run.begun.add(category)
         return run
 
     def _current(self, run_id: UUID) -> Run:
@@ -245,17 +258,15 @@ class InMemoryEnforcementDatabase:
             guard=guard,
         )
 
-    def _approved(self, runs: tuple[CategoryRun, ...], now: datetime) -> tuple[CategoryRun, ...]:
-        """Lets tripped categories through if one approval of these rules allows for all their rows together."""
+    def _approval(self, asking: int, now: datetime) -> int | None:
+        """The place of an approval of these rules that still allows for all rows of the tripped categories together."""
         server = self._server
-        asking = sum(run.surplus for run in runs)
         digest = server.definition.rules_digest()
-        if not any(
-            approval.rules_digest == digest and approval.until > now and approval.max_rows >= asking
-            for approval in server.approvals
-        ):
-            return runs
-        return tuple(self._through(run, now) if run.guard is GuardState.TRIPPED else run for run in runs)
+        for place, approval in enumerate(server.approvals):
+            room = approval.max_rows - server.spent.get(place, 0)
+            if asking and approval.rules_digest == digest and approval.until > now and room >= asking:
+                return place
+        return None
 
     def _through(self, run: CategoryRun, now: datetime) -> CategoryRun:
         bounds = self._server.cutoffs(self._server.definition.category(run.category), now)
@@ -279,6 +290,9 @@ class InMemoryEnforcementDatabase:
     def _outcome(self, run: Run) -> str:
         if any(run.failed.values()):
             return "Failed"
+        passed_over = any(start.candidates and name not in run.begun for name, start in run.categories.items())
+        if run.mode is Mode.ENFORCE and (passed_over or not run.begun):
+            return "Incomplete"
         if run.mode is Mode.ENFORCE and any(
             not self._server.waits_for_content(category, row) and not self._locked_out(category, row)
             for category in self._server.categories()
@@ -307,7 +321,7 @@ class InMemoryEnforcementDatabase:
         return [row for row in self._planned(category) if not self._server.waits_for_content(category, row)]
 
     def _rows_of_step(self, run_id: UUID, step: PartitionStep) -> list[Row]:
-        run = self._current(run_id)
+        run = self._begun(run_id, step.category)
         if run.mode is not Mode.ENFORCE:
             raise Invalid("a dry run deletes nothing", reason="DryRun")
         found = self._server.definition.category(step.category)
@@ -330,7 +344,11 @@ class InMemoryEnforcementDatabase:
         self._server.rows = [row for row in self._server.rows if id(row) not in gone]
         run = self._server.run
         if run is not None:
-            run.acted[category] = run.acted.get(category, 0) + len(rows)
+            before, limit = run.acted.get(category, 0), run.approved.get(category, 0)
+            run.acted[category] = before + len(rows)
+            if run.approval is not None:
+                spent = min(before + len(rows), limit) - min(before, limit)
+                self._server.spent[run.approval] = self._server.spent.get(run.approval, 0) + spent
         return len(rows)
 
     def _append(self, outcome: str) -> None:

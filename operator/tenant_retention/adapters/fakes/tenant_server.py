@@ -67,13 +67,16 @@ ObjectName = tuple[str, str, str | None]
 
 @dataclass
 class Run:
-    """The run under way, or the last one."""
+    """The run under way, or the last one. ``approval``: its place among the server's; ``approved``: surplus it let through."""
 
     run_id: UUID
     mode: Mode
     rules_digest: str
     now: datetime
     categories: dict[str, CategoryRun]
+    approval: int | None = None
+    approved: dict[str, int] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
     acted: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     released: set[int] = field(default_factory=set)
@@ -92,6 +95,7 @@ class TenantServer:
     rows: list[Row] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     approvals: list[Approval] = field(default_factory=list)
+    spent: dict[int, int] = field(default_factory=dict)
     executed: dict[str, CategoryDefinition] = field(default_factory=dict)
     claims: dict[int, Row] = field(default_factory=dict)
     asked_locks: dict[int, tuple[ObjectName, datetime]] = field(default_factory=dict)

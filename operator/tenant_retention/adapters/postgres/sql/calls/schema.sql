@@ -53,8 +53,11 @@ SELECT retention.converge_grants(%s)
 SELECT retention.create_partitions(%s)
 
 -- name: write_approval
-INSERT INTO retention.approval (rules_digest, max_rows, until, run_name) VALUES (%s, %s, %s, %s)
-ON CONFLICT (rules_digest) DO UPDATE SET max_rows = excluded.max_rows, until = excluded.until, run_name = excluded.run_name
+INSERT INTO retention.approval AS a (rules_digest, max_rows, until, run_name, after_run)
+VALUES (%s, %s, %s, %s, (SELECT coalesce(max(number), 0) FROM retention.run))
+ON CONFLICT (rules_digest) DO UPDATE SET max_rows = excluded.max_rows, until = excluded.until, run_name = excluded.run_name,
+    -- The same approval written again goes on counting; a new one begins anew.
+    after_run = CASE WHEN a.run_name = excluded.run_name AND a.until > now() THEN a.after_run ELSE excluded.after_run END
 
 -- name: refuse_runs
 UPDATE retention.settings SET suspended = true WHERE NOT suspended RETURNING true

@@ -8,6 +8,27 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
         WHERE pid = r.backend_pid AND datname = current_database() AND usename = r.login)
 $$;
 
+-- The open run, if it is this session's, or of a session that has ended: then it is this session's from now on.
+CREATE OR REPLACE FUNCTION retention.own_run(wanted uuid) RETURNS retention.run
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r retention.run;
+BEGIN
+    SELECT * INTO r FROM retention.run WHERE run_id = wanted FOR UPDATE;
+    IF NOT FOUND OR r.finished_at IS NOT NULL THEN
+        RAISE EXCEPTION 'run % is not open', wanted USING ERRCODE = 'RTI00', DETAIL = 'RunNotOpen',
+            HINT = 'Begin a new run.';
+    END IF;
+    IF r.backend_pid <> pg_backend_pid() THEN
+        IF retention.run_is_alive(r) THEN
+            RAISE EXCEPTION 'another session is in run %', wanted USING ERRCODE = 'RTN00', DETAIL = 'RunInProgress';
+        END IF;
+        UPDATE retention.run SET backend_pid = pg_backend_pid(), login = session_user WHERE run_id = wanted;
+    END IF;
+    RETURN r;
+END
+$$;
+
 -- The run, if this session may go on with it. The share lock on the settings makes a change of rules wait for this step,
 -- so that no step ends under rules that were replaced before it ended.
 CREATE OR REPLACE FUNCTION retention.assert_run(wanted uuid, step_mode text, wanted_category text DEFAULT NULL)
@@ -19,11 +40,7 @@ DECLARE
     rc retention.run_category;
 BEGIN
     SELECT * INTO STRICT s FROM retention.settings FOR SHARE;
-    SELECT * INTO r FROM retention.run WHERE run_id = wanted FOR UPDATE;
-    IF NOT FOUND OR r.finished_at IS NOT NULL THEN
-        RAISE EXCEPTION 'run % is not open', wanted USING ERRCODE = 'RTI00', DETAIL = 'RunNotOpen',
-            HINT = 'Begin a new run.';
-    END IF;
+    r := retention.own_run(wanted);
     IF r.rules_digest <> s.rules_digest OR (r.mode = 'Enforce' AND s.mode <> 'Enforce') THEN
         RAISE EXCEPTION 'the rules changed during the run' USING ERRCODE = 'RTI00', DETAIL = 'RulesChanged',
             HINT = 'What is left waits for the next run.';
@@ -31,12 +48,6 @@ BEGIN
     IF s.suspended AND r.mode = 'Enforce' THEN
         RAISE EXCEPTION 'the policy is suspended, or its store was released' USING ERRCODE = 'RTN00', DETAIL = 'Suspended',
             HINT = 'Resume the policy, or bind the store to one.';
-    END IF;
-    IF r.backend_pid <> pg_backend_pid() THEN
-        IF retention.run_is_alive(r) THEN
-            RAISE EXCEPTION 'another session is in run %', wanted USING ERRCODE = 'RTN00', DETAIL = 'RunInProgress';
-        END IF;
-        UPDATE retention.run SET backend_pid = pg_backend_pid(), login = session_user WHERE run_id = wanted;
     END IF;
     IF step_mode = 'Enforce' AND r.mode <> 'Enforce' THEN
         RAISE EXCEPTION 'run % is a dry run', wanted USING ERRCODE = 'RTI00', DETAIL = 'DryRun';
@@ -133,20 +144,29 @@ BEGIN
 END
 $$;
 
+-- The rows that an approval still allows for: what runs removed under it is spent, also by one that was killed half-way.
+-- What such a category removed counts as surplus first, though some of it was due before: doubt asks once more.
+CREATE OR REPLACE FUNCTION retention.room_of_approval(digest text) RETURNS bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.max_rows - (SELECT coalesce(sum(least(rc.acted, rc.approved)), 0) FROM retention.run AS r
+        JOIN retention.run_category AS rc USING (run_id)
+        WHERE r.number > a.after_run AND r.rules_digest = a.rules_digest AND rc.guard = 'Approved')
+    FROM retention.approval AS a WHERE a.rules_digest = digest AND a.until > clock_timestamp()
+$$;
+
 -- The blast guard: a category with more newly due rows than the floor and than its share needs an approval of these rules
 -- that allows for all such rows together. A tripped category goes on under its last executed rules; only the surplus waits.
 CREATE OR REPLACE FUNCTION retention.ask_guard(r retention.run, s retention.settings) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     asking bigint;
-    approved boolean;
+    allowed boolean;
 BEGIN
     UPDATE retention.run_category SET guard = 'Tripped' WHERE run_id = r.run_id
         AND surplus > retention.guard_floor() AND surplus * 100 > total * s.guard_percent;
     SELECT sum(surplus) INTO asking FROM retention.run_category WHERE run_id = r.run_id AND guard = 'Tripped';
-    approved := EXISTS (SELECT FROM retention.approval
-        WHERE rules_digest = r.rules_digest AND until > clock_timestamp() AND max_rows >= asking);
-    UPDATE retention.run_category SET guard = 'Approved' WHERE run_id = r.run_id AND guard = 'Tripped' AND approved;
+    allowed := coalesce(retention.room_of_approval(r.rules_digest) >= asking, false);
+    UPDATE retention.run_category SET guard = 'Approved', approved = surplus WHERE run_id = r.run_id AND guard = 'Tripped' AND allowed;
     UPDATE retention.run_category SET remove_through = previous_through, candidates = candidates - surplus
         WHERE run_id = r.run_id AND guard = 'Tripped';
     UPDATE retention.run_category SET surplus = 0 WHERE run_id = r.run_id AND guard <> 'Tripped';

@@ -5,10 +5,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
     -- Not assert_run: a failure is worth noting also where the rules have changed meanwhile.
-    UPDATE retention.run_category AS rc
+    PERFORM retention.own_run(for_run);
+    UPDATE retention.run_category
         SET failed = failed + 1, failure_reasons = failure_reasons || left(regexp_replace(reason, '[^A-Za-z0-9_.-]', '', 'g'), 64)
-        FROM retention.run AS r WHERE rc.run_id = for_run AND rc.category = wanted_category
-            AND r.run_id = rc.run_id AND r.finished_at IS NULL;
+        WHERE run_id = for_run AND category = wanted_category;
 END
 $$;
 
@@ -65,6 +65,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN r.rules_digest <> (SELECT rules_digest FROM retention.settings)
             OR (SELECT mode <> 'Enforce' FROM retention.settings) THEN 'RulesChanged'
         WHEN bool_or(rc.failed > 0) THEN 'Failed'
+        -- A run that passed over a category in which something was due, or over all of them, has not done the night's work.
+        WHEN bool_or(NOT rc.begun AND rc.candidates > 0) OR NOT bool_or(rc.begun) THEN 'Incomplete'
         -- Work that was begun and left: less removed than was due, and still due without waiting for anything.
         WHEN bool_or(rc.begun AND rc.acted < rc.candidates AND coalesce((e ->> 'residue')::bigint > rc.skipped + rc.locked_out, true))
             THEN 'Incomplete'
@@ -89,6 +91,7 @@ BEGIN
         RAISE EXCEPTION 'run % is not open', wanted USING ERRCODE = 'RTI00', DETAIL = 'RunNotOpen', HINT = 'Begin a new run.';
     END IF;
     IF r.finished_at IS NULL THEN
+        PERFORM retention.own_run(wanted);
         evidence := retention.category_evidence(wanted, true);
         outcome := coalesce(retention.outcome_of(r, evidence), 'Succeeded');
         PERFORM retention.append_evidence(wanted, outcome, evidence);

@@ -127,6 +127,10 @@ CREATE TABLE IF NOT EXISTS retention.run_category (
     PRIMARY KEY (run_id, category)
 );
 
+-- after_run: the number of the last run before the approval was given. approved: the surplus that an approval let through.
+ALTER TABLE retention.approval ADD COLUMN IF NOT EXISTS after_run bigint NOT NULL DEFAULT 0;
+ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS approved bigint NOT NULL DEFAULT 0;
+
 -- The counts from which a run's steps follow; removed when the run ends.
 CREATE TABLE IF NOT EXISTS retention.run_partition (
     run_id uuid NOT NULL,

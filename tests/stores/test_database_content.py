@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import PartitionStepKind
@@ -62,9 +63,9 @@ def hold(database: TenantDatabase, **selectors: str) -> None:
         owner.execute(sql.SQL("INSERT INTO retention.hold ({}) VALUES ({})").format(names, values))
 
 
-def begin(database: TenantDatabase) -> tuple[PostgresEnforcementDatabase, UUID]:
+def begin(database: TenantDatabase, rules: RetentionDefinition = RULES) -> tuple[PostgresEnforcementDatabase, UUID]:
     enforcement, run_id = database.enforcer(), uuid4()
-    enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+    enforcement.begin_run(run_id, Mode.ENFORCE, rules.rules_digest(), datetime.now(UTC))
     return enforcement, run_id
 
 
@@ -303,8 +304,9 @@ def test_months_of_content_beyond_back_are_dropped_when_their_objects_are_gone(d
     call(database, 1, age=250)
     call(database, 2, age=1)
     born = f"{days_ago(250):%Y%m}"
-    database.apply(archive(back="P1M"))
-    enforcement, run_id = begin(database)
+    short_back = archive(back="P1M")
+    database.apply(short_back)
+    enforcement, run_id = begin(database, short_back)
     step = next(step for step in enforcement.partition_steps(run_id, "recordings") if step.partition.endswith(born))
     assert step.kind is PartitionStepKind.DETACH
     assert enforcement.expire_partition(run_id, step) == 0
@@ -312,7 +314,7 @@ def test_months_of_content_beyond_back_are_dropped_when_their_objects_are_gone(d
     for each in ("recordings", "records"):
         category_run = next(
             c
-            for c in enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+            for c in enforcement.begin_run(run_id, Mode.ENFORCE, short_back.rules_digest(), datetime.now(UTC))
             if c.category == each
         )
         work(enforcement, run_id, category_run, Mode.ENFORCE)

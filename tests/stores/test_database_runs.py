@@ -160,7 +160,7 @@ def test_months_beyond_back_are_detached_and_dropped_and_the_newest_stays(databa
     insert(database, {1: days_ago(250), 2: days_ago(200), 3: days_ago(100), 4: days_ago(1)})
     database.apply(SHORT_BACK)
     before = database.value("SELECT count(*) FROM retention.partition")
-    evidence = run(database, OPEN_GUARD)
+    evidence = run(database, SHORT_BACK)
     assert evidence_of(evidence.categories).acted == 3
     assert left(database) == {4}
     months = database.rows("SELECT partition FROM retention.partition ORDER BY born_from")
@@ -177,12 +177,12 @@ def test_a_month_that_was_detached_and_not_dropped_is_counted_and_dropped_by_the
     born = days_ago(250)
     insert(database, {1: born, 2: born, 3: days_ago(1)})
     database.apply(SHORT_BACK)
-    enforcement, run_id = begin(database)
+    enforcement, run_id = begin(database, SHORT_BACK)
     enforcement.close()
     detach_and_die(database, run_id, f"calls_p{born:%Y%m}")
     facts = database.observer().observe()
     assert (facts.categories[0].rows, facts.categories[0].due) == (3, 2)
-    run(database, OPEN_GUARD)
+    run(database, SHORT_BACK)
     assert database.value("SELECT to_regclass(%s) IS NULL", f"public.calls_p{born:%Y%m}")
     links = database.observer().evidence(10)
     assert [link.outcome for link in links] == ["Succeeded", "Interrupted"]
@@ -198,10 +198,10 @@ def test_a_detached_month_that_may_no_longer_go_is_attached_back_with_its_guards
     partition = f"calls_p{born:%Y%m}"
     insert(database, {1: born})
     database.apply(SHORT_BACK)
-    enforcement, run_id = begin(database)
+    enforcement, run_id = begin(database, SHORT_BACK)
     enforcement.close()
     detach_and_die(database, run_id, partition)
-    rules = OPEN_GUARD
+    rules = SHORT_BACK
     if change == "hold":
         with database.as_owner() as owner:
             owner.execute("INSERT INTO retention.hold (session) VALUES ('s1')")
@@ -213,7 +213,7 @@ def test_a_detached_month_that_may_no_longer_go_is_attached_back_with_its_guards
     assert evidence_of(evidence.categories).acted == 0
     assert database.value("SELECT count(*) FROM retention.detached_partition") == 0
     database.write("INSERT INTO calls (id, session_id, started_at) VALUES (9, 's9', %s)", born)
-    assert database.apply(rules if change != "hold" else SHORT_BACK) == ()
+    assert database.apply(rules) == ()
 
 
 def test_held_rows_are_passed_over_and_reported_and_go_when_released__X3(database: TenantDatabase) -> None:
@@ -359,7 +359,7 @@ def test_a_run_decides_the_same_whatever_its_session_was_set_to__X9(database: Te
             )
     database.apply(SHORT_BACK)
     try:
-        evidence = run(database, OPEN_GUARD, batch=2)
+        evidence = run(database, SHORT_BACK, batch=2)
     finally:
         with database.connect("enforcer") as enforcer:
             enforcer.execute("ALTER ROLE CURRENT_USER RESET ALL")
@@ -467,7 +467,7 @@ def test_a_long_reader_delays_a_detach_and_the_detach_delays_nobody_for_long(dat
     born = days_ago(250)
     insert(database, {1: born})
     database.apply(SHORT_BACK)
-    enforcement, run_id = begin(database)
+    enforcement, run_id = begin(database, SHORT_BACK)
     step = next(each for each in steps_of(enforcement, run_id) if each.rows)
     assert step.kind is PartitionStepKind.DETACH
     with database.connect("app") as reader, reader.transaction():

@@ -146,6 +146,39 @@ def test_content_that_was_born_over_the_month_s_end_is_waited_for_too__P4(databa
     enforcement.close()
 
 
+@pytest.mark.parametrize("later", [2, 40, 90])
+def test_content_that_was_born_weeks_after_its_record_is_waited_for__P4(database: TenantDatabase, later: int) -> None:
+    call(database, 1, age=200, recordings=0)
+    call(database, 2, age=200, recordings=0)
+    database.write(
+        "INSERT INTO recordings (id, session_id, started_at, object_key) VALUES (1, 's1', %s, 'late')",
+        days_ago(200 - later),
+    )
+    enforcement, run_id = begin(database)
+    for step in enforcement.partition_steps(run_id, "records"):
+        take(enforcement, run_id, step)
+    assert left(database, "calls") == {1}
+    assert left(database, "surveys") == {1}
+    enforcement.close()
+    run(database, RULES)
+    assert everything_left(database) == {"calls": set(), "surveys": set(), "recordings": set()}
+
+
+@pytest.mark.parametrize("category", [None, "records", "recordings"])
+@pytest.mark.parametrize(("record", "content"), [(250, 185), (350, 20)])
+def test_a_hold_on_a_session_holds_its_record_and_its_content_however_far_apart_they_were_born__X3(
+    database: TenantDatabase, category: str | None, record: int, content: int
+) -> None:
+    call(database, 1, age=record, recordings=0)
+    database.write(
+        "INSERT INTO recordings (id, session_id, started_at, object_key) VALUES (1, 's1', %s, 'late')",
+        days_ago(content),
+    )
+    hold(database, session="s1", **({"category": category} if category else {}))
+    run(database, RULES)
+    assert everything_left(database) == {"calls": {1}, "surveys": {1}, "recordings": {1}}
+
+
 def test_what_a_killed_run_claimed_is_finished_first_by_the_next_one__P4(database: TenantDatabase) -> None:
     for number in range(1, 6):
         call(database, number, age=30 + number)

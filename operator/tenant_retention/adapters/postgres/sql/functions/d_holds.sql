@@ -13,8 +13,14 @@ BEGIN
 END
 $$;
 
+-- How far the births of a session's rows may lie apart for them to be found together: a chat over weeks is. Content should carry
+-- its record's birth; looking everywhere would cost a probe of every month for every row. Holds on a session know no distance.
+CREATE OR REPLACE FUNCTION retention.session_reach() RETURNS interval
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT interval '92 days' $$;
+
 -- Whether a hold selects rows of this table directly; `alias` names the row. What the table cannot tell is answered for
--- keeping: without a session column any category of the family counts; without a unit column (here or in its session's
+-- keeping: without a session column any category of the family counts, and so it does where the hold names the session: then
+-- record and content are held together, however far apart they were born (X3). Without a unit column (here or in its session's
 -- record) a hold on a unit holds all.
 CREATE OR REPLACE FUNCTION retention.directly_held_condition(wanted text, alias text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -36,15 +42,16 @@ BEGIN
         by_unit := 'h.unit IS NULL';
     END IF;
     RETURN format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
-        ' AND (h.category IS NULL OR h.category = ANY (%L::text[])) AND %s'
-        ' AND (h.born_from IS NULL OR %3$I.%4$I >= h.born_from) AND (h.born_to IS NULL OR %3$I.%4$I < h.born_to))',
-        categories, by_session || ' AND ' || by_unit, alias, t.born_at);
+        ' AND (h.category IS NULL OR h.category = ANY (%L::text[]) OR (h.session IS NOT NULL AND h.category = ANY (%L::text[])))'
+        ' AND %s AND (h.born_from IS NULL OR %4$I.%5$I >= h.born_from) AND (h.born_to IS NULL OR %4$I.%5$I < h.born_to))',
+        categories, ARRAY(SELECT DISTINCT category FROM retention.managed WHERE family = t.family),
+        by_session || ' AND ' || by_unit, alias, t.born_at);
 END
 $$;
 
 -- The condition under which a row is held: 'false' where nothing is on hold. Holding a record holds its content, holding
 -- content holds its record and so the whole session (X3). Births from..to bound where the session's other rows are sought,
--- a day more on both sides, since content may carry its own time.
+-- and the reach on both sides, since content may carry its own time.
 CREATE OR REPLACE FUNCTION retention.held_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
@@ -64,7 +71,7 @@ BEGIN
                 ' WHERE relative.%3$I IS NOT NULL AND relative.%5$I >= %6$L::timestamptz'
                 ' AND relative.%5$I < %7$L::timestamptz AND %8$s), false)',
                 alias, t.session_column, relative.session_column, relative.table_name, relative.born_at,
-                born_from - interval '1 day', born_to + interval '1 day',
+                born_from - retention.session_reach(), born_to + retention.session_reach(),
                 retention.directly_held_condition(relative.table_name, 'relative'));
         END LOOP;
     END IF;
@@ -73,27 +80,25 @@ END
 $$;
 
 -- The condition under which a row of a record category waits for content of its session (P4): 'false' where there is no
--- content around these births. Rows without a session are linked by their equal birth.
+-- content around these births. Rows without a session are linked by their equal birth. Month by month, so that each is one
+-- probe of an index, and months without rows are none.
 CREATE OR REPLACE FUNCTION retention.waiting_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
-    content retention.managed;
-    around text;
-    present boolean;
+    content record;
     conditions text[] := '{}';
 BEGIN
-    FOR content IN SELECT * FROM retention.managed WHERE content_of = t.category LOOP
-        around := format('content.%I >= %L::timestamptz AND content.%1$I < %3$L::timestamptz',
-            content.born_at, born_from - interval '1 day', born_to + interval '1 day');
-        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS content WHERE %s)', content.table_name, around) INTO present;
-        IF present THEN
-            conditions := conditions || format('EXISTS (SELECT FROM public.%I AS content WHERE %s AND %s)',
-                content.table_name, around,
-                CASE WHEN t.session_column IS NOT NULL AND content.session_column IS NOT NULL
-                THEN format('content.%I::text = %I.%I::text', content.session_column, alias, t.session_column)
-                ELSE format('content.%I = %I.%I', content.born_at, alias, t.born_at) END);
-        END IF;
+    FOR content IN SELECT m.born_at, m.session_column, p.partition FROM retention.managed AS m
+        JOIN retention.partition AS p USING (table_name) WHERE m.content_of = t.category
+            AND p.born_from < waiting_condition.born_to + retention.session_reach()
+            AND p.born_to > waiting_condition.born_from - retention.session_reach()
+            AND pg_relation_size(p.partition_oid) > 0
+    LOOP
+        conditions := conditions || format('EXISTS (SELECT FROM public.%I AS content WHERE %s)', content.partition,
+            CASE WHEN t.session_column IS NOT NULL AND content.session_column IS NOT NULL
+            THEN format('content.%I::text = %I.%I::text', content.session_column, alias, t.session_column)
+            ELSE format('content.%I = %I.%I', content.born_at, alias, t.born_at) END);
     END LOOP;
     RETURN CASE WHEN conditions = '{}' THEN 'false' ELSE '(' || array_to_string(conditions, ' OR ') || ')' END;
 END

@@ -25,6 +25,12 @@ Provisioner = Literal["Embedded", "Existing"]
 Iam = Literal["AWS", "MinIO", "Static"]
 StaticRole = Literal["App", "Reader", "Enforcer", "Observer"]
 
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+ENDPOINT_PATTERN = (
+    rf"^https://[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*(:{_PORT})?$"
+)
+"""A host and a port that exists: no client can even be made for another one."""
+
 
 class Limits(ApiModel):
     """What one namespace may take."""
@@ -130,9 +136,7 @@ class Existing(ApiModel):
         default=None, description="PostgreSQL: host name or IPv4 address.", examples=["pg.emea.example.com"]
     )
     port: int = Field(default=5432, ge=1, le=65535, description="PostgreSQL: TCP port.", examples=[5432])
-    endpoint: (
-        Annotated[str, StringConstraints(pattern=r"^https://[a-zA-Z0-9.-]+(:[0-9]{1,5})?$", max_length=300)] | None
-    ) = Field(
+    endpoint: Annotated[str, StringConstraints(pattern=ENDPOINT_PATTERN, max_length=300)] | None = Field(
         default=None,
         description="S3: address, https only, without a path.",
         examples=["https://s3.eu-central-1.amazonaws.com"],

@@ -62,6 +62,9 @@ class ObjectStore(Protocol):
     def versions(self, bucket: str) -> set[tuple[str, str, bool]]:
         """Key, version and whether it is a delete marker, of everything there, read as administrator."""
 
+    def top(self, bucket: str) -> set[str]:
+        """What a person who opens the bucket sees first: objects and folders of the top level."""
+
     def lock(self, bucket: str, object_key: str, version: str) -> None:
         """Locks one version for a day (GOVERNANCE)."""
 
@@ -143,6 +146,9 @@ class RealObjectStore:
     def versions(self, bucket: str) -> set[tuple[str, str, bool]]:
         listed = self._client.list_objects(bucket, recursive=True, include_version=True)
         return {(each.object_name or "", each.version_id or "null", bool(each.is_delete_marker)) for each in listed}
+
+    def top(self, bucket: str) -> set[str]:
+        return {each.object_name or "" for each in self._client.list_objects(bucket, recursive=False)}
 
     def lock(self, bucket: str, object_key: str, version: str) -> None:
         until = datetime.now(UTC) + timedelta(days=1)
@@ -292,6 +298,9 @@ class FakeStoreBench:
 
     def versions(self, bucket: str) -> set[tuple[str, str, bool]]:
         return {(key, found.version, found.delete_marker) for key, found in self.store.bucket(bucket).versions()}
+
+    def top(self, bucket: str) -> set[str]:
+        return {key.split("/")[0] for key, _, marker in self.versions(bucket) if not marker}
 
     def lock(self, bucket: str, object_key: str, version: str) -> None:
         for found in self.store.bucket(bucket).objects[object_key]:

@@ -232,6 +232,16 @@ def test_one_tenants_keys_are_refused_in_another_tenants_bucket__X2(object_store
         assert object_store.put(own[BucketRole.APP], foreign.name, "intruder", b"x") == "!AccessDenied"
 
 
+def test_a_probe_leaves_not_even_an_empty_folder(object_store: ObjectStore) -> None:
+    wanted, keys = provisioned(object_store)
+    neighbour, _ = provisioned(object_store)
+    object_store.put(keys[BucketRole.APP], wanted.name, "audio/1", b"kept")
+    object_store.probe.verify_access(wanted.name, keys)
+    object_store.probe.verify_isolation(keys, (neighbour.name,))
+    assert {name.rstrip("/") for name in object_store.top(wanted.name)} == {"audio"}
+    assert object_store.top(neighbour.name) == set()
+
+
 def test_a_key_that_reaches_another_bucket_is_a_breach_and_the_probe_leaves_nothing_there__X2(
     object_store: ObjectStore,
 ) -> None:

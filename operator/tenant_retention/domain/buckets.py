@@ -43,8 +43,8 @@ from tenant_retention.domain.names import StoreIdentity
 
 ABORT_UPLOADS_AFTER_DAYS = 7
 """Long-stop for unfinished multipart uploads; every run aborts those of the keys it deletes."""
-PROBE_PREFIX = ".tenant-retention-probe/"
-"""Keys under which a probe writes and removes; never a tenant's data."""
+PROBE_PREFIX = ".tenant-retention-probe-"
+"""How the keys begin that a probe writes and removes; never a tenant's data. No slash: SeaweedFS keeps an empty folder."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from tenant_retention.domain.database_plan import Claim, claim_of, plan_database, plan_removal, rotation
-from tenant_retention.domain.databases import PUBLIC, Group, Login, StoreMarker, WantedDatabase, want_database
+from tenant_retention.domain.databases import PUBLIC, Group, Login, WantedDatabase, want_database
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.store_marker import StoreMarker
 from tests.stores.servers.sites import (
     MemorySite,
     RealSite,

@@ -19,6 +19,7 @@ from tenant_retention.domain.bucket_identities import (
     policy_document,
     user_name,
 )
+from tenant_retention.domain.bucket_marker import tags_of
 from tenant_retention.domain.bucket_steps import (
     CreateBucket,
     CreateUser,
@@ -56,7 +57,7 @@ def as_wanted(bucket: WantedBucket, **changes: object) -> ObservedBucket:
     }
     observed = ObservedBucket(
         exists=True,
-        tags=bucket.marker.tags(),
+        tags=tags_of(bucket.marker),
         versioning="Enabled",
         encryption="AES256",
         lifecycle_days=bucket.abort_uploads_after_days,

@@ -8,9 +8,16 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenant_retention.domain.bucket_marker import BucketMarker, namespace_uid_of, tag_value
+from tenant_retention.domain.bucket_marker import (
+    differs_only_in_namespace_uid,
+    is_on,
+    namespace_uid_of,
+    tag_value,
+    tags_of,
+)
+from tenant_retention.domain.store_marker import StoreMarker
 
-MARKER = BucketMarker("installation", "customer-acme", "uid-1", "acme", "Content", "store-1")
+MARKER = StoreMarker("installation", "customer-acme", "uid-1", "acme", "Content", "store-1")
 ALLOWED = re.compile(r"[A-Za-z0-9+\-=._:/@]{0,256}")
 AWKWARD = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
 
@@ -33,20 +40,20 @@ def test_texts_that_are_equal_after_cutting_differ_by_their_digest() -> None:
 @given(AWKWARD, AWKWARD)
 def test_a_marker_is_recognized_beside_any_other_tags_and_no_other_store_is_taken_for_it(unit: str, other: str) -> None:
     marker = replace(MARKER, unit=unit)
-    assert marker.is_on({**marker.tags(), "cost-centre": "7"})
-    assert replace(MARKER, unit=other).is_on(marker.tags()) == (unit == other)
+    assert is_on(marker, {**tags_of(marker), "cost-centre": "7"})
+    assert is_on(replace(MARKER, unit=other), tags_of(marker)) == (unit == other)
 
 
 def test_a_marker_that_lost_a_tag_is_not_ours() -> None:
-    tags = MARKER.tags()
+    tags = tags_of(MARKER)
     for name in tags:
-        assert not MARKER.is_on({key: value for key, value in tags.items() if key != name})
+        assert not is_on(MARKER, {key: value for key, value in tags.items() if key != name})
 
 
 def test_only_the_namespaces_uid_makes_a_store_of_before() -> None:
     reborn = replace(MARKER, namespace_uid="uid-2")
-    assert reborn.differs_only_in_namespace_uid(MARKER.tags())
-    assert namespace_uid_of(MARKER.tags()) == "uid-1"
-    assert not replace(reborn, policy="other").differs_only_in_namespace_uid(MARKER.tags())
-    assert not MARKER.differs_only_in_namespace_uid(MARKER.tags())
-    assert not MARKER.differs_only_in_namespace_uid({})
+    assert differs_only_in_namespace_uid(reborn, tags_of(MARKER))
+    assert namespace_uid_of(tags_of(MARKER)) == "uid-1"
+    assert not differs_only_in_namespace_uid(replace(reborn, policy="other"), tags_of(MARKER))
+    assert not differs_only_in_namespace_uid(MARKER, tags_of(MARKER))
+    assert not differs_only_in_namespace_uid(MARKER, {})

@@ -35,13 +35,13 @@ from tenant_retention.domain.databases import (
     ObservedDatabase,
     ObservedInterior,
     ObservedRole,
-    StoreMarker,
     WantedDatabase,
     want_database,
 )
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.domain.store_marker import StoreMarker
 
 NOTHING = ObservedDatabase("administrator", {}, frozenset(), None)
 WANTED = want_database(StoreIdentity("installation", "customer-acme", "acme", "Analytical"), "uid-1")

@@ -16,7 +16,7 @@ from tenant_retention.adapters.postgres.schema import apply_definition, note_clo
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.database_plan import plan_database, warnings_of
-from tenant_retention.domain.databases import DatabaseRoles, Group, Login, StoreMarker, WantedDatabase, want_database
+from tenant_retention.domain.databases import DatabaseRoles, Group, Login, WantedDatabase, want_database
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.isolation import ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
@@ -34,6 +34,7 @@ from tenant_retention.domain.ports.stores import (
     DatabaseServer,
 )
 from tenant_retention.domain.servers import SLOW, SLOW_WORDS, SYSTEM_AUTHORITIES, ServerAccess
+from tenant_retention.domain.store_marker import StoreMarker
 
 APPLICATION_NAME = "tenant-retention-operator"
 

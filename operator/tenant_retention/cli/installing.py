@@ -12,12 +12,13 @@ from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.postgres.schema import apply_definition
 from tenant_retention.cli.siblings import LoginBinding, logins_of
 from tenant_retention.domain.database_plan import plan_database
-from tenant_retention.domain.databases import Login, StoreMarker, WantedDatabase
+from tenant_retention.domain.databases import Login, WantedDatabase
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import PlanDocument
 from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.domain.store_marker import StoreMarker
 from tenant_retention.enforcement.opening import APPLICATION_NAME, server_access
 
 _ROUNDS = 5

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
-from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.store_marker import StoreMarker
 
 TAG_PREFIX = "tenantretention.io/"
 _VALUE_LIMIT = 256
@@ -15,47 +15,22 @@ _DIGEST_DIGITS = 16
 _SAFE = re.compile(r"[A-Za-z0-9+\-._:/@]")
 
 
-@dataclass(frozen=True)
-class BucketMarker:
-    """What makes a bucket ours: the same fields as a database's marker (PROVISIONING.md section 2)."""
+def tags_of(marker: StoreMarker) -> dict[str, str]:
+    """The marker as bucket tags; empty fields have none (some stores refuse empty values)."""
+    named = {field.name: str(getattr(marker, field.name)) for field in fields(marker)}
+    return {_tag(name): tag_value(value) for name, value in named.items() if value}
 
-    installation: str
-    namespace: str
-    namespace_uid: str
-    policy: str
-    purpose: str
-    store: str
-    region: str = ""
-    unit: str = ""
 
-    @classmethod
-    def of(cls, identity: StoreIdentity, namespace_uid: str) -> BucketMarker:
-        """The marker of the store with this identity in the namespace with this UID."""
-        return cls(
-            installation=identity.installation,
-            namespace=identity.namespace,
-            namespace_uid=namespace_uid,
-            policy=identity.policy,
-            purpose=identity.purpose,
-            store=identity.store_id(),
-            region=identity.region,
-            unit=identity.unit,
-        )
+def is_on(marker: StoreMarker, tags: Mapping[str, str]) -> bool:
+    """True if these tags are exactly this marker; further tags that others added do not matter."""
+    return marker_tags(tags) == tags_of(marker)
 
-    def tags(self) -> dict[str, str]:
-        """The bucket tags; empty fields have none (some stores refuse empty values)."""
-        named = {field.name: str(getattr(self, field.name)) for field in fields(self)}
-        return {_tag(name): tag_value(value) for name, value in named.items() if value}
 
-    def is_on(self, tags: Mapping[str, str]) -> bool:
-        """True if these tags are exactly this marker; further tags that others added do not matter."""
-        return marker_tags(tags) == self.tags()
-
-    def differs_only_in_namespace_uid(self, tags: Mapping[str, str]) -> bool:
-        """True if the bucket was this store's before the namespace was made again, or the cluster restored."""
-        uid = _tag("namespace_uid")
-        theirs, ours = marker_tags(tags), self.tags()
-        return uid in theirs and theirs != ours and {**theirs, uid: ours[uid]} == ours
+def differs_only_in_namespace_uid(marker: StoreMarker, tags: Mapping[str, str]) -> bool:
+    """True if the bucket was this store's before the namespace was made again, or the cluster restored."""
+    uid = _tag("namespace_uid")
+    theirs, ours = marker_tags(tags), tags_of(marker)
+    return uid in theirs and theirs != ours and {**theirs, uid: ours[uid]} == ours
 
 
 def namespace_uid_of(tags: Mapping[str, str]) -> str | None:

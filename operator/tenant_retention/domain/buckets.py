@@ -20,7 +20,13 @@ from tenant_retention.domain.bucket_identities import (
     WantedIdentity,
     wanted_identity,
 )
-from tenant_retention.domain.bucket_marker import BucketMarker, marker_tags, namespace_uid_of
+from tenant_retention.domain.bucket_marker import (
+    differs_only_in_namespace_uid,
+    is_on,
+    marker_tags,
+    namespace_uid_of,
+    tags_of,
+)
 from tenant_retention.domain.bucket_steps import (
     BucketStep,
     CreateBucket,
@@ -40,6 +46,7 @@ from tenant_retention.domain.bucket_steps import (
 )
 from tenant_retention.domain.errors import Invalid, StoreReleased
 from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.store_marker import StoreMarker
 
 ABORT_UPLOADS_AFTER_DAYS = 7
 """Long-stop for unfinished multipart uploads; every run aborts those of the keys it deletes."""
@@ -65,7 +72,7 @@ class WantedBucket:
     """
 
     name: str
-    marker: BucketMarker
+    marker: StoreMarker
     iam: Iam
     object_lock: bool = False
     versioning: bool = True
@@ -122,7 +129,7 @@ def want_bucket(
     """The bucket of a store. ``object_lock``: whether a category in it has a min (RETENTION.md section 3)."""
     return WantedBucket(
         name=identity.bucket(),
-        marker=BucketMarker.of(identity, namespace_uid),
+        marker=StoreMarker.of(identity, namespace_uid),
         iam=iam,
         object_lock=object_lock,
         versioning=versioning or object_lock,
@@ -151,14 +158,14 @@ def plan_bucket(
 
 
 def _ownership(wanted: WantedBucket, observed: ObservedBucket, in_ledger: bool) -> tuple[BucketStep, ...]:
-    mark = WriteMarker(wanted.name, tuple(sorted({**observed.tags, **wanted.marker.tags()}.items())))
+    mark = WriteMarker(wanted.name, tuple(sorted({**observed.tags, **tags_of(wanted.marker)}.items())))
     if not observed.exists:
         return CreateBucket(wanted.name, wanted.object_lock), replace(
-            mark, tags=tuple(sorted(wanted.marker.tags().items()))
+            mark, tags=tuple(sorted(tags_of(wanted.marker).items()))
         )
-    if wanted.marker.is_on(observed.tags):
+    if is_on(wanted.marker, observed.tags):
         return ()
-    if wanted.marker.differs_only_in_namespace_uid(observed.tags):
+    if differs_only_in_namespace_uid(wanted.marker, observed.tags):
         before = namespace_uid_of(observed.tags)
         if before in wanted.confirmed_uids:
             return (mark,)

@@ -36,10 +36,10 @@ from tenant_retention.domain.databases import (
     Membership,
     ObservedDatabase,
     ObservedRole,
-    StoreMarker,
     WantedDatabase,
 )
 from tenant_retention.domain.errors import Invalid, StoreReleased
+from tenant_retention.domain.store_marker import StoreMarker
 
 _REPAIRABLE_POWERS = frozenset({"CREATEDB", "CREATEROLE"})
 """Only a superuser may take the other powers away."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenant_retention.domain.databases import RoleLimits, StoreMarker
+from tenant_retention.domain.databases import RoleLimits
+from tenant_retention.domain.store_marker import StoreMarker
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,12 @@ from tenant_retention.domain.databases import (
     ObservedDatabase,
     ObservedInterior,
     ObservedRole,
-    StoreMarker,
     WantedDatabase,
 )
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.ports.databases import IsolationFinding, IsolationReport, TenantLogin
 from tenant_retention.domain.servers import MINIMUM_SERVER_VERSION, ServerAccess, ServerFacts
+from tenant_retention.domain.store_marker import StoreMarker
 
 
 @dataclass

@@ -28,9 +28,10 @@ from tenant_retention.domain.database_steps import (
     SetRoleSettings,
     WriteMarker,
 )
-from tenant_retention.domain.databases import RoleLimits, StoreMarker
+from tenant_retention.domain.databases import RoleLimits
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.domain.store_marker import StoreMarker
 
 RoleStep = (
     CreateOwner

@@ -14,8 +14,8 @@ from tenant_retention.domain.databases import (
     ObservedData,
     ObservedInterior,
     ObservedRole,
-    StoreMarker,
 )
+from tenant_retention.domain.store_marker import StoreMarker
 
 FOLDER = "administration"
 GRANTS_HAVE_OPTIONS = 160_000

@@ -21,6 +21,7 @@ from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.errors import store_errors
 from tenant_retention.adapters.s3.listing import usage_of
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, ObservedIdentity, user_name
+from tenant_retention.domain.bucket_marker import is_on
 from tenant_retention.domain.bucket_steps import (
     BucketSettingStep,
     BucketStep,
@@ -62,7 +63,7 @@ class S3BucketAdministration:
             if not self._exists(bucket):
                 return ObservedBucket(exists=False, tags={}, identities=self._identities(wanted))
             tags = dict(self._client.get_bucket_tags(bucket) or {})
-            if not wanted.marker.is_on(tags):
+            if not is_on(wanted.marker, tags):
                 # Not ours, or not yet: only what decides that is read, nothing of a foreign bucket's settings.
                 empty = not list(islice(self._client.list_objects(bucket, recursive=True, include_version=True), 1))
                 if tags or not empty:

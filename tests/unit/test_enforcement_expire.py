@@ -18,7 +18,7 @@ from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
 from tenant_retention.enforcement.expire import expire
-from tenant_retention.enforcement.results import Outcome, RunResult
+from tenant_retention.enforcement.results import Outcome, RunResult, summarize
 from tenant_retention.enforcement.world import Stores
 from tests.support.enforcement import NOW, RecordedWorld, archive, plan_of
 
@@ -336,6 +336,9 @@ class AwayBucket:
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
         raise Unavailable("the bucket does not answer", reason="BucketUnreachable")
 
+    def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+        raise Unavailable("the bucket does not answer", reason="BucketUnreachable")
+
 
 def test_a_bucket_that_is_away_keeps_its_rows_and_their_records_and_nothing_else(acme: Archive) -> None:
     acme.call("old", days(200), "requests", "recordings")
@@ -467,3 +470,26 @@ def test_every_link_of_the_evidence_holds_on_to_the_one_before__X6(acme: Archive
     assert [link.previous_digest for link in links[1:]] == [link.digest for link in links[:-1]]
     assert len({link.digest for link in links}) == 3
     assert links[0].started_at == datetime(2026, 11, 22, 1, 37, tzinfo=UTC)
+
+
+def test_uploads_that_nobody_completes_go_after_two_days_and_are_counted_but_not_in_a_dry_run(acme: Archive) -> None:
+    acme.bucket.now = lambda: acme.around.at
+    acme.bucket.uploads = {"audio/died": days(3), "audio/goes-on": days(1)}
+    assert acme.run(mode=Mode.DRY_RUN).buckets == ()
+    assert set(acme.bucket.uploads) == {"audio/died", "audio/goes-on"}
+    result = acme.run()
+    assert [(each.purpose, each.uploads_aborted, each.failure) for each in result.buckets] == [("Content", 1, None)]
+    assert '"uploadsAborted":1' in summarize(result)
+    assert set(acme.bucket.uploads) == {"audio/goes-on"}
+
+
+def test_uploads_that_cannot_be_ended_stop_no_deletion_and_leave_the_run_incomplete(acme: Archive) -> None:
+    class Stubborn(InMemoryContentBucket):
+        def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+            raise Unavailable("2 of 3 could not be ended", reason="UploadsLeft")
+
+    acme.call("old", days(20), "recordings")
+    result = acme.run(bucket=Stubborn(acme.bucket.objects))
+    assert acme.left() == set()
+    assert result.outcome is Outcome.INCOMPLETE
+    assert [each.failure for each in result.buckets] == ["UploadsLeft"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
@@ -22,8 +23,11 @@ from tenant_retention.domain.ports.enforcement import (
 from tenant_retention.enforcement.category import CategoryWork
 from tenant_retention.enforcement.locking import CategoryLocks
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
-from tenant_retention.enforcement.results import CategoryResult, Outcome, RunResult, StoreResult
+from tenant_retention.enforcement.results import BucketResult, CategoryResult, Outcome, RunResult, StoreResult
 from tenant_retention.enforcement.world import Stores, World
+
+UPLOADS_END_AFTER = timedelta(days=2)
+"""Longer than any upload takes that still goes on, shorter than any keep that a nightly run can promise."""
 
 
 def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> RunResult:
@@ -40,9 +44,27 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
             results.append(StoreResult(purpose, Outcome.INTERRUPTED, reason="Interrupted"))
             continue
         results.append(_DatabaseRun(plan, purpose, database, stores.buckets, run_id, world).result())
-    result = RunResult(run_id, plan.mode, started, world.now(), tuple(results))
+    buckets = _tidy(stores.buckets, world) if plan.mode is Mode.ENFORCE else ()
+    result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets)
     world.journal.tell("run.finished", outcome=result.outcome.value)
     return result
+
+
+def _tidy(buckets: Mapping[str, ContentBucket], world: World) -> tuple[BucketResult, ...]:
+    """Ends uploads that nobody will complete any more, whatever their key (RETENTION.md section 3)."""
+    results = []
+    for purpose, bucket in buckets.items():
+        if world.stopping():
+            break
+        try:
+            aborted = bucket.abort_unfinished_uploads(UPLOADS_END_AFTER)
+        except RetentionError as error:
+            world.journal.tell("uploads.abort.failed", bucket=purpose, reason=error.reason)
+            results.append(BucketResult(purpose, failure=error.reason))
+        else:
+            world.journal.tell("uploads.aborted", bucket=purpose, uploads=aborted)
+            results.append(BucketResult(purpose, aborted))
+    return tuple(results)
 
 
 def check_plan(plan: PlanDocument, stores: Stores) -> None:

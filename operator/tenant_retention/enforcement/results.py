@@ -71,6 +71,15 @@ class StoreResult:
 
 
 @dataclass(frozen=True)
+class BucketResult:
+    """What a run did to a bucket beside its categories: unfinished uploads that went; ``failure``: why they could not."""
+
+    purpose: str
+    uploads_aborted: int = 0
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
 class RunResult:
     """A whole run over all stores; instants in UTC."""
 
@@ -79,12 +88,15 @@ class RunResult:
     started_at: datetime
     finished_at: datetime
     stores: tuple[StoreResult, ...]
+    buckets: tuple[BucketResult, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
-        """The gravest outcome of its stores."""
+        """The gravest outcome of its stores; a bucket that could not be tidied leaves work over."""
         order = list(Outcome)
-        return max((store.outcome for store in self.stores), key=order.index, default=Outcome.SUCCEEDED)
+        outcomes = [store.outcome for store in self.stores]
+        outcomes += [Outcome.INCOMPLETE for bucket in self.buckets if bucket.failure]
+        return max(outcomes, key=order.index, default=Outcome.SUCCEEDED)
 
 
 def summarize(result: RunResult) -> str:
@@ -118,6 +130,8 @@ def _summary(result: RunResult, detail: _Detail) -> dict[str, object]:
         "detail": detail.value,
     }
     if detail is not _Detail.TOTALS:
+        if told := [_bucket(bucket) for bucket in result.buckets if bucket.uploads_aborted or bucket.failure]:
+            summary["buckets"] = told
         summary["stores"] = [_store(store, detail) for store in result.stores]
     return summary
 
@@ -133,6 +147,11 @@ def _store(store: StoreResult, detail: _Detail) -> dict[str, object]:
             _category(category) for category in store.categories if detail is _Detail.ALL or _tells(category)
         ]
     return content
+
+
+def _bucket(bucket: BucketResult) -> dict[str, object]:
+    content: dict[str, object] = {"purpose": bucket.purpose, "uploadsAborted": bucket.uploads_aborted}
+    return content | ({"failure": bucket.failure} if bucket.failure else {})
 
 
 def _category(category: CategoryResult) -> dict[str, object]:

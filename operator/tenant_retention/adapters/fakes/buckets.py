@@ -228,6 +228,15 @@ class FakeContentBucket:
         bucket.uploads = [(key, begun) for key, begun in bucket.uploads if key not in keys or begun > before]
         return outcomes
 
+    def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+        """Raises as ``delete_objects``."""
+        self._store.authenticate(self._key)
+        bucket = self._store.bucket(self._bucket)
+        left = [(key, begun) for key, begun in bucket.uploads if begun > datetime.now(UTC) - older_than]
+        aborted = len(bucket.uploads) - len(left)
+        bucket.uploads = left
+        return aborted
+
     def retain_objects(self, locks: Sequence[ObjectLock]) -> tuple[LockOutcome, ...]:
         """Raises as ``delete_objects``."""
         self._store.authenticate(self._key)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
 
 @dataclass
 class InMemoryContentBucket:
-    """A bucket: objects as (key, version). ``errors`` by key are answered as the store's code."""
+    """A bucket: objects as (key, version). ``errors`` by key are answered as the store's code.
+
+    ``uploads``: unfinished ones by key, with the time they began.
+    """
 
     objects: set[tuple[str, str]] = field(default_factory=set)
     errors: dict[str, str] = field(default_factory=dict)
     retained: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    uploads: dict[str, datetime] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
@@ -29,6 +33,12 @@ class InMemoryContentBucket:
                 self.retained[name] = max(lock.until, self.retained.get(name, lock.until))
             outcomes.append(LockOutcome(lock_id=lock.lock_id, error=error))
         return tuple(outcomes)
+
+    def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+        stale = [key for key, begun in self.uploads.items() if begun <= self.now() - older_than]
+        for key in stale:
+            del self.uploads[key]
+        return len(stale)
 
     def _delete(self, claim: Claim) -> str | None:
         if claim.key in self.errors:

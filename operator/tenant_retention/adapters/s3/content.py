@@ -20,7 +20,7 @@ from minio.retention import Retention
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.errors import concerns_one_key, store_errors
 from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
-from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.errors import RetentionError, Unavailable
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
 BATCH = 100
@@ -76,11 +76,16 @@ class S3ContentBucket:
         return tuple(ObjectDeletion(claim_id=claim.claim_id, error=error(claim)) for claim in claims)
 
     def abort_unfinished_uploads(self, older_than: timedelta) -> int:
-        """Aborts every unfinished upload older than that, whatever its key; how many are gone. Raises as ``delete_objects``."""
+        """See ``ContentBucket.abort_unfinished_uploads``."""
         uploads = self._stale_uploads(older_than, None)
         with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
             failed = list(self._abort(threads, uploads))
-        return len(uploads) - len(failed)
+        if failed:
+            raise Unavailable(
+                f"{len(failed)} of {len(uploads)} unfinished uploads could not be ended ({failed[0][1]})",
+                reason="UploadsLeft",
+            )
+        return len(uploads)
 
     def retain_objects(self, locks: Sequence[ObjectLock]) -> tuple[LockOutcome, ...]:
         """Locks objects (GOVERNANCE) until their min is reached; where no version is named, every version that is there.

@@ -7,7 +7,7 @@ either wholly there or not at all. Nothing here takes a cut-off from the caller:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -214,4 +214,10 @@ class ContentBucket(Protocol):
         """Locks objects so that nobody deletes them before their ``until``; never shortens a lock. Outcomes in that order.
 
         Raises Unavailable if the store does not answer at all.
+        """
+
+    def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+        """Ends uploads in parts that began before that and were never completed: data too, and in no listing. How many went.
+
+        Raises Unavailable or Invalid as ``delete_objects``, and Unavailable (UploadsLeft) if some could not be ended.
         """

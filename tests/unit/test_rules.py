@@ -17,7 +17,15 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.definition import CategoryState, RetentionDefinition
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import Invalid
-from tenant_retention.domain.rules import Subject, check_profile, define, effective_keep, inside_bounds
+from tenant_retention.domain.profile_check import (
+    check_profile,
+)
+from tenant_retention.domain.rules import (
+    Subject,
+    define,
+    effective_keep,
+    inside_bounds,
+)
 
 PROFILES = Path(__file__).parents[2] / "examples" / "profiles"
 SUBJECT = Subject("installation", "customer-acme", "acme", "uid", 3, 1)

@@ -16,11 +16,19 @@ from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import Finding, patience_ended, render, transitions
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.policy_report import (
+    BindingReport,
+    PolicyReport,
+    StoreReport,
+)
 from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.rules import Subject, define
 from tenant_retention.domain.run_status import RunReport
-from tenant_retention.domain.status import BindingReport, PolicyReport, StoreReport, policy_status, status_patch
+from tenant_retention.domain.status import (
+    policy_status,
+    status_patch,
+)
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TABLE: dict[str, Any] = {

@@ -18,15 +18,10 @@ from tenant_retention.domain.definition import (
 )
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.profile_check import MARGIN, check_profile, has_no_age, whole_days
 
 ENFORCED_EVENTS = frozenset({ClockEvent.CREATED, ClockEvent.CLOSED})
 """Clock events that this version acts on; categories with another one are shown as NotEnforced."""
-RUN_INTERVAL = timedelta(days=2)
-"""From one nightly run to the end of the next: a day, the hour that a night may have more, and the window it may take."""
-LIFE_OF_COPIES = timedelta(0)
-"""How long versions and backups outlive the live store: deletion names every version, and there are no backups yet."""
-MARGIN = RUN_INTERVAL + LIFE_OF_COPIES
-"""Data leaves the live store this long before its deadline, so that every copy is gone in time (X1, M10)."""
 
 
 @dataclass(frozen=True)
@@ -72,39 +67,12 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
     )
 
 
-def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> None:
-    """Raises Invalid (reason ProfileInvalid) where the profile contradicts itself: min, default, max, room, links (X1)."""
-    for category in profile.categories:
-        path = f"spec.categories[{category.name}]"
-        if _has_no_age(category):
-            continue
-        if category.default is None or category.max is None:
-            missing = "default" if category.default is None else "max"
-            raise _profile_invalid(f"{path}.{missing}", f"category {category.name} needs {missing}")
-        default, maximum = Period.parse(category.default, field="default"), Period.parse(category.max, field="max")
-        if not default.never_longer_than(maximum):
-            raise _profile_invalid(
-                f"{path}.default",
-                f"category {category.name}: default {category.default} is longer than max {category.max}",
-            )
-        if maximum.shortest_days() <= _whole_days(margin):
-            raise _profile_invalid(
-                f"{path}.max",
-                f"category {category.name}: max {category.max} leaves no room for any keep: runs and copies need "
-                f"{_whole_days(margin)} day(s) before it",
-            )
-        if category.min is not None:
-            _check_minimum(path, category, category.min, default, maximum, margin)
-        if category.content_of is not None:
-            _check_content(profile, path, category)
-
-
 def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolicySpec) -> TenantRetentionPolicySpec:
     """The last good choice as today's profile allows it: what a policy that is invalid now goes on with (M8, M10)."""
     chosen: dict[str, str] = {}
     for category in profile.categories:
         keep = last_good.keep(category.name)
-        if keep is None or category.default is None or category.max is None or _has_no_age(category):
+        if keep is None or category.default is None or category.max is None or has_no_age(category):
             continue
         period = Period.parse(keep)
         if not period.never_longer_than(Period.parse(category.max)):
@@ -126,7 +94,7 @@ def effective_keep(keep: str | None, maximum: str | None, margin: timedelta = MA
     """The keep that is enforced: shortened where it leaves no room before max for a run and the copies (X1)."""
     if keep is None or maximum is None:
         return keep
-    period, bound, days = Period.parse(keep), Period.parse(maximum), _whole_days(margin)
+    period, bound, days = Period.parse(keep), Period.parse(maximum), whole_days(margin)
     if period.longest_days() + days <= bound.shortest_days():
         return keep
     if period.months and bound.months and period.months < bound.months and days <= 28:
@@ -141,7 +109,7 @@ def _keep(category: Category, policy: TenantRetentionPolicySpec) -> str | None:
         return category.default
     field = f"spec.retention[{category.name}].keep"
     period = Period.parse(keep, field=field)
-    if _has_no_age(category):
+    if has_no_age(category):
         raise Invalid(
             f"{field}: category {category.name}: keep {keep} is not allowed: it is kept until termination and has no age; "
             "remove the entry",
@@ -163,10 +131,6 @@ def _keep(category: Category, policy: TenantRetentionPolicySpec) -> str | None:
             field=field,
         )
     return keep
-
-
-def _has_no_age(category: Category) -> bool:
-    return ClockEvent(category.clock.event) is ClockEvent.TERMINATED
 
 
 def _content_keep(
@@ -209,57 +173,6 @@ def _refuse_unknown(profile: RetentionProfileSpec, policy: TenantRetentionPolicy
                 reason="CategoryUnknown",
                 field=field,
             )
-
-
-def _check_minimum(
-    path: str, category: Category, minimum: str, default: Period, maximum: Period, margin: timedelta
-) -> None:
-    period = Period.parse(minimum, field="min")
-    if not period.never_longer_than(default):
-        raise _profile_invalid(
-            f"{path}.default", f"category {category.name}: default {category.default} is shorter than min {minimum}"
-        )
-    if not period.never_longer_than(maximum):
-        raise _profile_invalid(
-            f"{path}.min", f"category {category.name}: min {minimum} is longer than max {category.max}"
-        )
-    days = _whole_days(margin)
-    roomy = period.months and maximum.months and period.months < maximum.months and days <= 28
-    if not roomy and period.longest_days() + days > maximum.shortest_days():
-        raise _profile_invalid(
-            f"{path}.min",
-            f"category {category.name}: min {minimum} leaves no room before max {category.max}: "
-            f"runs and copies need {days} day(s) in between",
-        )
-
-
-def _check_content(profile: RetentionProfileSpec, path: str, category: Category) -> None:
-    record = profile.category(category.content_of or "")
-    if record is None:
-        raise _profile_invalid(
-            f"{path}.contentOf",
-            f"category {category.name}: contentOf names {category.content_of}, which does not exist",
-        )
-    if profile.database_of(category) != profile.database_of(record):
-        # In two databases neither could wait for the other (P4).
-        raise _profile_invalid(
-            f"{path}.database",
-            f"category {category.name}: content lies in the database of its record {record.name}, which is "
-            f"{profile.database_of(record)}",
-        )
-    if category.min and record.max and not Period.parse(category.min).never_longer_than(Period.parse(record.max)):
-        raise _profile_invalid(
-            f"{path}.min",
-            f"category {category.name}: min {category.min} is longer than max {record.max} of its record {record.name}",
-        )
-
-
-def _profile_invalid(field: str, text: str) -> Invalid:
-    return Invalid(f"{field}: {text}; change the profile", reason="ProfileInvalid", field=field)
-
-
-def _whole_days(margin: timedelta) -> int:
-    return -(-int(margin.total_seconds()) // 86400)
 
 
 def _category(profile: RetentionProfileSpec, category: Category, keep: str | None) -> CategoryDefinition:

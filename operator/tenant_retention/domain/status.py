@@ -6,68 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
-from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
-from tenant_retention.domain.category_status import Counts, category_rows, overdue_total
+from tenant_retention.domain.category_status import category_rows, overdue_total
 from tenant_retention.domain.conditions import Finding, reason_of, render
-from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
-from tenant_retention.domain.left_behind import LeftStore, unenforced
-from tenant_retention.domain.run_status import RunReport, approval_request, last_run_time, run_rows
-
-
-@dataclass(frozen=True)
-class StoreReport:
-    """One store as this reconcile found it; ``problem`` None: it answers and is as wanted. ``warnings``: what only the
-    server's owner can change."""
-
-    purpose: str
-    type: str
-    class_name: str | None = None
-    data_store: str | None = None
-    region: str | None = None
-    problem: RetentionError | None = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class BindingReport:
-    """A Secret handed out in the policy's namespace; ``role`` is App, Reader or Enforcer."""
-
-    name: str
-    purpose: str
-    role: str
-
-
-@dataclass(frozen=True)
-class PolicyReport:
-    """Everything one reconcile learned. ``problem``: what the user (Invalid) or time (others) must solve; the rest is
-    still told. ``definition``: what the stores hold now, which is the last good one when the spec is invalid. ``probed``:
-    how many databases of others the last look of the isolation probe tried, of how many."""
-
-    generation: int
-    mode: str
-    suspended: bool
-    problem: RetentionError | None = None
-    definition: RetentionDefinition | None = None
-    profile: RetentionProfileSpec | None = None
-    stores: tuple[StoreReport, ...] = ()
-    counts: Counts = field(default_factory=Counts)
-    runs: RunReport = field(default_factory=RunReport)
-    enforced: bool = False
-    cron: str | None = None
-    time_zone: str | None = None
-    next_run: datetime | None = None
-    schedule_problem: RetentionError | None = None
-    isolation: tuple[str, ...] | None = None
-    probed: tuple[int, int] = (0, 0)
-    bindings: tuple[BindingReport, ...] = ()
-    left_stores: tuple[LeftStore, ...] = ()
+from tenant_retention.domain.left_behind import unenforced
+from tenant_retention.domain.policy_report import PolicyReport, StoreReport
+from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows
 
 
 def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:

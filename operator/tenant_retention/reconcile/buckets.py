@@ -14,9 +14,11 @@ from tenant_retention.domain.manifests.inputs import PolicyRef, S3Credentials
 from tenant_retention.domain.manifests.metadata import binding_name, encoded
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
 from tenant_retention.domain.names import purpose_label
+from tenant_retention.domain.policy_report import (
+    BindingReport,
+)
 from tenant_retention.domain.ports.cluster import SECRET, Happening, Manifest
 from tenant_retention.domain.ports.stores import BucketRequest, BucketServer
-from tenant_retention.domain.status import BindingReport
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, secret_values

@@ -14,7 +14,9 @@ from tenant_retention.domain.conditions import Finding, reason_of, render
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, STORE, STORE_CLASS, Manifest
 from tenant_retention.domain.ports.stores import DatabaseServer
-from tenant_retention.domain.rules import check_profile
+from tenant_retention.domain.profile_check import (
+    check_profile,
+)
 from tenant_retention.domain.topology import of_class
 from tenant_retention.reconcile.buckets import static_key
 from tenant_retention.reconcile.existing import existing_server

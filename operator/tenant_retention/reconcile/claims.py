@@ -16,8 +16,10 @@ from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, St
 from tenant_retention.domain.ledger import Claimant, Standing
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.policy_report import (
+    StoreReport,
+)
 from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS, Manifest
-from tenant_retention.domain.status import StoreReport
 from tenant_retention.domain.topology import DATABASE_PURPOSES, WantedStore, choose_class, of_class, pinned_class
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, parse

@@ -14,6 +14,9 @@ from tenant_retention.domain.manifests.bindings import postgres_binding
 from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials
 from tenant_retention.domain.manifests.metadata import binding_name
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.policy_report import (
+    BindingReport,
+)
 from tenant_retention.domain.ports.cluster import Happening, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
@@ -22,7 +25,6 @@ from tenant_retention.domain.ports.stores import (
     DatabaseRequest,
     DatabaseServer,
 )
-from tenant_retention.domain.status import BindingReport
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.observing import count, logins_secret, newest_runs, night_of, observer
 from tenant_retention.reconcile.tenancy import Home

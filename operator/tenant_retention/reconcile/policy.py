@@ -20,11 +20,13 @@ from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.policy_report import (
+    PolicyReport,
+)
 from tenant_retention.domain.ports.cluster import Manifest
 from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
-from tenant_retention.domain.status import PolicyReport
 from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores

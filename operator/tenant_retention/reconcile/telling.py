@@ -9,9 +9,15 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain.conditions import Finding, reason_of, render, transitions
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.policy_report import (
+    PolicyReport,
+)
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Happening, Kind, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
-from tenant_retention.domain.status import PolicyReport, policy_status, status_patch
+from tenant_retention.domain.status import (
+    policy_status,
+    status_patch,
+)
 from tenant_retention.domain.store_status import store_status
 from tenant_retention.reconcile.buckets import BucketResult
 from tenant_retention.reconcile.databases import DatabaseResult

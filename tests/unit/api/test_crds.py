@@ -12,8 +12,15 @@ import yaml
 
 from tenant_retention.api.v1alpha1 import generate
 from tenant_retention.api.v1alpha1.common import ApiObject
-from tenant_retention.api.v1alpha1.conditions import CONDITION_TEXT, REASON_TEXT, ConditionType, Reason
+from tenant_retention.api.v1alpha1.conditions import (
+    ConditionType,
+    Reason,
+)
 from tenant_retention.api.v1alpha1.crd import KINDS, custom_resource_definition, object_schema
+from tenant_retention.api.v1alpha1.reason_texts import (
+    CONDITION_TEXT,
+    REASON_TEXT,
+)
 from tests.support.api_cases import ROOT
 
 BYTES = 150_000

@@ -1,0 +1,101 @@
+"""Whether a profile agrees with itself: min, default and max, room for runs and copies, links between categories (X1)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
+from tenant_retention.domain.definition import ClockEvent
+from tenant_retention.domain.durations import Period
+from tenant_retention.domain.errors import Invalid
+
+RUN_INTERVAL = timedelta(days=2)
+"""From one nightly run to the end of the next: a day, the hour that a night may have more, and the window it may take."""
+LIFE_OF_COPIES = timedelta(0)
+"""How long versions and backups outlive the live store: deletion names every version, and there are no backups yet."""
+MARGIN = RUN_INTERVAL + LIFE_OF_COPIES
+"""Data leaves the live store this long before its deadline, so that every copy is gone in time (X1, M10)."""
+
+
+def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> None:
+    """Raises Invalid (reason ProfileInvalid) where the profile contradicts itself: min, default, max, room, links (X1)."""
+    for category in profile.categories:
+        path = f"spec.categories[{category.name}]"
+        if has_no_age(category):
+            continue
+        if category.default is None or category.max is None:
+            missing = "default" if category.default is None else "max"
+            raise _profile_invalid(f"{path}.{missing}", f"category {category.name} needs {missing}")
+        default, maximum = Period.parse(category.default, field="default"), Period.parse(category.max, field="max")
+        if not default.never_longer_than(maximum):
+            raise _profile_invalid(
+                f"{path}.default",
+                f"category {category.name}: default {category.default} is longer than max {category.max}",
+            )
+        if maximum.shortest_days() <= whole_days(margin):
+            raise _profile_invalid(
+                f"{path}.max",
+                f"category {category.name}: max {category.max} leaves no room for any keep: runs and copies need "
+                f"{whole_days(margin)} day(s) before it",
+            )
+        if category.min is not None:
+            _check_minimum(path, category, category.min, default, maximum, margin)
+        if category.content_of is not None:
+            _check_content(profile, path, category)
+
+
+def _check_minimum(
+    path: str, category: Category, minimum: str, default: Period, maximum: Period, margin: timedelta
+) -> None:
+    period = Period.parse(minimum, field="min")
+    if not period.never_longer_than(default):
+        raise _profile_invalid(
+            f"{path}.default", f"category {category.name}: default {category.default} is shorter than min {minimum}"
+        )
+    if not period.never_longer_than(maximum):
+        raise _profile_invalid(
+            f"{path}.min", f"category {category.name}: min {minimum} is longer than max {category.max}"
+        )
+    days = whole_days(margin)
+    roomy = period.months and maximum.months and period.months < maximum.months and days <= 28
+    if not roomy and period.longest_days() + days > maximum.shortest_days():
+        raise _profile_invalid(
+            f"{path}.min",
+            f"category {category.name}: min {minimum} leaves no room before max {category.max}: "
+            f"runs and copies need {days} day(s) in between",
+        )
+
+
+def _check_content(profile: RetentionProfileSpec, path: str, category: Category) -> None:
+    record = profile.category(category.content_of or "")
+    if record is None:
+        raise _profile_invalid(
+            f"{path}.contentOf",
+            f"category {category.name}: contentOf names {category.content_of}, which does not exist",
+        )
+    if profile.database_of(category) != profile.database_of(record):
+        # In two databases neither could wait for the other (P4).
+        raise _profile_invalid(
+            f"{path}.database",
+            f"category {category.name}: content lies in the database of its record {record.name}, which is "
+            f"{profile.database_of(record)}",
+        )
+    if category.min and record.max and not Period.parse(category.min).never_longer_than(Period.parse(record.max)):
+        raise _profile_invalid(
+            f"{path}.min",
+            f"category {category.name}: min {category.min} is longer than max {record.max} of its record {record.name}",
+        )
+
+
+def _profile_invalid(field: str, text: str) -> Invalid:
+    return Invalid(f"{field}: {text}; change the profile", reason="ProfileInvalid", field=field)
+
+
+def has_no_age(category: Category) -> bool:
+    """Whether a category is kept until termination: it has neither keep nor max."""
+    return ClockEvent(category.clock.event) is ClockEvent.TERMINATED
+
+
+def whole_days(margin: timedelta) -> int:
+    """A margin as days, rounded up."""
+    return -(-int(margin.total_seconds()) // 86400)

@@ -182,6 +182,16 @@ class LiveArchive:
                 row.append(closed_at)
             self.write(table, [row], columns)
 
+    def call_with_object_of(self, other: str, name: str, born_at: datetime, version: str | None) -> None:
+        """A recording whose row names the object of another call as well."""
+        columns = ("id", "session_id", "started_at", "object_key", "object_version")
+        self.write("recordings", [(name, name, born_at, f"audio/{other}", version)], columns)
+
+    def name_version(self, name: str, version: str) -> None:
+        """The application fills in the version that a recording's row left open."""
+        with self.login("app") as connection:
+            connection.execute("UPDATE public.recordings SET object_version = %s WHERE id = %s", [version, name])
+
     def call_without_object(self, name: str, born_at: datetime) -> None:
         """A recording's row whose object was never stored."""
         self.write("recordings", [(name, name, born_at)], ("id", "session_id", "started_at"))

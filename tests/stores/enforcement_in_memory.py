@@ -41,6 +41,16 @@ class InMemoryArchive:
                 row.clocks["closed_at"] = closed_at
             self.server.rows.append(row)
 
+    def call_with_object_of(self, other: str, name: str, born_at: datetime, version: str | None) -> None:
+        """A recording whose row names the object of another call as well."""
+        row = Row(f"recordings:{name}", "recordings", born_at, session=name, key=f"audio/{other}", version=version)
+        self.server.rows.append(row)
+
+    def name_version(self, name: str, version: str) -> None:
+        """The application fills in the version that a recording's row left open."""
+        (row,) = (row for row in self.server.rows if row.identity == f"recordings:{name}")
+        row.version = version
+
     def call_without_object(self, name: str, born_at: datetime) -> None:
         """A recording's row whose object was never stored."""
         self.server.rows.append(Row(f"recordings:{name}", "recordings", born_at, session=name))

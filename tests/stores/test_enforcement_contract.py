@@ -279,6 +279,51 @@ class EnforcementContract:
             lost = database.claim_content(run_id, "recordings", 10)
             assert database.claim_content(run_id, "recordings", 10) == lost
 
+    @pytest.mark.parametrize("young", ["v", None])
+    def test_an_object_that_a_young_row_names_too_stays_and_only_the_old_row_goes__M8(
+        self, tenant: Tenant, young: str | None
+    ) -> None:
+        tenant.call_with_object_of("shared", "old", days_ago(20), "v")
+        tenant.call_with_object_of("shared", "young", days_ago(3), young)
+        tenant.call_with_object_of("shared", "another-version", days_ago(20), "w")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            claims = database.claim_content(run_id, "recordings", 10)
+            assert [claim.version for claim in claims] == ([] if young is None else ["w"])
+            database.confirm_claims(run_id, [claim.claim_id for claim in claims])
+            assert database.claim_content(run_id, "recordings", 10) == ()
+        assert tenant.left() == {"recordings:young"}
+
+    def test_a_row_that_means_every_version_waits_for_the_young_row_of_one_of_them__M8(self, tenant: Tenant) -> None:
+        tenant.call_with_object_of("shared", "old", days_ago(20), None)
+        tenant.call_with_object_of("shared", "young", days_ago(3), "v")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            assert database.claim_content(run_id, "recordings", 10) == ()
+        assert tenant.left() == {"recordings:old", "recordings:young"}
+
+    def test_a_claim_is_dropped_where_a_young_row_names_its_object_by_now__M8(self, tenant: Tenant) -> None:
+        tenant.call_with_object_of("shared", "old", days_ago(20), "v")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            assert len(database.claim_content(run_id, "recordings", 10)) == 1
+        tenant.call_with_object_of("shared", "young", days_ago(3), "v")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            assert database.claim_content(run_id, "recordings", 10) == ()
+
+    def test_a_row_that_names_another_object_since_it_was_claimed_is_claimed_anew(self, tenant: Tenant) -> None:
+        tenant.call_with_object_of("one", "one", days_ago(20), None)
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            (claim,) = database.claim_content(run_id, "recordings", 10)
+            tenant.name_version("one", "uploaded-since")
+            assert database.confirm_claims(run_id, [claim.claim_id]) == 0
+            (again,) = database.claim_content(run_id, "recordings", 10)
+            assert (again.key, again.version) == ("audio/one", "uploaded-since")
+            assert database.confirm_claims(run_id, [again.claim_id]) == 1
+        assert tenant.left() == set()
+
     def test_a_claim_that_failed_waits_for_the_next_run(self, tenant: Tenant) -> None:
         tenant.call("one", days_ago(20), "recordings")
         with session(tenant) as database:

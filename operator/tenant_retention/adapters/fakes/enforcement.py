@@ -9,7 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tenant_retention.adapters.fakes.tenant_server import LARGEST_SKEW, ObjectName, Row, Run, TenantServer, chained
+from tenant_retention.adapters.fakes.tenant_server import (
+    LARGEST_SKEW,
+    Claimed,
+    ObjectName,
+    Row,
+    Run,
+    TenantServer,
+    chained,
+)
 from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
 from tenant_retention.domain.durations import Period, cutoff, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
@@ -132,24 +140,35 @@ class InMemoryEnforcementDatabase:
         server = self._server
         found = server.definition.category(category)
         due = {id(row) for row in self._due_unheld(found)}
-        claimed = {id(row): claim_id for claim_id, row in server.claims.items()}
+        # A claim on what a staying row names by now is dropped.
+        shared = [claim_id for claim_id, claim in server.claims.items() if self._named_by_others(claim)]
+        for claim_id in shared:
+            del server.claims[claim_id]
+        claimed = {id(claim.row) for claim in server.claims.values()}
         for row in server.rows_of(found):
-            if row.key is not None and id(row) in due and id(row) not in claimed and not self._locked_out(found, row):
-                claimed[id(row)] = max(server.claims, default=0) + 1
-                server.claims[claimed[id(row)]] = row
+            if row.key is None or id(row) not in due or id(row) in claimed or self._locked_out(found, row):
+                continue
+            claim = Claimed(row, row.key, row.version)
+            if not self._named_by_others(claim):
+                self._server.last_claim += 1
+                server.claims[self._server.last_claim] = claim
         # What this run was already given but never answered for (a lost reply) is given again.
         open_claims = [
-            (claim_id, row)
-            for claim_id, row in sorted(server.claims.items())
-            if row.table in found.tables and claim_id not in run.released
+            (claim_id, claim)
+            for claim_id, claim in sorted(server.claims.items())
+            if claim.row.table in found.tables and claim_id not in run.released
         ]
+        if not open_claims:
+            self._remove(category, [row for row in self._due_unheld(found) if self._goes_alone(row)])
         return tuple(
-            Claim(claim_id=claim_id, key=row.key or "", version=row.version) for claim_id, row in open_claims[:limit]
+            Claim(claim_id=claim_id, key=claim.key, version=claim.version) for claim_id, claim in open_claims[:limit]
         )
 
     def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
         self._current(run_id)
-        rows = [row for claim_id in claim_ids if (row := self._server.claims.pop(claim_id, None)) is not None]
+        claims = [claim for claim_id in claim_ids if (claim := self._server.claims.pop(claim_id, None)) is not None]
+        # A row that names another object by now is claimed anew: that object is still there.
+        rows = [claim.row for claim in claims if (claim.row.key, claim.row.version) == (claim.key, claim.version)]
         for category in self._server.categories():
             self._remove(category.name, [row for row in rows if row.table in category.tables])
         return len(rows)
@@ -158,9 +177,9 @@ class InMemoryEnforcementDatabase:
         run = self._current(run_id)
         for claim_id, _ in failures:
             run.released.add(claim_id)
-            row = self._server.claims.get(claim_id)
+            claim = self._server.claims.get(claim_id)
             for category in self._server.categories():
-                if row is not None and row.table in category.tables:
+                if claim is not None and claim.row.table in category.tables:
                     run.failed[category.name] = run.failed.get(category.name, 0) + 1
 
     def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
@@ -306,6 +325,22 @@ class InMemoryEnforcementDatabase:
         run = self._server.run
         through = run.categories[category.name].remove_through if run else None
         return [row for row in self._server.due(category, through) if not self._server.held(category, row)]
+
+    def _named_by_others(self, claim: Claimed) -> bool:
+        """Whether a row that stays in this run names the object as well: it is as young as the youngest of them (M8)."""
+        return any(
+            claim.version is None or other.version in (None, claim.version) for other in self._staying(claim.key)
+        )
+
+    def _goes_alone(self, row: Row) -> bool:
+        """A due row whose object goes with a staying row; not where that one means one version and this one all of them."""
+        if row.key is None or not self._named_by_others(Claimed(row, row.key, row.version)):
+            return False
+        return row.version is not None or all(other.version is None for other in self._staying(row.key))
+
+    def _staying(self, key: str) -> list[Row]:
+        goes = {id(row) for category in self._server.categories() for row in self._due_unheld(category)}
+        return [row for row in self._server.rows if row.key == key and id(row) not in goes]
 
     def _locked_out(self, category: CategoryDefinition, row: Row) -> bool:
         """Whether the bucket is known to keep the row's object, by a longer min than today's."""

@@ -61,6 +61,15 @@ class Approval:
     until: datetime
 
 
+@dataclass(frozen=True)
+class Claimed:
+    """A row whose object is on its way out, and what that object was when it was claimed."""
+
+    row: Row
+    key: str
+    version: str | None
+
+
 ObjectName = tuple[str, str, str | None]
 """Category, key and version of an object."""
 
@@ -97,7 +106,8 @@ class TenantServer:
     approvals: list[Approval] = field(default_factory=list)
     spent: dict[int, int] = field(default_factory=dict)
     executed: dict[str, CategoryDefinition] = field(default_factory=dict)
-    claims: dict[int, Row] = field(default_factory=dict)
+    claims: dict[int, Claimed] = field(default_factory=dict)
+    last_claim: int = 0
     asked_locks: dict[int, tuple[ObjectName, datetime]] = field(default_factory=dict)
     locks: dict[ObjectName, datetime] = field(default_factory=dict)
     detached: list[str] = field(default_factory=list)

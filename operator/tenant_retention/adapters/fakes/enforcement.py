@@ -5,30 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from tenant_retention.adapters.fakes.tenant_content import TenantContent
 from tenant_retention.adapters.fakes.tenant_server import (
     LARGEST_SKEW,
-    Claimed,
-    ObjectName,
     Row,
     Run,
-    TenantServer,
     chained,
 )
 from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
-from tenant_retention.domain.durations import Period, cutoff, end_of_period
+from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import (
     CategoryEvidence,
     CategoryRun,
-    Claim,
     GuardState,
-    LockBatch,
-    ObjectLock,
     PartitionStep,
     PartitionStepKind,
     RangeBatch,
@@ -40,16 +35,8 @@ GUARD_FLOOR = 10
 _NO_DIGEST = "sha256:" + "0" * 64
 
 
-class InMemoryEnforcementDatabase:
+class InMemoryEnforcementDatabase(TenantContent):
     """One enforcer session over a ``TenantServer``; ``close`` is what a killed client's server does for it."""
-
-    def __init__(self, server: TenantServer) -> None:
-        self._server = server
-
-    def close(self) -> None:
-        """Ends the session: its run lock goes, its run stays unfinished."""
-        if self._server.running is self:
-            self._server.running = None
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
         server = self._server
@@ -135,86 +122,6 @@ class InMemoryEnforcementDatabase:
             deleted=self._remove(step.category, batch), resume_after=last if len(batch) < len(rest) else None
         )
 
-    def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
-        run = self._begun(run_id, category)
-        server = self._server
-        found = server.definition.category(category)
-        due = {id(row) for row in self._due_unheld(found)}
-        # A claim on what a staying row names by now is dropped.
-        shared = [claim_id for claim_id, claim in server.claims.items() if self._named_by_others(claim)]
-        for claim_id in shared:
-            del server.claims[claim_id]
-        claimed = {id(claim.row) for claim in server.claims.values()}
-        for row in server.rows_of(found):
-            if row.key is None or id(row) not in due or id(row) in claimed or self._locked_out(found, row):
-                continue
-            claim = Claimed(row, row.key, row.version)
-            if not self._named_by_others(claim):
-                self._server.last_claim += 1
-                server.claims[self._server.last_claim] = claim
-        # What this run was already given but never answered for (a lost reply) is given again.
-        open_claims = [
-            (claim_id, claim)
-            for claim_id, claim in sorted(server.claims.items())
-            if claim.row.table in found.tables and claim_id not in run.released
-        ]
-        if not open_claims:
-            self._remove(category, [row for row in self._due_unheld(found) if self._goes_alone(row)])
-        return tuple(
-            Claim(claim_id=claim_id, key=claim.key, version=claim.version) for claim_id, claim in open_claims[:limit]
-        )
-
-    def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
-        self._current(run_id)
-        claims = [claim for claim_id in claim_ids if (claim := self._server.claims.pop(claim_id, None)) is not None]
-        # A row that names another object by now is claimed anew: that object is still there.
-        rows = [claim.row for claim in claims if (claim.row.key, claim.row.version) == (claim.key, claim.version)]
-        for category in self._server.categories():
-            self._remove(category.name, [row for row in rows if row.table in category.tables])
-        return len(rows)
-
-    def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
-        run = self._current(run_id)
-        for claim_id, _ in failures:
-            run.released.add(claim_id)
-            claim = self._server.claims.get(claim_id)
-            for category in self._server.categories():
-                if claim is not None and claim.row.table in category.tables:
-                    run.failed[category.name] = run.failed.get(category.name, 0) + 1
-
-    def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
-        run = self._current(run_id)
-        server = self._server
-        found = server.definition.category(category)
-        if found.minimum is None:
-            return LockBatch(locks=(), resume_from=None)
-        minimum = Period.parse(found.minimum)
-        wanted: dict[ObjectName, datetime] = {}
-        for row in server.rows_of(found):
-            name, clock = (category, row.key or "", row.version), server.clock(found, row)
-            # What has not begun yet is locked for a whole minimum from now.
-            until = end_of_period(min(clock or run.now, run.now), minimum)
-            if row.key and until > run.now and name not in run.refused_locks:
-                wanted[name] = max(until, wanted.get(name, until))
-        missing = [(name, until) for name, until in wanted.items() if server.locks.get(name, run.now) < until][:limit]
-        locks = []
-        for name, until in missing:
-            lock_id = len(server.asked_locks) + 1
-            server.asked_locks[lock_id] = (name, until)
-            locks.append(ObjectLock(lock_id=lock_id, key=name[1], version=name[2], until=until))
-        return LockBatch(locks=tuple(locks), resume_from=run.now if len(missing) == limit else None)
-
-    def record_locks(self, run_id: UUID, category: str, outcomes: Iterable[tuple[int, str | None]]) -> None:
-        run = self._current(run_id)
-        for lock_id, error in outcomes:
-            name, until = self._server.asked_locks[lock_id]
-            if error is None and self._server.locks.get(name) != until:
-                self._server.locks[name] = until
-                run.locked[category] = run.locked.get(category, 0) + 1
-            elif error is not None and name not in run.refused_locks:
-                run.refused_locks.add(name)
-                run.failed[category] = run.failed.get(category, 0) + 1
-
     def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
         run = self._known(run_id)
         run.failed[category] = run.failed.get(category, 0) + 1
@@ -228,26 +135,6 @@ class InMemoryEnforcementDatabase:
                 self._server.executed |= {category.name: category for category in self._executed(run)}
         self.close()
         return self._server.evidence[-1]
-
-    def _known(self, run_id: UUID) -> Run:
-        server = self._server
-        run = server.run
-        if run is None or run.run_id != run_id:
-            raise Invalid(f"run {run_id} is not open", reason="RunNotOpen")
-        if server.running not in (None, self) and not run.finished:
-            raise NotReady("another session is in this run", reason="RunInProgress")
-        return run
-
-    def _begun(self, run_id: UUID, category: str) -> Run:
-        run = self._current(run_id)
-        run.begun.add(category)
-        return run
-
-    def _current(self, run_id: UUID) -> Run:
-        run = self._known(run_id)
-        if self._server.suspended and run.mode is Mode.ENFORCE:
-            raise NotReady("the policy is suspended, or its store was released", reason="Suspended")
-        return run
 
     def _category_run(self, category: CategoryDefinition, now: datetime) -> CategoryRun:
         server = self._server
@@ -321,32 +208,6 @@ class InMemoryEnforcementDatabase:
         tripped = any(category.guard is GuardState.TRIPPED for category in run.categories.values())
         return "ApprovalRequired" if tripped and run.mode is Mode.ENFORCE else "Succeeded"
 
-    def _due_unheld(self, category: CategoryDefinition) -> list[Row]:
-        run = self._server.run
-        through = run.categories[category.name].remove_through if run else None
-        return [row for row in self._server.due(category, through) if not self._server.held(category, row)]
-
-    def _named_by_others(self, claim: Claimed) -> bool:
-        """Whether a row that stays in this run names the object as well: it is as young as the youngest of them (M8)."""
-        return any(
-            claim.version is None or other.version in (None, claim.version) for other in self._staying(claim.key)
-        )
-
-    def _goes_alone(self, row: Row) -> bool:
-        """A due row whose object goes with a staying row; not where that one means one version and this one all of them."""
-        if row.key is None or not self._named_by_others(Claimed(row, row.key, row.version)):
-            return False
-        return row.version is not None or all(other.version is None for other in self._staying(row.key))
-
-    def _staying(self, key: str) -> list[Row]:
-        goes = {id(row) for category in self._server.categories() for row in self._due_unheld(category)}
-        return [row for row in self._server.rows if row.key == key and id(row) not in goes]
-
-    def _locked_out(self, category: CategoryDefinition, row: Row) -> bool:
-        """Whether the bucket is known to keep the row's object, by a longer min than today's."""
-        until = self._server.locks.get((category.name, row.key or "", row.version))
-        return until is not None and until > self._server.now()
-
     def _planned(self, category: CategoryDefinition) -> list[Row]:
         """What goes by steps: rows that name objects go by claims. The same for a dry run and the real one (X7)."""
         return [row for row in self._due_unheld(category) if row.key is None]
@@ -373,18 +234,6 @@ class InMemoryEnforcementDatabase:
             return PartitionStepKind.RANGE
         back = cutoff(self._server.now(), Period.parse(self._server.definition.table(table).back))
         return PartitionStepKind.DETACH if first_of_next <= back else PartitionStepKind.TRUNCATE
-
-    def _remove(self, category: str, rows: list[Row]) -> int:
-        gone = {id(row) for row in rows}
-        self._server.rows = [row for row in self._server.rows if id(row) not in gone]
-        run = self._server.run
-        if run is not None:
-            before, limit = run.acted.get(category, 0), run.approved.get(category, 0)
-            run.acted[category] = before + len(rows)
-            if run.approval is not None:
-                spent = min(before + len(rows), limit) - min(before, limit)
-                self._server.spent[run.approval] = self._server.spent.get(run.approval, 0) + spent
-        return len(rows)
 
     def _append(self, outcome: str) -> None:
         server = self._server

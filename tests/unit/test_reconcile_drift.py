@@ -115,8 +115,10 @@ async def test_the_operators_way_into_a_namespace_is_put_right_though_two_polici
 
 
 def _intrude(found: Manifest) -> None:
-    """A container and a variable that somebody adds to the server's pods."""
+    """A container, a variable and a place to run that somebody adds to the server's pods."""
     pod = found["spec"]["template"]["spec"]
+    # The fake merges maps only: of lists the contract tests on a real API server tell.
+    pod["nodeSelector"] = {"theirs": "true"}
     pod["containers"][0]["env"].append({"name": "PGOPTIONS", "value": "-c log_statement=all"})
     pod["containers"].append(
         {"name": "theirs", "image": "busybox", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}

@@ -171,10 +171,12 @@ class TenantServer:
         )
 
     def waits_for_content(self, category: CategoryDefinition, row: Row) -> bool:
-        """P4: a record waits until the content rows of its session are gone."""
+        """P4: a record waits until the content rows of its session are gone; without a session, those of its birth."""
         tables = {table for other in self.categories() if other.content_of == category.name for table in other.tables}
-        return row.session is not None and any(
-            other.session == row.session for other in self.rows if other.table in tables
+        return any(
+            other.session == row.session and (row.session is not None or other.born_at == row.born_at)
+            for other in self.rows
+            if other.table in tables
         )
 
     def cutoffs(self, category: CategoryDefinition, now: datetime) -> CategoryCutoffs:

@@ -88,6 +88,7 @@ DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
     content record;
     conditions text[] := '{}';
+    same_birth text;
 BEGIN
     FOR content IN SELECT m.born_at, m.session_column, p.partition FROM retention.managed AS m
         JOIN retention.partition AS p USING (table_name) WHERE m.content_of = t.category
@@ -95,10 +96,17 @@ BEGIN
             AND p.born_to > waiting_condition.born_from - retention.session_reach()
             AND pg_relation_size(p.partition_oid) > 0
     LOOP
-        conditions := conditions || format('EXISTS (SELECT FROM public.%I AS content WHERE %s)', content.partition,
-            CASE WHEN t.session_column IS NOT NULL AND content.session_column IS NOT NULL
-            THEN format('content.%I::text = %I.%I::text', content.session_column, alias, t.session_column)
-            ELSE format('content.%I = %I.%I', content.born_at, alias, t.born_at) END);
+        IF t.session_column IS NOT NULL AND content.session_column IS NOT NULL THEN
+            conditions := conditions || format(
+                'EXISTS (SELECT FROM public.%I AS content WHERE content.%I::text = %I.%I::text)',
+                content.partition, content.session_column, alias, t.session_column);
+            same_birth := format('%I.%I IS NULL AND content.%I IS NULL', alias, t.session_column, content.session_column);
+        ELSE
+            same_birth := 'true';
+        END IF;
+        -- A question of its own: one EXISTS with an OR inside would be answered row by row.
+        conditions := conditions || format('EXISTS (SELECT FROM public.%I AS content WHERE content.%I = %I.%I AND %s)',
+            content.partition, content.born_at, alias, t.born_at, same_birth);
     END LOOP;
     RETURN CASE WHEN conditions = '{}' THEN 'false' ELSE '(' || array_to_string(conditions, ' OR ') || ')' END;
 END

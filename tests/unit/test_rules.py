@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
@@ -26,6 +26,7 @@ from tenant_retention.domain.rules import (
     effective_keep,
     inside_bounds,
 )
+from tenant_retention.enforcement.plans import check_definition
 
 PROFILES = Path(__file__).parents[2] / "examples" / "profiles"
 SUBJECT = Subject("installation", "customer-acme", "acme", "uid", 3, 1)
@@ -228,6 +229,29 @@ def test_whatever_was_chosen_once_can_be_enforced_inside_any_sound_profile__X1_M
         assert keep.never_longer_than(maximum) or category.keep == category.maximum
         if category.minimum is not None:
             assert Period.parse(category.minimum).never_longer_than(keep)
+
+
+@given(DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATIONS)
+@settings(max_examples=150, deadline=None)
+@example("P1M", "P1Y", "P5Y", "P3M", "P2M", "P14D")
+def test_whatever_the_operator_defines_the_nightly_program_takes__X1_M10(
+    shortest: str, default: str, longest: str, content_min: str, record: str, content: str
+) -> None:
+    """A record whose keep is shorter than its content's min waits: a plan that says so is no mistake."""
+    profile = catalogue(
+        records={"min": shortest, "default": default, "max": longest},
+        recordings={"min": content_min, "default": default, "max": longest},
+    )
+    try:
+        check_profile(profile)
+    except Invalid:
+        return
+    for chosen in (choice(), choice(records=record), choice(records=record, recordings=content)):
+        try:
+            found = defined(profile, chosen)
+        except Invalid:
+            found = defined(profile, inside_bounds(profile, chosen))
+        check_definition(found)
 
 
 def test_the_digest_changes_with_what_decides_and_with_nothing_else__X7() -> None:

@@ -77,6 +77,9 @@ def _check_content(
     record = next((found for found in definition.categories if found.name == category.content_of), None)
     if record is None:
         raise _wrong(f"{field}.contentOf", f"category {category.name!r}: there is no category {category.content_of!r}")
+    if category.minimum is not None and category.keep == category.minimum:
+        # The record's rows wait for their content's min, however short the record's own keep is (X1).
+        return
     if record.keep and "keep" in bounds and not bounds["keep"].never_longer_than(Period.parse(record.keep)):
         raise _wrong(
             f"{field}.keep",

@@ -77,6 +77,12 @@ def _check_content(
     record = next((found for found in definition.categories if found.name == category.content_of), None)
     if record is None:
         raise _wrong(f"{field}.contentOf", f"category {category.name!r}: there is no category {category.content_of!r}")
+    if record.database != category.database:
+        # In two databases neither could wait for the other (P4).
+        raise _wrong(
+            f"{field}.database",
+            f"category {category.name!r}: must be {record.database!r}, the database of its record {record.name!r}",
+        )
     if category.minimum is not None and category.keep == category.minimum:
         # The record's rows wait for their content's min, however short the record's own keep is (X1).
         return

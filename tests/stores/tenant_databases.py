@@ -313,7 +313,7 @@ def work(
 def take(enforcement: PostgresEnforcementDatabase, run_id: Any, step: PartitionStep, batch: int = 5000) -> int:
     """One step to its end; rows deleted."""
     if step.kind is not PartitionStepKind.RANGE:
-        return enforcement.expire_partition(run_id, step)
+        return enforcement.expire_months(run_id, [step], 0).deleted
     result = enforcement.expire_range(run_id, step, None, batch)
     deleted = result.deleted
     while result.resume_after is not None:

@@ -227,7 +227,7 @@ def test_a_session_that_looks_at_the_past_cannot_delete_what_is_held_by_now__X3(
         ),
         (
             "enforcer",
-            "SELECT retention.expire_partition(%s, %s, %s, %s, 'Truncate')",
+            "SELECT retention.expire_months(%s, %s, %s, ARRAY[%s], 'Truncate', 0)",
             (run_id, step.category, step.table, month),
         ),
         ("owner", "DELETE FROM public.recordings", ()),
@@ -279,12 +279,12 @@ def test_a_month_is_counted_before_its_table_is_locked_so_that_nobody_waits_for_
     with ThreadPoolExecutor(1) as thread, short.as_owner() as busy, short.connect("app") as application:
         busy.execute("BEGIN")
         busy.execute(sql.SQL("LOCK TABLE public.{} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(step.partition)))
-        detached = thread.submit(enforcement.expire_partition, run_id, step)
+        detached = thread.submit(enforcement.expire_months, run_id, [step], 0)
         wait_until_someone_waits_for(short, step.partition)
         application.execute("SET lock_timeout = '200ms'")
         application.execute("INSERT INTO recordings (id, started_at) VALUES (9, now())")
         busy.execute("COMMIT")
-        assert detached.result(timeout=30) == 1
+        assert detached.result(timeout=30).deleted == 1
     enforcement.close()
     assert recordings_left(short) == {9}
 
@@ -298,7 +298,7 @@ def test_what_was_written_into_a_month_just_before_it_was_detached_is_counted_an
     with short.connect("enforcer") as session:
         pid = session.info.backend_pid
         arguments = (run_id, "recordings", "recordings", step.partition)
-        session.execute("SELECT retention.expire_partition(%s, %s, %s, %s, 'Detach')", arguments)
+        session.execute("SELECT retention.expire_months(%s, %s, %s, ARRAY[%s], 'Detach', 0)", arguments)
     short.wait_for_end(pid)
     late = sql.SQL("INSERT INTO public.{} (id, started_at, object_key) VALUES (%s, %s, %s)").format(
         sql.Identifier(step.partition)

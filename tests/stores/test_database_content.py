@@ -116,7 +116,7 @@ def test_an_object_that_cannot_be_deleted_keeps_its_row_and_its_record_until_it_
     assert enforcement.claim_content(run_id, "recordings", 10) == ()
     for step in enforcement.partition_steps(run_id, "records"):
         assert step.kind is PartitionStepKind.TRUNCATE
-        assert enforcement.expire_partition(run_id, step) == 1
+        assert enforcement.expire_months(run_id, [step], 0).deleted == 1
     evidence = enforcement.finish_run(run_id)
     enforcement.close()
     assert everything_left(database) == {"calls": {1}, "surveys": {1}, "recordings": {10}}
@@ -141,7 +141,7 @@ def test_content_that_was_born_over_the_month_s_end_is_waited_for_too__P4(databa
     )
     enforcement, run_id = begin(database)
     for step in enforcement.partition_steps(run_id, "records"):
-        enforcement.expire_partition(run_id, step)
+        enforcement.expire_months(run_id, [step], 0)
     assert left(database, "calls") == {1}
     enforcement.close()
 
@@ -342,7 +342,7 @@ def test_months_of_content_beyond_back_are_dropped_when_their_objects_are_gone(d
     enforcement, run_id = begin(database, short_back)
     step = next(step for step in enforcement.partition_steps(run_id, "recordings") if step.partition.endswith(born))
     assert step.kind is PartitionStepKind.DETACH
-    assert enforcement.expire_partition(run_id, step) == 0
+    assert enforcement.expire_months(run_id, [step], 0).deleted == 0
     assert left(database, "recordings") == {10, 20}
     for each in ("recordings", "records"):
         category_run = next(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -85,7 +86,9 @@ def detach_and_die(database: TenantDatabase, run_id: UUID, partition: str) -> No
     """What a run leaves that is killed between DETACH and DROP."""
     with database.connect("enforcer") as killed:
         pid = killed.info.backend_pid
-        killed.execute("SELECT retention.expire_partition(%s, 'records', 'calls', %s, 'Detach')", (run_id, partition))
+        killed.execute(
+            "SELECT retention.expire_months(%s, 'records', 'calls', ARRAY[%s], 'Detach', 0)", (run_id, partition)
+        )
     database.wait_for_end(pid)
 
 
@@ -126,7 +129,7 @@ def test_expired_months_are_emptied_whole_and_stay_for_late_writers(database: Te
     enforcement, run_id = begin(database)
     (step,) = steps_of(enforcement, run_id)
     assert (step.kind, step.partition, step.rows) == (PartitionStepKind.TRUNCATE, f"calls_p{born:%Y%m}", 1)
-    assert enforcement.expire_partition(run_id, step) == 1
+    assert enforcement.expire_months(run_id, [step], 0).deleted == 1
     insert(database, {2: born})
     assert enforcement.finish_run(run_id).categories[0].residue == 1
     enforcement.close()
@@ -242,7 +245,7 @@ def test_a_hold_placed_between_plan_and_act_saves_its_row_and_the_rest_of_the_mo
     assert step.kind is PartitionStepKind.TRUNCATE
     with database.as_owner() as owner:
         owner.execute("INSERT INTO retention.hold (session) VALUES ('s2')")
-    assert enforcement.expire_partition(run_id, step) == 1
+    assert enforcement.expire_months(run_id, [step], 0).deleted == 1
     assert left(database) == {2}
     enforcement.close()
 
@@ -254,7 +257,7 @@ def test_the_dry_run_names_the_steps_that_the_real_run_takes_and_touches_nothing
     dry = steps_of(enforcement, run_id)
     assert dry
     for refused in (
-        reason_of(enforcement.expire_partition, run_id, dry[0]),
+        reason_of(enforcement.expire_months, run_id, [dry[0]], 0),
         reason_of(enforcement.expire_range, run_id, dry[-1], None, 10),
         reason_of(enforcement.claim_content, run_id, "records", 10),
     ):
@@ -300,7 +303,7 @@ def test_a_change_of_the_policy_stops_the_run_at_its_next_step(
         database.apply(
             OPEN_GUARD, mode=Mode.DRY_RUN if change == "DryRun" else Mode.ENFORCE, suspended=change == "suspend"
         )
-    assert reason_of(enforcement.expire_partition, run_id, truncate) == reason
+    assert reason_of(enforcement.expire_months, run_id, [truncate], 0) == reason
     assert reason_of(enforcement.expire_range, run_id, by_range, None, 10) == reason
     assert left(database) == {1, 2}
     evidence = enforcement.finish_run(run_id)
@@ -386,21 +389,21 @@ def test_a_run_whose_session_was_killed_is_marked_interrupted_and_the_next_one_f
     insert(database, {number: days_ago(95 + number * 3) for number in range(60)})
     enforcement, run_id = begin(database)
     steps = steps_of(enforcement, run_id)
-    done = enforcement.expire_partition(run_id, steps[0])
+    done = enforcement.expire_months(run_id, [steps[0]], 0).deleted
     with database.as_administrator() as administrator:
         administrator.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s AND datname = %s",
             (f"{database.roles.enforcer}_1", database.administrator.database),
         )
     with pytest.raises(Unavailable):
-        enforcement.expire_partition(run_id, steps[1])
+        enforcement.expire_months(run_id, [steps[1]], 0)
     next_run = run(database, OPEN_GUARD)
     assert left(database) == set()
     links = database.observer().evidence(2)
     assert [link.outcome for link in links] == ["Succeeded", "Interrupted"]
     assert (links[1].run_id, links[1].categories[0].acted, links[1].categories[0].residue) == (run_id, done, None)
     assert next_run.categories[0].acted == 60 - done
-    assert reason_of(enforcement.expire_partition, run_id, steps[1]) == "RunNotOpen"
+    assert reason_of(enforcement.expire_months, run_id, [steps[1]], 0) == "RunNotOpen"
     enforcement.close()
 
 
@@ -408,9 +411,9 @@ def test_a_run_goes_on_in_a_new_session_after_its_connection_was_lost(database: 
     insert(database, {1: days_ago(200), 2: days_ago(150)})
     enforcement, run_id = begin(database)
     first, second = steps_of(enforcement, run_id)
-    enforcement.expire_partition(run_id, first)
+    enforcement.expire_months(run_id, [first], 0)
     enforcement.close()
-    assert enforcement.expire_partition(run_id, second) == 1
+    assert enforcement.expire_months(run_id, [second], 0).deleted == 1
     assert enforcement.finish_run(run_id).outcome == "Succeeded"
     enforcement.close()
 
@@ -424,13 +427,13 @@ def test_a_transaction_that_is_killed_in_the_middle_of_a_step_leaves_everything_
     dying = database.connect("enforcer")
     dying.execute("BEGIN")
     removed = dying.execute(
-        "SELECT retention.expire_partition(%s, %s, %s, %s, 'Truncate')",
+        "SELECT retention.expire_months(%s, %s, %s, ARRAY[%s], 'Truncate', 0)",
         (run_id, step.category, step.table, step.partition),
     ).fetchone()
     pid = dying.info.backend_pid
     dying.close()
     database.wait_for_end(pid)
-    assert removed == (1,)
+    assert removed == ([1],)
     assert left(database) == {1}
     run(database, OPEN_GUARD)
     assert left(database) == set()
@@ -456,10 +459,10 @@ def test_a_busy_month_makes_its_step_unavailable_and_nothing_else(database: Tena
     with database.connect("app") as reader, reader.transaction():
         reader.execute("SELECT * FROM calls WHERE started_at = %s", (born,))
         with pytest.raises(Unavailable) as refused:
-            enforcement.expire_partition(run_id, first)
+            enforcement.expire_months(run_id, [first], 0)
         assert refused.value.reason == "LockTimeout"
-        assert enforcement.expire_partition(run_id, second) == 1
-    assert enforcement.expire_partition(run_id, first) == 1
+        assert enforcement.expire_months(run_id, [second], 0).deleted == 1
+    assert enforcement.expire_months(run_id, [first], 0).deleted == 1
     enforcement.close()
 
 
@@ -473,10 +476,10 @@ def test_a_long_reader_delays_a_detach_and_the_detach_delays_nobody_for_long(dat
     with database.connect("app") as reader, reader.transaction():
         reader.execute("SELECT count(*) FROM calls")
         with pytest.raises(Unavailable) as refused:
-            enforcement.expire_partition(run_id, step)
+            enforcement.expire_months(run_id, [step], 0)
         assert refused.value.reason == "LockTimeout"
         insert(database, {2: days_ago(1)})
-    assert enforcement.expire_partition(run_id, step) == 1
+    assert enforcement.expire_months(run_id, [step], 0).deleted == 1
     assert left(database) == {2}
     enforcement.close()
 
@@ -516,7 +519,7 @@ def test_a_deletion_that_fails_takes_no_month_back_that_was_made_for_the_inserts
     assert enforcement.ensure_partitions(run_id) == 1
     (step,) = steps_of(enforcement, run_id)
     with pytest.raises(RetentionError):
-        enforcement.expire_partition(run_id, step)
+        enforcement.expire_months(run_id, [step], 0)
     enforcement.close()
     insert(database, {2: days_ago(-32)})
     assert left(database) == {1, 2}
@@ -554,16 +557,18 @@ def test_steps_that_nobody_planned_are_refused(database: TenantDatabase) -> None
     enforcement, run_id = begin(database)
     (planned,) = steps_of(enforcement, run_id)
     young = f"calls_p{days_ago(5):%Y%m}"
-    assert reason_of(enforcement.expire_partition, run_id, planned.model_copy(update={"partition": young})) == (
+    assert reason_of(enforcement.expire_months, run_id, [planned.model_copy(update={"partition": young})], 0) == (
         "StepNotAllowed"
     )
     for update in ({"partition": "pg_class"}, {"partition": "calls_p209901"}):
-        assert reason_of(enforcement.expire_partition, run_id, planned.model_copy(update=update)) == "UnknownPartition"
+        assert (
+            reason_of(enforcement.expire_months, run_id, [planned.model_copy(update=update)], 0) == "UnknownPartition"
+        )
     for update in ({"table": "settings"}, {"table": "calls; DROP TABLE calls"}):
-        assert reason_of(enforcement.expire_partition, run_id, planned.model_copy(update=update)) == "UnknownTable"
+        assert reason_of(enforcement.expire_months, run_id, [planned.model_copy(update=update)], 0) == "UnknownTable"
     assert reason_of(enforcement.partition_steps, run_id, "another") == "CategoryUnknown"
     detach = planned.model_copy(update={"kind": PartitionStepKind.DETACH})
-    assert reason_of(enforcement.expire_partition, run_id, detach) == "StepNotAllowed"
+    assert reason_of(enforcement.expire_months, run_id, [detach], 0) == "StepNotAllowed"
     by_range = PartitionStep(kind="Range", category="records", table="calls", partition=young, rows=1)
     assert enforcement.expire_range(run_id, by_range, None, 100).deleted == 0
     assert left(database) == {1, 2}
@@ -661,3 +666,76 @@ def test_evidence_holds_counts_and_no_data_of_anybody__X6(database: TenantDataba
     assert set(evidence_of(database.observer().evidence(1)[0].categories).model_dump()) == {
         "category", "candidates", "acted", "held", "skipped", "failed", "locked", "surplus", "oldest_left", "residue",
     }  # fmt: skip
+
+
+@pytest.fixture(params=["Truncate", "Detach"])
+def five_months(request: pytest.FixtureRequest, tenant_databases: TenantDatabases) -> Iterator[Months]:
+    """Five whole months that are due, one row in each, and the run that is to take them."""
+    rules = OPEN_GUARD if request.param == "Truncate" else SHORT_BACK
+    with tenant_databases.having(OPEN_GUARD) as made:
+        insert(made, {number: days_ago(130 + 31 * number) for number in range(5)})
+        made.apply(rules)
+        enforcement, run_id = begin(made, rules)
+        steps = tuple(step for step in steps_of(enforcement, run_id) if step.kind.value == request.param and step.rows)
+        yield Months(made, enforcement, run_id, steps)
+        enforcement.close()
+
+
+@dataclass(frozen=True)
+class Months:
+    """Steps of one kind, and what they are taken with."""
+
+    database: TenantDatabase
+    enforcement: PostgresEnforcementDatabase
+    run_id: UUID
+    steps: tuple[PartitionStep, ...]
+
+
+def test_several_months_go_in_one_call_and_each_is_counted(five_months: Months) -> None:
+    months = five_months
+    assert len(months.steps) == 5
+    batch = months.enforcement.expire_months(months.run_id, months.steps, 60_000)
+    assert (batch.deleted, batch.months) == (5, 5)
+    again = months.enforcement.expire_months(months.run_id, months.steps, 60_000)
+    assert again.deleted == 0, "a lost reply makes it come twice"
+    evidence = evidence_of(months.enforcement.finish_run(months.run_id).categories)
+    assert (evidence.candidates, evidence.acted, evidence.residue) == (5, 5, 0)
+    assert left(months.database) == set()
+
+
+def test_a_month_in_use_keeps_the_others_of_its_call_from_nothing_and_is_waited_for_by_itself(
+    five_months: Months,
+) -> None:
+    months = five_months
+    busy = sql.Identifier(months.steps[2].partition)
+    with months.database.as_owner() as owner, owner.transaction():
+        owner.execute(sql.SQL("LOCK TABLE public.{} IN ACCESS SHARE MODE").format(busy))
+        if months.steps[0].kind is PartitionStepKind.TRUNCATE:
+            batch = months.enforcement.expire_months(months.run_id, months.steps, 60_000)
+            assert (batch.deleted, batch.months) == (2, 2)
+        with pytest.raises(Unavailable) as waited:
+            months.enforcement.expire_months(months.run_id, months.steps[2:], 60_000)
+        assert waited.value.reason == "LockTimeout"
+    months.enforcement.expire_months(months.run_id, months.steps[2:], 60_000)
+    months.enforcement.expire_months(months.run_id, months.steps[:2], 60_000)
+    assert left(months.database) == set()
+    evidence = evidence_of(months.enforcement.finish_run(months.run_id).categories)
+    assert (evidence.acted, evidence.residue) == (5, 0)
+
+
+def test_a_held_row_in_one_of_several_months_stays_and_the_rest_goes__X3(five_months: Months) -> None:
+    months = five_months
+    with months.database.as_owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session) VALUES ('s2')")
+    batch = months.enforcement.expire_months(months.run_id, months.steps, 60_000)
+    assert (batch.deleted, batch.months) == (4, 5)
+    assert left(months.database) == {2}
+
+
+def test_a_call_whose_time_is_over_ends_between_two_months(tenant_databases: TenantDatabases) -> None:
+    with tenant_databases.having(OPEN_GUARD) as made:
+        insert(made, {number: days_ago(130 + 31 * number) for number in range(5)})
+        enforcement, run_id = begin(made)
+        batch = enforcement.expire_months(run_id, steps_of(enforcement, run_id), 0)
+        assert (batch.deleted, batch.months, len(left(made))) == (1, 1, 4)
+        enforcement.close()

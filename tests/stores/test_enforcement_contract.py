@@ -57,7 +57,7 @@ def take_all(database: Any, run_id: UUID, category: str) -> int:
 
 def take(database: Any, run_id: UUID, step: PartitionStep) -> int:
     if step.kind is not PartitionStepKind.RANGE:
-        return int(database.expire_partition(run_id, step))
+        return int(database.expire_months(run_id, [step], 0).deleted)
     deleted: int = 0
     after = None
     while True:
@@ -462,6 +462,22 @@ class EnforcementContract:
                 assert refusal.value.reason == "RunInProgress"
             take_all(first, run_id, "cases")
             assert first.finish_run(run_id).outcome == "Succeeded"
+
+    def test_the_enforcers_login_sees_what_the_server_bears_without_any_privilege(self, tenant: Tenant) -> None:
+        with session(tenant) as database:
+            seen = database.pressure()
+            assert seen.wal_bytes >= 0
+            assert seen.largest_wal > 0
+            assert seen.lag_bytes is None, "there is no standby"
+            later = database.pressure()
+        assert later.wal_bytes >= seen.wal_bytes
+
+    def test_statistics_are_left_alone_where_a_run_took_little(self, tenant: Tenant) -> None:
+        tenant.call("old", days_ago(200), "chat_logs")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            assert take_all(database, run_id, "chat-logs") == 1
+            assert database.refresh_statistics(run_id, "chat-logs", ["chat_logs"]) == 0
 
     def test_what_failed_is_remembered_in_the_evidence(self, tenant: Tenant) -> None:
         with session(tenant) as database:

@@ -70,7 +70,7 @@ def test_a_database_that_goes_away_in_the_middle_is_unreachable_and_the_next_run
         acme.call(f"call-{day}", days_ago(day), "requests", "recordings", "chat_logs")
 
     def hook(name: str, number: int) -> None:
-        if name == "expire_partition" and number == 2:
+        if name == "expire_months" and number == 2:
             database_proxy.go_away()
 
     result = acme.run(hook=hook)

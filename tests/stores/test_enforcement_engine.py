@@ -124,7 +124,7 @@ def test_an_approval_that_ends_in_the_middle_stops_the_rest(acme: LiveArchive) -
     acme.approve(1000, datetime.now(UTC) + timedelta(hours=1))
 
     def hook(name: str, number: int) -> None:
-        if name == "expire_partition" and number == 4:
+        if name == "expire_months" and number == 4:
             acme.withdraw_approvals()
 
     result = acme.run(hook=hook)
@@ -137,7 +137,7 @@ def test_an_approval_that_ends_in_the_middle_stops_the_rest(acme: LiveArchive) -
 
 
 @pytest.mark.parametrize(
-    "effect", ["claim_content", "delete_objects", "partition_steps", "expire_partition", "expire_range"]
+    "effect", ["claim_content", "delete_objects", "partition_steps", "expire_months", "expire_range"]
 )
 def test_a_hold_that_comes_in_the_middle_keeps_every_row_that_is_still_there__X3(
     acme: LiveArchive, effect: str
@@ -172,7 +172,7 @@ def test_rules_that_change_in_the_middle_stop_the_run_and_the_next_plan_goes_on(
     before = acme.plan()
 
     def hook(name: str, number: int) -> None:
-        if name == "expire_partition" and number == 3:
+        if name == "expire_months" and number == 3:
             changed(acme, chat_logs="P170D")
 
     result = acme.run(hook=hook)
@@ -209,7 +209,7 @@ def test_rows_that_the_application_writes_during_the_run_stay_or_go_by_their_age
         acme.call(f"call-{day}", days_ago(day), "chat_logs")
 
     def hook(name: str, number: int) -> None:
-        if name == "expire_partition" and number == 1:
+        if name == "expire_months" and number == 1:
             acme.call("late-writer", days_ago(300), "chat_logs")
             acme.call("fresh", days_ago(0), "chat_logs")
 
@@ -235,7 +235,7 @@ def test_a_locked_month_is_waited_for_outside_of_any_transaction(acme: LiveArchi
         reader.execute("SELECT count(*) FROM public.chat_logs")
 
         def hook(name: str, number: int) -> None:
-            if name == "expire_partition" and number == 2:
+            if name == "expire_months" and number == 2:
                 reader.execute("COMMIT")
 
         result = acme.run(hook=hook)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from uuid import UUID
 
 from tenant_retention.domain.errors import NotReady, RetentionError
@@ -15,6 +17,7 @@ from tenant_retention.domain.ports.enforcement import (
     PartitionStepKind,
 )
 from tenant_retention.enforcement.batches import BatchSize
+from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Persistence
 from tenant_retention.enforcement.results import CategoryResult
 from tenant_retention.enforcement.world import World
@@ -35,6 +38,7 @@ class CategoryWork:
         start: CategoryRun,
         plan: PlanDocument,
         persistence: Persistence,
+        pacer: Pacer,
         world: World,
     ) -> None:
         self.removed = 0
@@ -45,6 +49,7 @@ class CategoryWork:
         self._start = start
         self._plan = plan
         self._persistence = persistence
+        self._pacer = pacer
         self._world = world
         self._batch = BatchSize(plan.batch_milliseconds / 1000)
         self._told_at = world.elapsed()
@@ -62,8 +67,7 @@ class CategoryWork:
             self._remove_objects(self._bucket)
         # Asked for only now: months whose objects are gone may go as a whole.
         self.steps = self._partition_steps()
-        for step in self.steps:
-            self._take(step)
+        self._take(self.steps)
         self._world.journal.tell("category.finished", category=category, removed=self.removed)
         return CategoryResult(self._start, self.steps, self.removed)
 
@@ -71,17 +75,30 @@ class CategoryWork:
         self._persistence.go_on()
         return self._persistence.patiently(self._database.partition_steps, self._run_id, self._start.category)
 
-    def _take(self, step: PartitionStep) -> None:
-        if step.kind is PartitionStepKind.RANGE:
-            self._remove_range(step)
-            return
+    def _take(self, steps: Sequence[PartitionStep]) -> None:
+        while steps:
+            first = steps[0]
+            if first.kind is PartitionStepKind.RANGE:
+                self._remove_range(first)
+                steps = steps[1:]
+                continue
+            _, alike = next(groupby(steps, key=lambda step: (step.table, step.kind)))
+            self._go_on()
+            batch = self._persistence.patiently(
+                self._database.expire_months, self._run_id, tuple(alike), self._plan.batch_milliseconds
+            )
+            self._count(batch.deleted)
+            steps = steps[batch.months :]
+
+    def _go_on(self) -> None:
+        """Between two batches: stops when asked to, waits while the server bears too much."""
         self._persistence.go_on()
-        self._count(self._persistence.patiently(self._database.expire_partition, self._run_id, step))
+        self._pacer.pause()
 
     def _remove_range(self, step: PartitionStep) -> None:
         resume_after = None
         while True:
-            self._persistence.go_on()
+            self._go_on()
             started = self._world.elapsed()
             batch = self._persistence.patiently(
                 self._database.expire_range, self._run_id, step, resume_after, self._batch.rows
@@ -97,7 +114,7 @@ class CategoryWork:
     def _remove_objects(self, bucket: ContentBucket) -> None:
         """Claim, object, row: a kill anywhere leaves a claim that the next run finishes (RETENTION.md section 3)."""
         while True:
-            self._persistence.go_on()
+            self._go_on()
             claims = self._persistence.patiently(
                 self._database.claim_content, self._run_id, self._start.category, CLAIMS_AT_ONCE
             )

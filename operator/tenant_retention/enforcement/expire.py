@@ -22,6 +22,7 @@ from tenant_retention.domain.ports.enforcement import (
 )
 from tenant_retention.enforcement.category import CategoryWork
 from tenant_retention.enforcement.locking import CategoryLocks
+from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
 from tenant_retention.enforcement.results import BucketResult, CategoryResult, Outcome, RunResult, StoreResult
 from tenant_retention.enforcement.world import Stores, World
@@ -112,6 +113,7 @@ class _DatabaseRun:
         self._run_id = run_id
         self._world = world
         self._persistence = Persistence(world)
+        self._pacer = Pacer(database, self._persistence, world)
         self._categories: tuple[CategoryResult, ...] = ()
 
     def result(self) -> StoreResult:
@@ -154,6 +156,8 @@ class _DatabaseRun:
             ):
                 # In this run still: what is detached but not dropped is not gone.
                 self._housekeep("partitions.dropped", self._database.finish_detached)
+            if self._categories[position].removed:
+                self._refresh_statistics(run.category)
         if self._plan.mode is Mode.ENFORCE:
             # Last: locking must never keep what is due waiting.
             for position, run in enumerate(wanted):
@@ -181,6 +185,16 @@ class _DatabaseRun:
         else:
             self._world.journal.tell(name, database=self._purpose, partitions=count)
 
+    def _refresh_statistics(self, category: str) -> None:
+        """Queries of the application are planned with what is left. That it fails stops nothing."""
+        tables = self._plan.definition.category(category).tables
+        try:
+            count = self._persistence.patiently(self._database.refresh_statistics, self._run_id, category, tables)
+        except RetentionError as error:
+            self._world.journal.tell("statistics.failed", database=self._purpose, reason=error.reason)
+        else:
+            self._world.journal.tell("statistics.refreshed", database=self._purpose, tables=count)
+
     def _lock(self, category: str) -> str | None:
         """Locks young objects, also where the guard stopped the category or its work failed; the reason if some are not."""
         objects = self._plan.definition.category(category).objects
@@ -196,7 +210,9 @@ class _DatabaseRun:
     def _work_on(self, run: CategoryRun) -> CategoryResult:
         definition = self._plan.definition.category(run.category)
         bucket = self._buckets[definition.objects.bucket] if definition.objects else None
-        work = CategoryWork(self._database, bucket, self._run_id, run, self._plan, self._persistence, self._world)
+        work = CategoryWork(
+            self._database, bucket, self._run_id, run, self._plan, self._persistence, self._pacer, self._world
+        )
         try:
             return work.result()
         except RetentionError as error:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -24,8 +24,10 @@ from tenant_retention.domain.ports.enforcement import (
     CategoryEvidence,
     CategoryRun,
     GuardState,
+    MonthBatch,
     PartitionStep,
     PartitionStepKind,
+    Pressure,
     RangeBatch,
     RunEvidence,
 )
@@ -96,11 +98,12 @@ class InMemoryEnforcementDatabase(TenantContent):
             for (_, month, table), rows in sorted(by_partition.items())
         )
 
-    def expire_partition(self, run_id: UUID, step: PartitionStep) -> int:
+    def expire_months(self, run_id: UUID, steps: Sequence[PartitionStep], milliseconds: int) -> MonthBatch:
+        step = steps[0]
         gone = self._rows_of_step(run_id, step)
         if step.kind is PartitionStepKind.DETACH and gone:
             self._server.detached.append(step.partition)
-        return self._remove(step.category, gone)
+        return MonthBatch(deleted=self._remove(step.category, gone), months=1)
 
     def expire_range(self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int) -> RangeBatch:
         found = self._server.definition.category(step.category)
@@ -121,6 +124,14 @@ class InMemoryEnforcementDatabase(TenantContent):
         return RangeBatch(
             deleted=self._remove(step.category, batch), resume_after=last if len(batch) < len(rest) else None
         )
+
+    def pressure(self) -> Pressure | None:
+        return self._server.pressure()
+
+    def refresh_statistics(self, run_id: UUID, category: str, tables: Sequence[str]) -> int:
+        run = self._current(run_id)
+        acted = run.acted.get(category, 0)
+        return len(tables) if acted >= 10_000 and 10 * acted >= run.categories[category].total else 0
 
     def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
         run = self._known(run_id)

@@ -17,7 +17,7 @@ from tenant_retention.domain.definition import CategoryDefinition, CategoryState
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryRun, RunEvidence
+from tenant_retention.domain.ports.enforcement import CategoryRun, Pressure, RunEvidence
 
 _ASKED_DEADLINE = Period.parse("P30D")
 LARGEST_SKEW = timedelta(minutes=1)
@@ -119,6 +119,7 @@ class TenantServer:
     seen_at: datetime | None = None
     skew: timedelta = timedelta(0)
     enforced_at: datetime | None = None
+    pressure: Callable[[], Pressure | None] = lambda: Pressure(wal_bytes=0, largest_wal=2**30, lag_bytes=None)
 
     def note_clock(self, operators: datetime) -> bool:
         """The operator's clock, as ``note_clock`` of the real database takes it."""

@@ -21,8 +21,10 @@ from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
     LockBatch,
+    MonthBatch,
     PartitionStep,
     PartitionStepKind,
+    Pressure,
     RangeBatch,
     RunEvidence,
 )
@@ -31,6 +33,8 @@ Connect = Callable[[], psycopg.Connection[Any]]
 """Opens a connection as the enforcer (or observer) login; called again after a connection was lost."""
 _ROW_BY_ROW = -1
 _FALLBACK_BATCH = 5000
+_DROP_MILLISECONDS = 150
+_DETACHED_AT_ONCE = 10
 
 
 class PostgresEnforcementDatabase:
@@ -65,34 +69,42 @@ class PostgresEnforcementDatabase:
         return made
 
     def finish_detached(self, run_id: UUID) -> int:
-        """See ``EnforcementDatabase.finish_detached``: one transaction a month; months dropped."""
-        dropped = 0
-        while (done := self._call("finish_detached", run_id)) is not None:
-            dropped += bool(done["dropped"])
-        return dropped
+        """See ``EnforcementDatabase.finish_detached``: several months a transaction; months dropped."""
+        return sum(bool(done["dropped"]) for done in self._drop_detached(run_id))
 
     def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
         """See ``EnforcementDatabase.partition_steps``."""
         return tuple(PartitionStep.model_validate(row) for row in self._call("partition_steps", run_id, category))
 
-    def expire_partition(self, run_id: UUID, step: PartitionStep) -> int:
-        """See ``EnforcementDatabase.expire_partition``. A DETACH is followed by its DROP, in a transaction of its own.
+    def expire_months(self, run_id: UUID, steps: Sequence[PartitionStep], milliseconds: int) -> MonthBatch:
+        """See ``EnforcementDatabase.expire_months``. DETACHes are followed by their DROPs, in transactions of their own.
 
         Where held rows, or rows that wait for content, appeared since the plan, the rest goes row by row instead.
         """
-        rows: int = self._call("expire_partition", run_id, step.category, step.table, step.partition, step.kind.value)
-        if rows == _ROW_BY_ROW:
-            return self._expire_rows(run_id, step)
-        if step.kind is PartitionStepKind.DETACH:
-            rows = 0
-            while (done := self._call("finish_detached", run_id)) is not None:
-                rows += done["rows"] if done["dropped"] else 0
-        return rows
+        if steps[0].kind is PartitionStepKind.DETACH:
+            # Each DETACH is a transaction, the parent's lock with it; what they took out is dropped together.
+            done = [self._months(run_id, [step], milliseconds)[0] for step in steps[:_DETACHED_AT_ONCE]]
+            deleted = sum(month["rows"] for month in self._drop_detached(run_id) if month["dropped"])
+        else:
+            done = self._months(run_id, steps, milliseconds)
+            deleted = sum(rows for rows in done if rows != _ROW_BY_ROW)
+        for step, rows in zip(steps, done, strict=False):
+            deleted += self._expire_rows(run_id, step) if rows == _ROW_BY_ROW else 0
+        return MonthBatch(deleted=deleted, months=len(done))
 
     def expire_range(self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int) -> RangeBatch:
         """See ``EnforcementDatabase.expire_range``; rows with equal clocks go together, so a batch may exceed ``limit``."""
         arguments = (run_id, step.category, step.table, step.partition, resume_after, limit)
         return RangeBatch.model_validate(self._call("expire_range", *arguments))
+
+    def pressure(self) -> Pressure | None:
+        """See ``EnforcementDatabase.pressure``."""
+        found = self._call("pressure")
+        return Pressure.model_validate(found) if found is not None else None
+
+    def refresh_statistics(self, run_id: UUID, category: str, tables: Sequence[str]) -> int:
+        """See ``EnforcementDatabase.refresh_statistics``: one transaction a table."""
+        return sum(bool(self._call("refresh_statistics", run_id, category, table)) for table in tables)
 
     def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
         """See ``EnforcementDatabase.claim_content``."""
@@ -128,6 +140,19 @@ class PostgresEnforcementDatabase:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _months(self, run_id: UUID, steps: Sequence[PartitionStep], milliseconds: int) -> list[int]:
+        first, names = steps[0], [step.partition for step in steps]
+        done: list[int] = self._call(
+            "expire_months", run_id, first.category, first.table, names, first.kind.value, milliseconds
+        )
+        return done
+
+    def _drop_detached(self, run_id: UUID) -> list[dict[str, Any]]:
+        dropped: list[dict[str, Any]] = []
+        while done := self._call("finish_detached_months", run_id, _DROP_MILLISECONDS):
+            dropped += done
+        return dropped
 
     def _expire_rows(self, run_id: UUID, step: PartitionStep) -> int:
         deleted, batch = 0, self.expire_range(run_id, step, None, _FALLBACK_BATCH)

@@ -68,6 +68,23 @@ class PartitionStep(Value):
         return f"{self.kind} {self.table}/{self.partition}: {self.rows} rows"
 
 
+class MonthBatch(Value):
+    """The result of one transaction over whole months: rows deleted, and how many of the months were done (at least one)."""
+
+    deleted: int
+    months: int
+
+
+class Pressure(Value):
+    """What the server bears now. ``wal_bytes``: position in its write-ahead log; ``largest_wal``: how much of it the server
+    lets grow between two checkpoints (``max_wal_size``); ``lag_bytes``: how far the slowest standby is behind, None: none is seen.
+    """
+
+    wal_bytes: int
+    largest_wal: int
+    lag_bytes: int | None
+
+
 class RangeBatch(Value):
     """The result of one keyset batch: rows deleted, and where the next one begins (None: the partition is done)."""
 
@@ -156,11 +173,19 @@ class EnforcementDatabase(Protocol):
     def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
         """The category's work in order, children first, oldest first; the same for DryRun and Enforce (X7)."""
 
-    def expire_partition(self, run_id: UUID, step: PartitionStep) -> int:
-        """Truncates, or detaches and registers, one whole partition; rows removed. Raises Unavailable on a lock timeout."""
+    def expire_months(self, run_id: UUID, steps: Sequence[PartitionStep], milliseconds: int) -> MonthBatch:
+        """Truncates, or detaches and drops, the first of these months and as many of the others as fit the time.
+
+        ``steps``: at least one, of one table and one kind, TRUNCATE or DETACH. Raises Unavailable on a lock timeout."""
 
     def expire_range(self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int) -> RangeBatch:
         """Deletes about ``limit`` rows of one partition in clock order, held ones skipped."""
+
+    def pressure(self) -> Pressure | None:
+        """What the server bears now; None where it cannot tell. Needs no privilege of the server."""
+
+    def refresh_statistics(self, run_id: UUID, category: str, tables: Sequence[str]) -> int:
+        """ANALYZE of these tables of the category, where the run took much of it; how many were analyzed."""
 
     def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
         """Claims up to ``limit`` due objects, those of interrupted runs first; empty when none is left to try in this run."""

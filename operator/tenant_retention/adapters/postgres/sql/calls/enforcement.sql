@@ -11,14 +11,14 @@ SELECT retention.active_tables()
 -- name: ensure_partitions
 SELECT retention.ensure_partitions(%s, %s)
 
--- name: finish_detached
-SELECT retention.finish_detached(%s)
+-- name: finish_detached_months
+SELECT retention.finish_detached_months(%s, %s)
 
 -- name: partition_steps
 SELECT retention.partition_steps(%s, %s)
 
--- name: expire_partition
-SELECT retention.expire_partition(%s, %s, %s, %s, %s)
+-- name: expire_months
+SELECT retention.expire_months(%s, %s, %s, %s, %s, %s)
 
 -- name: expire_range
 SELECT retention.expire_range(%s, %s, %s, %s, %s, %s)
@@ -43,3 +43,9 @@ SELECT retention.record_failure(%s, %s, %s)
 
 -- name: finish_run
 SELECT retention.finish_run(%s)
+
+-- name: pressure
+SELECT retention.pressure()
+
+-- name: refresh_statistics
+SELECT retention.refresh_statistics(%s, %s, %s)

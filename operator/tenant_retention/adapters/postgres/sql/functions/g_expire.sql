@@ -138,7 +138,14 @@ BEGIN
     ELSE
         EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', wanted);
     END IF;
-    EXECUTE format('SELECT count(*) FROM public.%I', wanted) INTO rows;
+    IF kind = 'Detach' THEN
+        -- Counted when it is dropped, where nobody can write into it; until then the start's count stands for it.
+        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', wanted) INTO found_one;
+        rows := CASE WHEN found_one THEN greatest(1, coalesce((SELECT total FROM retention.run_partition
+            WHERE run_id = for_run AND table_name = wanted_table AND partition = wanted), 1)) ELSE 0 END;
+    ELSE
+        EXECUTE format('SELECT count(*) FROM public.%I', wanted) INTO rows;
+    END IF;
     IF rows > 0 THEN
         IF NOT t.by_birth OR NOT retention.wholly_due(p.born_to, through) THEN
             RAISE EXCEPTION 'partition % holds rows that are not due', wanted
@@ -167,6 +174,58 @@ BEGIN
     EXECUTE format('TRUNCATE TABLE ONLY public.%I', wanted);
     UPDATE retention.run_category SET acted = acted + rows WHERE run_id = for_run AND category = wanted_category;
     RETURN rows;
+END
+$$;
+
+-- Several whole months of one table in one transaction, since each commit waits for the disk: the first one's lock is waited
+-- for, a later one's is not, so that nobody who waits for one of ours is waited for (no deadlock), and no more begin once
+-- `milliseconds` are over. Returns the rows of each month that was done; -1 as expire_partition.
+CREATE OR REPLACE FUNCTION retention.expire_months(
+    for_run uuid, wanted_category text, wanted_table text, months text[], kind text, milliseconds integer) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+DECLARE
+    began timestamptz := clock_timestamp();
+    wanted text;
+    done bigint[] := '{}';
+BEGIN
+    FOREACH wanted IN ARRAY months LOOP
+        IF done <> '{}' THEN
+            EXIT WHEN clock_timestamp() > began + make_interval(secs => milliseconds / 1000.0);
+            BEGIN
+                PERFORM retention.partition_of(wanted_table, wanted);
+                EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE NOWAIT', wanted);
+            EXCEPTION WHEN lock_not_available OR undefined_table OR SQLSTATE 'RTI00' THEN
+                -- In use, or gone since: what is done is committed first, the next call says what is wrong.
+                EXIT;
+            END;
+        END IF;
+        done := done || retention.expire_partition(for_run, wanted_category, wanted_table, wanted, kind);
+        -- The parent's lock keeps everybody waiting: it is given back before the next month is looked at.
+        EXIT WHEN kind = 'Detach';
+    END LOOP;
+    RETURN done;
+END
+$$;
+
+-- Drops detached months one after the other until `milliseconds` are over; nobody can reach them any more. Empty when none
+-- is left.
+CREATE OR REPLACE FUNCTION retention.finish_detached_months(for_run uuid, milliseconds integer) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+DECLARE
+    began timestamptz := clock_timestamp();
+    done jsonb := '[]';
+    one jsonb;
+BEGIN
+    LOOP
+        one := retention.finish_detached(for_run);
+        EXIT WHEN one IS NULL;
+        done := done || one;
+        -- A month that came back stands first in line no longer; its parent's lock is not kept for another one.
+        EXIT WHEN NOT (one ->> 'dropped')::boolean OR clock_timestamp() > began + make_interval(secs => milliseconds / 1000.0);
+    END LOOP;
+    RETURN done;
 END
 $$;
 

@@ -1,0 +1,107 @@
+"""Statistics after a large deletion, and standbys that a run can see although its login has no privilege (RETENTION 2, 4)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tenant_retention.domain.plan_document import Mode
+from tests.stores.servers.install import VERSIONS, installation
+from tests.stores.servers.postgres import connect_as, running_postgres
+from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, category, definition, table
+
+RULES = definition([table("calls")], [category("records", "calls")], guard_percent=100)
+_FILL = """
+INSERT INTO public.calls (id, session_id, started_at)
+SELECT n, 's' || n, now() - n % 200 * interval '1 day' FROM generate_series(1, 20200) AS n
+"""
+_SECONDS = 30
+
+
+@pytest.fixture
+def database(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
+    """Rows of 200 days, kept 90."""
+    with tenant_databases.having(RULES) as made:
+        with made.as_owner() as owner:
+            owner.execute(_FILL)
+        yield made
+
+
+def test_a_large_deletion_is_followed_by_statistics_of_table_and_months_by_a_login_that_owns_nothing(
+    database: TenantDatabase,
+) -> None:
+    def analyzed() -> object:
+        return database.value("SELECT reltuples FROM pg_class WHERE oid = 'public.calls'::regclass")
+
+    enforcement, run_id = database.enforcer(), uuid4()
+    enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+    assert enforcement.refresh_statistics(run_id, "records", ["calls"]) == 0
+    assert analyzed() == -1
+    for step in enforcement.partition_steps(run_id, "records"):
+        if step.kind.value == "Range":
+            enforcement.expire_range(run_id, step, None, 50_000)
+        else:
+            enforcement.expire_months(run_id, [step], 0)
+    left = database.value("SELECT count(*) FROM public.calls")
+    assert enforcement.refresh_statistics(run_id, "records", ["calls"]) == 1
+    assert analyzed() == left
+    enforcement.close()
+
+
+def test_a_standby_with_a_slot_is_seen_to_fall_behind_by_a_login_without_privileges(tmp_path: Path) -> None:
+    # The views are the same in 17; only this version's packages bring a standby small enough for a test.
+    version = min(VERSIONS)
+    settings = "wal_level = replica\nmax_wal_senders = 4\n"
+    with running_postgres(version, settings) as server:
+        databases = TenantDatabases(server)
+        with databases.having(RULES) as made:
+            enforcement = made.enforcer()
+            with connect_as(server.superuser) as superuser:
+                superuser.execute("SELECT pg_create_physical_replication_slot('standby', true)")
+            with (server.log_file.parent / "data" / "cluster" / "pg_hba.conf").open("a") as rules:
+                rules.write("hostssl replication postgres 127.0.0.1/32 scram-sha-256\n")
+            with connect_as(server.superuser) as superuser:
+                superuser.execute("SELECT pg_reload_conf()")
+            assert enforcement.pressure().lag_bytes is None, "nobody is connected"
+            standby = subprocess.Popen(
+                [
+                    str(installation(version).programs / "pg_receivewal"),
+                    "--slot=standby",
+                    "--synchronous",
+                    f"--directory={tmp_path}",
+                    "--dbname",
+                    f"host={server.superuser.host} port={server.superuser.port} user={server.superuser.user} "
+                    f"sslmode=verify-full sslrootcert={server.superuser.ca_file}",
+                ],
+                env={**os.environ, "PGPASSWORD": server.superuser.password},
+            )
+            try:
+                wait_for(lambda: enforcement.pressure().lag_bytes is not None, "the standby to connect")
+                standby.send_signal(signal.SIGSTOP)
+                with made.as_owner() as owner:
+                    owner.execute(_FILL)
+                wait_for(lambda: enforcement.pressure().lag_bytes > 1_000_000, "the lag to be seen")
+                standby.send_signal(signal.SIGCONT)
+                wait_for(lambda: enforcement.pressure().lag_bytes < 1_000_000, "the standby to catch up")
+            finally:
+                standby.kill()
+                standby.wait(_SECONDS)
+                enforcement.close()
+        databases.close()
+
+
+def wait_for(condition: object, what: str) -> None:
+    """Until it is so."""
+    deadline = time.monotonic() + _SECONDS
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {_SECONDS} s for {what}")
+        time.sleep(0.05)

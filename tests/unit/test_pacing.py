@@ -1,0 +1,90 @@
+"""A run waits between batches for standbys and the write-ahead log, told, bounded, and never stopped by it (RETENTION 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from tenant_retention.adapters.fakes.content_bucket import InMemoryContentBucket
+from tenant_retention.adapters.fakes.enforcement import InMemoryEnforcementDatabase
+from tenant_retention.adapters.fakes.tenant_server import Row, TenantServer
+from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.ports.enforcement import Pressure
+from tenant_retention.enforcement.expire import expire
+from tenant_retention.enforcement.pacing import LARGEST_LAG, LONGEST_WAIT, WAL_PER_SECOND, Pacer
+from tenant_retention.enforcement.persistence import Interrupted, Persistence
+from tenant_retention.enforcement.results import Outcome
+from tenant_retention.enforcement.world import Stores
+from tests.support.enforcement import NOW, RecordedWorld, archive, plan_of
+
+GIBIBYTE = 2**30
+
+
+def pacer(around: RecordedWorld, pressure: Callable[[], Pressure | None]) -> Pacer:
+    server = TenantServer(archive(), "Analytical", lambda: NOW)
+    server.pressure = pressure
+    world = around.world()
+    return Pacer(InMemoryEnforcementDatabase(server), Persistence(world), world)
+
+
+def seen(wal: int = 0, lag: int | None = None) -> Pressure:
+    return Pressure(wal_bytes=wal, largest_wal=GIBIBYTE, lag_bytes=lag)
+
+
+@pytest.mark.parametrize("pressure", [None, seen(), seen(lag=LARGEST_LAG), seen(wal=GIBIBYTE)])
+def test_a_server_that_bears_it_or_cannot_tell_is_not_waited_for(pressure: Pressure | None) -> None:
+    around = RecordedWorld()
+    pacer(around, lambda: pressure).pause()
+    assert around.pauses == []
+
+
+def test_a_standby_that_is_behind_is_waited_for_until_it_has_caught_up_and_that_is_told() -> None:
+    around = RecordedWorld()
+    lags = [LARGEST_LAG + 1, LARGEST_LAG + 1, LARGEST_LAG]
+    pacer(around, lambda: seen(lag=lags.pop(0))).pause()
+    assert around.pauses == [1.0, 1.0]
+    assert around.told == [("pacing", {"cause": "ReplicaLag"})]
+
+
+def test_write_ahead_log_may_come_in_one_burst_and_then_only_at_the_rate() -> None:
+    around = RecordedWorld()
+    written = [0, GIBIBYTE // 2 + 3 * WAL_PER_SECOND]
+    paced = pacer(around, lambda: seen(wal=written[0]))
+    paced.pause()
+    del written[0]
+    paced.pause()
+    assert len(around.pauses) == 3
+    assert around.told == [("pacing", {"cause": "WalRate"})]
+
+
+def test_a_standby_that_is_stuck_keeps_no_run_for_ever__M10() -> None:
+    around = RecordedWorld()
+    paced = pacer(around, lambda: seen(lag=GIBIBYTE))
+    for _ in range(3):
+        paced.pause()
+    assert sum(around.pauses) == LONGEST_WAIT
+    assert around.events() == ["pacing", "pacing.ended"]
+
+
+def test_a_run_that_is_asked_to_stop_while_it_waits_stops() -> None:
+    around = RecordedWorld(stop=True)
+    with pytest.raises(Interrupted):
+        pacer(around, lambda: seen(lag=GIBIBYTE)).pause()
+
+
+def test_a_run_that_cannot_look_at_the_server_deletes_all_the_same() -> None:
+    def refuse() -> Pressure | None:
+        raise Unavailable("no", reason="Unavailable")
+
+    around = RecordedWorld()
+    server = TenantServer(archive(), "Analytical", lambda: around.at)
+    server.pressure = refuse
+    plan = plan_of(archive()).model_copy(update={"buckets": (), "categories": ("chat-logs",)})
+    server.rows.append(Row("old", "chat_logs", NOW.replace(year=2025), session="s"))
+    stores = Stores({"Analytical": InMemoryEnforcementDatabase(server)}, {"Content": InMemoryContentBucket()})
+    result = expire(plan, stores, uuid4(), around.world())
+    assert result.outcome is Outcome.SUCCEEDED
+    assert server.rows == []
+    assert "pacing.failed" in around.events()

@@ -90,8 +90,9 @@ DECLARE
     conditions text[] := '{}';
     same_birth text;
 BEGIN
-    FOR content IN SELECT m.born_at, m.session_column, p.partition FROM retention.managed AS m
-        JOIN retention.partition AS p USING (table_name) WHERE m.content_of = t.category
+    FOR content IN SELECT m.born_at, m.session_column, p.partition, p.born_from < waiting_condition.born_to
+            AND p.born_to > waiting_condition.born_from AS of_these_births
+        FROM retention.managed AS m JOIN retention.partition AS p USING (table_name) WHERE m.content_of = t.category
             AND p.born_from < waiting_condition.born_to + retention.session_reach()
             AND p.born_to > waiting_condition.born_from - retention.session_reach()
             AND pg_relation_size(p.partition_oid) > 0
@@ -105,8 +106,10 @@ BEGIN
             same_birth := 'true';
         END IF;
         -- A question of its own: one EXISTS with an OR inside would be answered row by row.
-        conditions := conditions || format('EXISTS (SELECT FROM public.%I AS content WHERE content.%I = %I.%I AND %s)',
-            content.partition, content.born_at, alias, t.born_at, same_birth);
+        IF content.of_these_births THEN
+            conditions := conditions || format('EXISTS (SELECT FROM public.%I AS content WHERE content.%I = %I.%I AND %s)',
+                content.partition, content.born_at, alias, t.born_at, same_birth);
+        END IF;
     END LOOP;
     RETURN CASE WHEN conditions = '{}' THEN 'false' ELSE '(' || array_to_string(conditions, ' OR ') || ')' END;
 END

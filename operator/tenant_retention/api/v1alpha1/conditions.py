@@ -90,6 +90,7 @@ class Reason(StrEnum):
     RUN_IN_PROGRESS = "RunInProgress"
     PARTITIONS_MISSING = "PartitionsMissing"
     NO_PROGRESS = "NoProgress"
+    UPLOADS_LEFT = "UploadsLeft"
     INTERRUPTED = "Interrupted"
     LOCK_TIMEOUT = "LockTimeout"
     DEADLOCK = "Deadlock"
@@ -186,6 +187,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.RUN_IN_PROGRESS,
         Reason.PARTITIONS_MISSING,
         Reason.NO_PROGRESS,
+        Reason.UPLOADS_LEFT,
         Reason.INTERRUPTED,
         Reason.LOCK_TIMEOUT,
         Reason.DEADLOCK,

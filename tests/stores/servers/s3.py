@@ -97,8 +97,14 @@ def running_seaweedfs() -> Iterator[S3Server]:
             "WEED_S3_SSE_KEK": secrets.token_hex(32),
         }
         endpoint = S3Endpoint(f"https://{HOST}:{s3}", REGION, authority.pem().decode())
-        with _process(arguments, environment, directory, f"{endpoint.url}/healthz", authority) as (pid, log):
-            yield S3Server(Iam.AWS, endpoint, administrator, directory / "ca.crt", pid, log)
+        try:
+            with _process(arguments, environment, directory, f"{endpoint.url}/healthz", authority) as (pid, log):
+                yield S3Server(Iam.AWS, endpoint, administrator, directory / "ca.crt", pid, log)
+        finally:
+            # Always there, whatever TMPDIR says, and left behind by a server that is killed.
+            for port in ports:
+                for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+                    left.unlink()
 
 
 @contextmanager
@@ -205,7 +211,8 @@ def _process(
         process = subprocess.Popen(
             [*drop, *arguments],
             cwd=directory,
-            env={"PATH": os.environ.get("PATH", ""), "HOME": str(directory), **environment},
+            # Its own folder for logs and sockets too: a killed server leaves them behind.
+            env={"PATH": os.environ.get("PATH", ""), "HOME": str(directory), "TMPDIR": str(directory), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -36,6 +36,7 @@ from tenant_retention.domain.ports.cluster import (
     CRON_JOB,
     NAMESPACE,
     NETWORK_POLICY,
+    RESTARTED_AT,
     SECRET,
     SERVICE,
     STATEFUL_SET,
@@ -232,6 +233,21 @@ async def test_a_server_to_whose_pods_somebody_added_a_container_loses_it(cluste
         each["name"] for each in wanted["spec"]["template"]["spec"]["containers"][0]["env"]
     ]
     assert repaired.manifest["metadata"]["uid"] == found["metadata"]["uid"]
+    assert not (await cluster.apply(wanted)).changed
+
+
+async def test_the_order_to_restart_a_server_outlives_what_is_put_right(cluster: Cluster) -> None:
+    _, wanted = database_server()
+    await cluster.apply(wanted)
+    found = await cluster.get(STATEFUL_SET, "acme-postgresql", HOME)
+    assert found is not None
+    annotations = found["spec"]["template"]["metadata"]["annotations"]
+    by_hand = {**annotations, RESTARTED_AT: "2026-11-22T12:00:00Z", "theirs": "x"}
+    patch = {"spec": {"template": {"metadata": {"annotations": by_hand}}}}
+    await cluster.merge(STATEFUL_SET, "acme-postgresql", HOME, patch)
+    repaired = await cluster.apply(wanted)
+    kept = {**annotations, RESTARTED_AT: "2026-11-22T12:00:00Z"}
+    assert repaired.manifest["spec"]["template"]["metadata"]["annotations"] == kept
     assert not (await cluster.apply(wanted)).changed
 
 

@@ -100,6 +100,21 @@ async def test_every_child_that_is_changed_by_hand_is_put_right_within_one_look_
         assert len([note for note in operator.told("DriftRepaired") if f"{kind} {name} " in note]) == 1, (kind, name)
 
 
+async def test_a_server_that_is_restarted_by_kubectl_rollout_restart_is_restarted_once_and_that_is_no_drift() -> None:
+    operator = await settled()
+    for asked in ("2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z"):
+        for found in operator.objects("StatefulSet", NAMESPACE):
+            restarted = copy.deepcopy(found)
+            restarted["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = asked
+            operator.cluster.put(restarted)
+        before = children(operator)
+        await operator.settled()
+        operator.restart()
+        await operator.settled()
+        assert children(operator) == before
+    assert operator.told("DriftRepaired") == []
+
+
 @pytest.mark.parametrize("reconciles", [1, 2])
 async def test_the_operators_way_into_a_namespace_is_put_right_though_two_policies_share_it(reconciles: int) -> None:
     operator = await operator_with(policy(**SHORTEST), policy("other", **SHORTEST))

@@ -20,6 +20,7 @@ from tenant_retention.domain.ports.cluster import (
     Kind,
     Manifest,
     kind_of,
+    replacement,
 )
 
 _Key = tuple[str, str | None, str]
@@ -82,7 +83,8 @@ class FakeCluster:
             after = wanted
         elif wanted["kind"] in REPLACED_WHOLE:
             kept = {} if _frozen_part(before) != _frozen_part(wanted) else _identity(before)
-            after = {**wanted, "metadata": {**wanted["metadata"], **kept}}
+            after = replacement(before, wanted) if kept else wanted
+            after["metadata"] |= kept
             if kept and "status" in before:
                 after["status"] = before["status"]
         else:

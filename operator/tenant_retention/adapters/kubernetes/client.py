@@ -29,6 +29,7 @@ from tenant_retention.domain.ports.cluster import (
     Kind,
     Manifest,
     kind_of,
+    replacement,
     revision,
 )
 
@@ -192,11 +193,8 @@ class KubernetesCluster:
                 if created is not None:
                     return Applied(created, False, True)
                 continue
-            wanted = _without_empty_lists(manifest)
+            wanted = _without_empty_lists(replacement(before, manifest))
             wanted["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-            # Another controller's finalizer is a promise to clean up; it is not ours to break.
-            if finalizers := before["metadata"].get("finalizers"):
-                wanted["metadata"]["finalizers"] = finalizers
             try:
                 after = await self._call(
                     "put", self._path(kind, name, namespace), body=wanted, field_manager=FIELD_MANAGER

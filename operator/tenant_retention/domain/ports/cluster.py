@@ -5,6 +5,7 @@ The adapter speaks to the API server; the fake keeps objects in memory. Both kee
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -81,6 +82,9 @@ KINDS = (
 REPLACED_WHOLE = frozenset({"Secret", "CronJob", "NetworkPolicy", "RoleBinding", "Service", "StatefulSet"})
 """Kinds where a field that somebody added is dangerous: they are replaced, not merged (PROVISIONING.md section 2)."""
 
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+"""What ``kubectl rollout restart`` writes into the pod template. Taken away it would restart the server a second time."""
+
 
 def kind_of(manifest: Manifest) -> Kind:
     """The Kind of a manifest; KeyError for one that the operator does not touch."""
@@ -99,6 +103,19 @@ def revision(manifest: Manifest) -> tuple[Any, ...]:
     # The generation counts changes of the spec alone.
     beside = (meta.get(name) for name in ("labels", "annotations", "ownerReferences"))
     return (meta.get("uid"), meta["generation"], *beside)
+
+
+def replacement(before: Manifest, wanted: Manifest) -> Manifest:
+    """``wanted`` in place of ``before``, with what is not ours to take away: finalizers, and the order to restart."""
+    after = copy.deepcopy(wanted)
+    # Another controller's finalizer is a promise to clean up; it is not ours to break.
+    if finalizers := before["metadata"].get("finalizers"):
+        after["metadata"]["finalizers"] = finalizers
+    if wanted["kind"] == STATEFUL_SET.name:
+        restarted = (before["spec"]["template"]["metadata"].get("annotations") or {}).get(RESTARTED_AT)
+        if restarted is not None:
+            after["spec"]["template"]["metadata"].setdefault("annotations", {})[RESTARTED_AT] = restarted
+    return after
 
 
 @dataclass(frozen=True)

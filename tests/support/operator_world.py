@@ -39,10 +39,14 @@ class Silent:
     released: dict[str, int | None] = field(default_factory=dict)
     deadlines: dict[str, datetime | None] = field(default_factory=dict)
     successes: dict[str, datetime | None] = field(default_factory=dict)
+    ready: dict[str, bool] = field(default_factory=dict)
 
     def policy(self, namespace: str, name: str, status: Manifest, latest_success: datetime | None) -> None:
         """See ``Shown``."""
         self.successes[name] = latest_success
+        self.ready[name] = any(
+            (found["type"], found["status"]) == ("Ready", "True") for found in status.get("conditions", ())
+        )
 
     def forget_policy(self, namespace: str, name: str) -> None:
         """See ``Shown``."""

@@ -94,7 +94,9 @@ async def test_an_error_that_nobody_foresaw_is_in_the_status_without_its_text_an
     assert "report it" in ready["message"]
     assert "of-somebody" not in str(found)
     assert found["status"]["databases"] == "1/1"
+    assert operator.shown.ready["acme"] is False, "metrics say what the status says"
     assert condition(await operator.settled(), "Ready")["status"] == "True"
+    assert operator.shown.ready["acme"] is True
 
 
 async def test_a_ledger_entry_that_cannot_be_read_says_which_field_is_wrong() -> None:

@@ -146,3 +146,19 @@ async def test_a_server_that_would_take_its_claim_with_it_is_not_replaced_before
     del claim["metadata"]["ownerReferences"]
     assert condition(await operator.settled(), "Ready")["status"] == "True"
     assert operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]["spec"] == ours
+
+
+@pytest.mark.parametrize("resources", [{}, {"requests": {}}])
+async def test_a_server_made_by_hand_whose_claim_asks_for_no_size_is_made_anew_as_ours(
+    resources: dict[str, Any],
+) -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    bind(operator, "pv-1")
+    await operator.settled()
+    ours = operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]["spec"]
+    operator.cluster.remove(STATEFUL_SET, "acme-postgresql", NAMESPACE)
+    claims = [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources}}]
+    operator.cluster.put(of_the_tenant(STATEFUL_SET, "acme-postgresql", spec={**ours, "volumeClaimTemplates": claims}))
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+    assert operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]["spec"] == ours

@@ -289,7 +289,7 @@ def _other_volume(entry: DataStore, claim: str, volume: str) -> Invalid:
 def _storage(running: Manifest | None) -> str | None:
     """The size of the volume claim that is there: Kubernetes refuses another one."""
     for template in ((running or {}).get("spec") or {}).get("volumeClaimTemplates") or ():
-        size = template["spec"]["resources"]["requests"].get("storage")
+        size = ((template["spec"].get("resources") or {}).get("requests") or {}).get("storage")
         if size:
             return str(size)
     return None

@@ -112,9 +112,11 @@ async def tell_failure(world: World, kind: Kind, namespace: str, name: str, prob
         findings.append(Finding(ConditionType.COMPLIANT, None, ready.reason, ready.message))
     told = render(findings, before.get("conditions") or (), generation, world.now())
     others = [found for found in before.get("conditions") or () if found["type"] not in {each["type"] for each in told}]
-    await tell_status(
-        world, kind, manifest, {**before, "observedGeneration": generation, "conditions": [*told, *others]}
-    )
+    status = {**before, "observedGeneration": generation, "conditions": [*told, *others]}
+    await tell_status(world, kind, manifest, status)
+    if kind is POLICY:
+        # Metrics must not stay at Ready and Compliant either.
+        world.shown.policy(namespace, name, status, None)
 
 
 async def tell_status(world: World, kind: Kind, manifest: Manifest, status: Manifest) -> bool:

@@ -78,6 +78,14 @@ class TenantDatabase:
                     raise TimeoutError(f"session {pid} did not end within {_HANG_UP_SECONDS} s")
                 time.sleep(0.01)
 
+    def wait_until_someone_waits_for(self, relation: str) -> None:
+        """Until a lock on this table (``schema.name``) is wanted and not granted."""
+        waiting = "SELECT count(*) FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
+        deadline = time.monotonic() + _HANG_UP_SECONDS
+        while not self.value(waiting, relation):
+            assert time.monotonic() < deadline, f"nobody waits for {relation}"
+            time.sleep(0.02)
+
     def observer(self) -> PostgresObserverDatabase:
         """The operator's eye."""
         return PostgresObserverDatabase(lambda: self.connect("observer"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from tests.stores.tenant_databases import (
     definition,
     run,
     table,
+    take,
     text,
 )
 
@@ -258,14 +258,6 @@ def short(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
         yield made
 
 
-def wait_until_someone_waits_for(database: TenantDatabase, relation: str) -> None:
-    waiting = "SELECT count(*) FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
-    deadline = time.monotonic() + 20
-    while not database.value(waiting, f"public.{relation}"):
-        assert time.monotonic() < deadline, f"nobody waits for {relation}"
-        time.sleep(0.02)
-
-
 def old_month(enforcement: PostgresEnforcementDatabase, run_id: UUID) -> PartitionStep:
     return next(step for step in enforcement.partition_steps(run_id, "recordings") if step.rows)
 
@@ -280,7 +272,7 @@ def test_a_month_is_counted_before_its_table_is_locked_so_that_nobody_waits_for_
         busy.execute("BEGIN")
         busy.execute(sql.SQL("LOCK TABLE public.{} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(step.partition)))
         detached = thread.submit(enforcement.expire_months, run_id, [step], 0)
-        wait_until_someone_waits_for(short, step.partition)
+        short.wait_until_someone_waits_for(f"public.{step.partition}")
         application.execute("SET lock_timeout = '200ms'")
         application.execute("INSERT INTO recordings (id, started_at) VALUES (9, now())")
         busy.execute("COMMIT")
@@ -310,6 +302,50 @@ def test_what_was_written_into_a_month_just_before_it_was_detached_is_counted_an
     (claim,) = enforcement.claim_content(run_id, "recordings", 10)
     assert claim.key == "late"
     enforcement.close()
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_record_goes_neither_before_nor_against_its_content_in_a_month_that_is_detached_and_not_yet_dropped__P4_X3(
+    tenant_databases: TenantDatabases, hold: bool
+) -> None:
+    """A reader, a backup for instance, keeps the month from being dropped."""
+    rules = archive(keep="P90D", content_keep="P14D")
+    drops_content = tuple(
+        each.model_copy(update={"back": "P1M"}) if each.name == "recordings" else each for each in rules.tables
+    )
+    rules = rules.model_copy(update={"tables": drops_content})
+    with tenant_databases.having(archive(keep="P90D", content_keep="P14D")) as database:
+        recording(database, 1, 250, None)
+        recording(database, 2, 250, None)
+        database.apply(rules)
+        write_call = "INSERT INTO calls (id, session_id, started_at) VALUES (%s, %s, %s)"
+        database.write(write_call, 1, "s1", days_ago(250))
+        database.write(write_call, 3, "s3", days_ago(250))
+        enforcement, run_id = begin(database, rules)
+        step = old_month(enforcement, run_id)
+        enforcement.close()
+        with database.connect("enforcer") as killed:
+            pid = killed.info.backend_pid
+            killed.execute(
+                "SELECT retention.expire_months(%s, 'recordings', 'recordings', ARRAY[%s], 'Detach', 0)",
+                (run_id, step.partition),
+            )
+        database.wait_for_end(pid)
+        if hold:
+            with database.as_owner() as owner:
+                owner.execute("INSERT INTO retention.hold (category) VALUES ('recordings')")
+        enforcement, run_id = begin(database, rules)
+        for each in enforcement.partition_steps(run_id, "records"):
+            take(enforcement, run_id, each)
+        assert database.rows("SELECT id FROM public.calls ORDER BY id") == [(1,)]
+        enforcement.close()
+        evidence = run(database, rules)
+        assert (
+            database.value("SELECT count(*) FROM public.calls")
+            == database.value("SELECT count(DISTINCT id) FROM public.recordings WHERE id = 1")
+            == int(hold)
+        )
+        assert evidence.outcome == "Succeeded"
 
 
 def test_an_empty_key_names_no_object_and_its_row_goes_like_any_other__M10(database: TenantDatabase) -> None:
@@ -371,3 +407,22 @@ def test_the_operator_makes_every_other_table_s_months_where_one_table_s_cannot_
             database.apply(rules)
         assert refused.value.reason == "PartitionsMissing"
         assert database.value("SELECT to_regclass(%s) IS NOT NULL", f"public.logs_p{ahead}")
+
+
+def test_a_default_partition_that_somebody_made_is_told_with_its_name_since_no_month_is_made_beside_it(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = definition([table("calls"), table("logs")], [category("records", "calls"), category("logs", "logs")])
+    with tenant_databases.having(rules) as database:
+        ahead = f"{days_ago(-32):%Y%m}"
+        with database.as_owner() as owner:
+            owner.execute("CREATE TABLE public.calls_rest PARTITION OF public.calls DEFAULT")
+            for name in ("calls", "logs"):
+                owner.execute(sql.SQL("DROP TABLE public.{}").format(sql.Identifier(f"{name}_p{ahead}")))
+        with pytest.raises(Unavailable, match="calls has a DEFAULT partition, calls_rest") as refused:
+            database.apply(rules)
+        assert refused.value.reason == "PartitionsMissing"
+        assert database.value("SELECT to_regclass(%s) IS NOT NULL", f"public.logs_p{ahead}")
+        with database.as_owner() as owner:
+            owner.execute("DROP TABLE public.calls_rest")
+        assert any("months of calls created" in change for change in database.apply(rules))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -125,6 +126,27 @@ def test_a_steady_keep_never_trips_however_much_is_due(database: TenantDatabase)
     fill(database, [2, 3, 4, 40], each=50)
     began = asked(database, daily)
     assert (began.guard, began.candidates, began.surplus) == (GuardState.CLEAR, 200, 0)
+
+
+def test_rules_that_change_while_a_run_writes_its_evidence_are_not_taken_for_executed(database: TenantDatabase) -> None:
+    """What the guard compares with would else be rules that it never asked about."""
+    fill(database, [1, 50, 100])
+    shorter = records(keep="P30D")
+    enforcement, run_id = database.enforcer(), uuid4()
+    (first,) = enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+    enforcement.partition_steps(run_id, first.category)
+    with database.as_owner() as busy, ThreadPoolExecutor(1) as thread:
+        busy.execute("BEGIN")
+        busy.execute("LOCK TABLE retention.evidence IN SHARE ROW EXCLUSIVE MODE")
+        finished = thread.submit(enforcement.finish_run, run_id)
+        database.wait_until_someone_waits_for("retention.evidence")
+        database.apply(shorter)
+        busy.execute("COMMIT")
+        finished.result(timeout=30)
+    enforcement.close()
+    assert asked(database, shorter).guard is GuardState.TRIPPED
+    assert run(database, shorter).categories[0].acted == 0
+    assert count(database) == 60
 
 
 def test_a_shorter_keep_asks_and_meanwhile_the_category_runs_under_its_last_rules(database: TenantDatabase) -> None:

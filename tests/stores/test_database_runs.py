@@ -193,6 +193,26 @@ def test_a_month_that_was_detached_and_not_dropped_is_counted_and_dropped_by_the
     assert database.observer().observe().categories[0].rows == 1
 
 
+def test_a_detached_month_that_somebody_reads_does_not_bring_back_the_one_dropped_before_it(
+    database: TenantDatabase,
+) -> None:
+    born = (days_ago(280), days_ago(240))
+    insert(database, dict(enumerate(born)))
+    database.apply(SHORT_BACK)
+    enforcement, run_id = begin(database, SHORT_BACK)
+    enforcement.close()
+    free, read = (f"calls_p{each:%Y%m}" for each in born)
+    for partition in (free, read):
+        detach_and_die(database, run_id, partition)
+    enforcement, run_id = begin(database, SHORT_BACK)
+    with database.as_owner() as reader, reader.transaction():
+        reader.execute(sql.SQL("SELECT FROM public.{}").format(sql.Identifier(read)))
+        assert reason_of(enforcement.finish_detached, run_id) == "LockTimeout"
+        assert database.rows("SELECT partition FROM retention.detached_partition") == [(read,)]
+    assert enforcement.finish_detached(run_id) == 1
+    enforcement.close()
+
+
 @pytest.mark.parametrize("change", ["hold", "longer keep"])
 def test_a_detached_month_that_may_no_longer_go_is_attached_back_with_its_guards__X3(
     database: TenantDatabase, change: str

@@ -22,6 +22,13 @@ JOIN pg_catalog.pg_inherits AS i ON i.inhparent = parent.oid
 JOIN pg_catalog.pg_class AS child ON child.oid = i.inhrelid
 CROSS JOIN LATERAL pg_catalog.pg_get_expr(child.relpartbound, child.oid) AS bound;
 
+-- The same, and the months that are detached and not yet dropped: their rows may come back.
+CREATE OR REPLACE VIEW retention.partition_or_detached AS
+SELECT table_name, partition_oid, partition, born_from, born_to FROM retention.partition
+UNION ALL
+SELECT d.table_name, c.oid, d.partition, d.born_from, d.born_to FROM retention.detached_partition AS d
+JOIN pg_catalog.pg_class AS c ON c.relname = d.partition AND c.relnamespace = 'public'::regnamespace;
+
 -- At most 63 bytes, which PostgreSQL counts, not characters: it would cut the suffix off, and all months would have one name.
 CREATE OR REPLACE FUNCTION retention.bounded_name(name text, suffix text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$

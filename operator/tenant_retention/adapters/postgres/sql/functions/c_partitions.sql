@@ -22,7 +22,14 @@ DECLARE
     month timestamptz;
     partition_name text;
     made integer := 0;
+    other text := (SELECT c.relname FROM pg_partitioned_table AS p JOIN pg_class AS c ON c.oid = p.partdefid
+        WHERE p.partrelid = to_regclass(format('public.%I', wanted)));
 BEGIN
+    IF other IS NOT NULL THEN
+        -- It would have to be searched under a lock for every month, and what it took in keeps that month from being made.
+        RAISE EXCEPTION '% has a DEFAULT partition, %, beside which no month is made: move its rows elsewhere and detach it',
+            wanted, other USING ERRCODE = 'invalid_object_definition';
+    END IF;
     FOR month IN
         WITH present AS MATERIALIZED (SELECT p.born_from, p.born_to FROM retention.partition AS p WHERE p.table_name = wanted)
         SELECT missing.month FROM generate_series(

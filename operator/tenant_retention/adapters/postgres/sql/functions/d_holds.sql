@@ -56,7 +56,7 @@ CREATE OR REPLACE FUNCTION retention.held_condition(wanted text, alias text, bor
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
-    relative retention.managed;
+    relative record;
     condition text;
 BEGIN
     IF NOT EXISTS (SELECT FROM retention.hold WHERE released_at IS NULL) THEN
@@ -64,13 +64,21 @@ BEGIN
     END IF;
     condition := retention.directly_held_condition(wanted, alias);
     IF t.session_column IS NOT NULL THEN
-        FOR relative IN SELECT * FROM retention.managed WHERE family = t.family AND session_column IS NOT NULL LOOP
+        FOR relative IN
+            SELECT m.table_name, m.session_column, m.born_at, m.table_name AS relation FROM retention.managed AS m
+                WHERE m.family = t.family AND m.session_column IS NOT NULL
+            -- A month that is detached and not yet dropped may be held, and then comes back.
+            UNION ALL SELECT m.table_name, m.session_column, m.born_at, p.partition FROM retention.managed AS m
+                JOIN retention.detached_partition USING (table_name)
+                JOIN retention.partition_or_detached AS p USING (table_name, partition)
+                WHERE m.family = t.family AND m.session_column IS NOT NULL
+        LOOP
             condition := condition || format(
                 -- coalesce: a row without a session is not held by others, and must not become undecided.
                 ' OR coalesce(%I.%I::text IN (SELECT relative.%I::text FROM public.%I AS relative'
                 ' WHERE relative.%3$I IS NOT NULL AND relative.%5$I >= %6$L::timestamptz'
                 ' AND relative.%5$I < %7$L::timestamptz AND %8$s), false)',
-                alias, t.session_column, relative.session_column, relative.table_name, relative.born_at,
+                alias, t.session_column, relative.session_column, relative.relation, relative.born_at,
                 born_from - retention.session_reach(), born_to + retention.session_reach(),
                 retention.directly_held_condition(relative.table_name, 'relative'));
         END LOOP;
@@ -92,7 +100,7 @@ DECLARE
 BEGIN
     FOR content IN SELECT m.born_at, m.session_column, p.partition, p.born_from < waiting_condition.born_to
             AND p.born_to > waiting_condition.born_from AS of_these_births
-        FROM retention.managed AS m JOIN retention.partition AS p USING (table_name) WHERE m.content_of = t.category
+        FROM retention.managed AS m JOIN retention.partition_or_detached AS p USING (table_name) WHERE m.content_of = t.category
             AND p.born_from < waiting_condition.born_to + retention.session_reach()
             AND p.born_to > waiting_condition.born_from - retention.session_reach()
             AND pg_relation_size(p.partition_oid) > 0

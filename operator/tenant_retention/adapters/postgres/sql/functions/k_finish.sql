@@ -102,6 +102,8 @@ BEGIN
                 c.tables, now()
             FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
             WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
+                -- The rules may have changed since the outcome was found: what no run worked by is not executed.
+                AND s.rules_digest = r.rules_digest
                 -- An approval that ended in the middle has executed nothing: what is left must ask again.
                 AND (rc.guard <> 'Approved' OR (rc.failed = 0 AND rc.acted + rc.skipped + rc.locked_out >= rc.candidates))
             ON CONFLICT (category) DO UPDATE SET rules_digest = excluded.rules_digest, minimum = excluded.minimum,

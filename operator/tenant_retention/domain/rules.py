@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec, Table
+from tenant_retention.api.v1alpha1.profile_tables import Table
+from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, TenantRetentionPolicySpec
 from tenant_retention.domain.definition import (
     CategoryDefinition,

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
 from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
-from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.manifests.inputs import PolicyRef
@@ -31,6 +30,7 @@ from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
+from tenant_retention.reconcile.probing import Isolation
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
@@ -43,7 +43,6 @@ SOON = timedelta(seconds=5)
 """When to look again at something that is coming up."""
 LATER = timedelta(seconds=20)
 """When to try something again that does not answer."""
-PROBE_AGAIN = timedelta(minutes=15)
 
 
 @dataclass
@@ -52,9 +51,7 @@ class Memory:
 
     uid: str
     prepared: dict[str, str] = field(default_factory=dict)
-    probed: tuple[str, datetime] | None = None
-    breaches: tuple[str, ...] | None = None
-    reports: dict[str, ProbeReport] = field(default_factory=dict)
+    isolation: Isolation = field(default_factory=Isolation)
 
 
 @dataclass
@@ -157,7 +154,11 @@ class PolicyReconciler:
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
         await self._schedule(draft, reference)
-        await self._probe(draft, memory, reference, home)
+        if draft.results and draft.complete():
+            state = "|".join(sorted(f"{purpose}:{digest}" for purpose, digest in memory.prepared.items()))
+            databases = Databases(world, reference, home, draft.manifest)
+            buckets = Buckets(world, reference, home, draft.manifest)
+            await memory.isolation.look(databases, buckets, draft.results, state, world.now())
 
     def _choose_schedule(self, draft: Draft, reference: PolicyRef) -> None:
         """The policy's schedule; with a wrong window or zone none: a CronJob that is there stays as it is."""
@@ -239,38 +240,6 @@ class PolicyReconciler:
             mode = Mode(policy.spec.mode)
             draft.missed = await schedules.start_missed(draft.schedule, stores, draft.jobs, proofs, mode, since)
 
-    async def _probe(self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home) -> None:
-        """Tries the logins and keys elsewhere: after every change of the stores, and every quarter of an hour."""
-        if not draft.results or not draft.complete():
-            return
-        state = "|".join(sorted(f"{purpose}:{digest}" for purpose, digest in memory.prepared.items()))
-        now = self._world.now()
-        if memory.probed is not None and memory.probed[0] == state and now - memory.probed[1] < PROBE_AGAIN:
-            return
-        databases = Databases(self._world, reference, home, draft.manifest)
-        buckets = Buckets(self._world, reference, home, draft.manifest)
-        try:
-            for result in draft.results:
-                if isinstance(result, DatabaseResult):
-                    await self._probe_next(databases, result, memory)
-                else:
-                    await buckets.probe(result)
-        except NotReady:
-            # A key that the store does not know yet: the next reconcile tries again.
-            return
-        memory.breaches = tuple(breach for result in draft.results for breach in result.breaches or ())
-        memory.probed = (state, now)
-
-    async def _probe_next(self, databases: Databases, result: DatabaseResult, memory: Memory) -> None:
-        """The next few databases of others; the same ones again until what was found there is mended."""
-        purpose = result.store.wanted.purpose
-        before = memory.reports.get(purpose)
-        # A new process begins at the tenant's own name: many tenants begin everywhere.
-        after = before.last if before is not None else result.store.entry.spec.name
-        report = await databases.probe(result, after)
-        if report is not None:
-            memory.reports[purpose] = replace(report, last=after) if report.breaches else report
-
     def _report(self, draft: Draft, memory: Memory) -> PolicyReport:
         spec = draft.policy.spec if draft.policy else None
         facts = {result.store.wanted.purpose: result.facts for result in draft.databases() if result.facts is not None}
@@ -300,11 +269,8 @@ class PolicyReconciler:
             time_zone=schedule.time_zone if schedule else None,
             next_run=schedule.next_run(self._world.now()) if schedule else None,
             schedule_problem=draft.schedule_problem,
-            isolation=memory.breaches,
-            probed=(
-                sum(found.tried for found in memory.reports.values()),
-                sum(found.others for found in memory.reports.values()),
-            ),
+            isolation=memory.isolation.breaches,
+            probed=memory.isolation.probed(),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             left_stores=draft.left_stores,
         )

@@ -34,10 +34,8 @@ from tenant_retention.domain.manifests.operator_secrets import (
     read_authority,
 )
 from tenant_retention.domain.ports.cluster import (
-    PERSISTENT_VOLUME,
     SECRET,
     STATEFUL_SET,
-    STORE,
     VOLUME_CLAIM,
     Manifest,
     kind_of,
@@ -45,6 +43,7 @@ from tenant_retention.domain.ports.cluster import (
 from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
 from tenant_retention.reconcile.embedded_secrets import postgresql_administrator, s3_administrator
 from tenant_retention.reconcile.existing import existing_server
+from tenant_retention.reconcile.volumes import keep_claim, retain_volume, size_of
 from tenant_retention.reconcile.world import World, secret_values
 
 Server = DatabaseServer | BucketServer
@@ -130,7 +129,7 @@ class Servers:
         running = await self.world.cluster.get(
             STATEFUL_SET, server_name(self.reference, kind), self.reference.namespace
         )
-        settings = settings.model_copy(update={"storage": _storage(running) or settings.storage})
+        settings = settings.model_copy(update={"storage": size_of(running) or settings.storage})
         server: Server
         if kind == "postgresql":
             objects, server = await self._postgresql(settings, certificate, authority.bundle())
@@ -139,11 +138,11 @@ class Servers:
         if not any(entry.spec.volumes for entry in entries):
             await self._refuse_foreign(kind, objects)
         elif running is not None:
-            await self._keep_claim(running)
+            await keep_claim(self.world, self.reference, running)
         for manifest in objects:
             await self.world.applier.apply(manifest, self.regarding)
         await self._wait(kind)
-        await self._retain_volume(kind, entries)
+        await retain_volume(self.world, self.reference, kind, entries)
         return server
 
     async def _postgresql(
@@ -199,23 +198,6 @@ class Servers:
                 return known
         return issue_server_certificate(authority.current, wanted, now)
 
-    async def _keep_claim(self, running: Manifest) -> None:
-        """A StatefulSet that somebody edited or made in place of ours must not take the volume's claim with it when it is
-        replaced (X5). Raises NotReady until the claim is no longer the StatefulSet's own."""
-        name, uid = running["metadata"]["name"], running["metadata"]["uid"]
-        if "Delete" in (running["spec"].get("persistentVolumeClaimRetentionPolicy") or {}).values():
-            retain = {"whenDeleted": "Retain", "whenScaled": "Retain"}
-            patch = {"spec": {"persistentVolumeClaimRetentionPolicy": retain}}
-            await self.world.cluster.merge(STATEFUL_SET, name, self.reference.namespace, patch)
-        claim = await self.world.cluster.get(VOLUME_CLAIM, f"data-{name}-0", self.reference.namespace)
-        owners = ((claim or {}).get("metadata") or {}).get("ownerReferences") or ()
-        if any(owner.get("uid") == uid for owner in owners):
-            raise NotReady(
-                f"claim data-{name}-0 would go with StatefulSet {name}, whose persistentVolumeClaimRetentionPolicy is being "
-                "put right first",
-                reason=Reason.WAITING_FOR_VOLUME,
-            )
-
     async def _wait(self, kind: str) -> None:
         name = server_name(self.reference, kind)
         found = await self.world.cluster.get(STATEFUL_SET, name, self.reference.namespace)
@@ -250,49 +232,8 @@ class Servers:
                     reason=Reason.STORE_CONFLICT,
                 )
 
-    async def _retain_volume(self, kind: str, entries: Sequence[DataStore]) -> None:
-        """The volume outlives its claim, its namespace and us (X5), and the ledger knows which one it is.
-
-        Raises Invalid (StoreConflict) where the server has come up on another volume than the ledger's: it is empty, and
-        a store that says nothing is overdue while its data lies elsewhere would pretend (D7).
-        """
-        name = f"data-{server_name(self.reference, kind)}-0"
-        claim = await self.world.cluster.get(VOLUME_CLAIM, name, self.reference.namespace)
-        volume = ((claim or {}).get("spec") or {}).get("volumeName")
-        if not volume:
-            return
-        found = await self.world.cluster.get(PERSISTENT_VOLUME, volume)
-        if found is not None and (found.get("spec") or {}).get("persistentVolumeReclaimPolicy") != "Retain":
-            await self.world.cluster.merge(
-                PERSISTENT_VOLUME, volume, None, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
-            )
-        for entry in entries:
-            if entry.spec.volumes and volume not in entry.spec.volumes:
-                raise _other_volume(entry, name, volume)
-            if not entry.spec.volumes:
-                await self.world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": [volume]}})
-
     def _image(self, settings: Embedded, default: Image) -> Image:
         return Image(settings.image, default.pull_policy, default.pull_secrets) if settings.image else default
-
-
-def _other_volume(entry: DataStore, claim: str, volume: str) -> Invalid:
-    kept, ledger = ", ".join(entry.spec.volumes), f"DataStore {entry.metadata.name}"
-    return Invalid(
-        f"the data of {ledger} is in PersistentVolume {kept}, but claim {claim} got the new volume {volume}; bind the claim "
-        f"to {kept} again, or, where the data was moved or is given up, write {volume} into spec.volumes of {ledger}",
-        reason=Reason.STORE_CONFLICT,
-        field="spec.volumes",
-    )
-
-
-def _storage(running: Manifest | None) -> str | None:
-    """The size of the volume claim that is there: Kubernetes refuses another one."""
-    for template in ((running or {}).get("spec") or {}).get("volumeClaimTemplates") or ():
-        size = ((template["spec"].get("resources") or {}).get("requests") or {}).get("storage")
-        if size:
-            return str(size)
-    return None
 
 
 def _resources(settings: Embedded) -> Resources | None:

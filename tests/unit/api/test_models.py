@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from tenant_retention.api.v1alpha1.common import LabelSelector
 from tenant_retention.api.v1alpha1.crd import KINDS
-from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec, Table
+from tenant_retention.api.v1alpha1.profile_tables import Table
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
 from tests.support.api_cases import ROOT
 

@@ -19,31 +19,13 @@ from tenant_retention.api.v1alpha1.common import (
     Rule,
     StatusModel,
 )
+from tenant_retention.api.v1alpha1.profile_tables import Table
 
 Channel = Literal["Phone", "Chat", "Email", "Task", "Text", "WhatsApp"]
 DatabasePurpose = Literal["Analytical", "Dialogue"]
 EarlyDeletion = Literal["Allowed", "Refused"]
 Ground = Literal["Statutory", "Contract"]
 ClockEvent = Literal["Created", "Closed", "Terminated", "ObjectLastModified"]
-ColumnType = Literal[
-    "Text", "Integer", "BigInteger", "Numeric", "Boolean", "Timestamp", "Date", "Uuid", "Json", "Bytes"
-]
-ColumnRole = Literal[
-    "SessionId",
-    "Unit",
-    "PhoneNumber",
-    "EmailAddress",
-    "ChatIdentity",
-    "PersonName",
-    "StaffId",
-    "Queue",
-    "Agent",
-    "Consent",
-    "MaskedDigits",
-    "FreeText",
-    "ObjectKey",
-]
-AnonymizeMethod = Literal["SetNull", "Constant", "Mask", "Hash", "Generalize"]
 
 
 class Deadlines(ApiModel):
@@ -159,99 +141,6 @@ class Category(ApiModel):
     )
     objects: ObjectLink | None = Field(default=None, description="Files of the category, if it has any.")
     rules: ClassVar[tuple[Rule, ...]] = profile_rules.CATEGORY
-
-
-class Anonymize(ApiModel):
-    """How a column loses the person (P12)."""
-
-    method: AnonymizeMethod = Field(
-        description="SetNull, Constant, Mask (all but the last digits), Hash (keyed) or Generalize.",
-        examples=["SetNull"],
-    )
-    value: str | None = Field(
-        default=None, max_length=100, description="The constant; only for Constant.", examples=["removed"]
-    )
-    rules: ClassVar[tuple[Rule, ...]] = profile_rules.ANONYMIZE
-
-
-class TableColumn(ApiModel):
-    """One column of a table."""
-
-    name: Identifier = Field(description="Name of the column.", examples=["caller"])
-    type: ColumnType = Field(
-        description="Type of the column; Timestamp has a time zone (UTC), Numeric is exact.", examples=["Text"]
-    )
-    nullable: bool = Field(
-        default=True, description="Whether NULL is allowed; a column added later must allow it.", examples=[True]
-    )
-    role: ColumnRole | None = Field(
-        default=None,
-        description="What the column means to search, requests and anonymization.",
-        examples=["PhoneNumber"],
-    )
-    anonymize: Anonymize | None = Field(default=None, description="How anonymization treats the column; absent: not.")
-
-
-class Partitions(ApiModel):
-    """Partitions of a table by `bornAt`."""
-
-    every: Literal["Month"] = Field(default="Month", description="Span of one partition.", examples=["Month"])
-    back: Duration = Field(
-        default="P7Y",
-        description="How far back partitions are kept ready for late writers, at most P50Y.",
-        examples=["P7Y"],
-    )
-    ahead: Duration = Field(
-        default="P3M",
-        description="How far ahead partitions are made before they are needed, at most P5Y.",
-        examples=["P3M"],
-    )
-    rules: ClassVar[tuple[Rule, ...]] = profile_rules.PARTITIONS
-
-
-class Table(ApiModel):
-    """One table of a tenant's database, partitioned by the record's birth."""
-
-    name: Identifier = Field(description="Name of the table.", examples=["requests"])
-    primary_key: tuple[Identifier, ...] = Field(
-        min_length=1,
-        max_length=8,
-        description="Columns of the primary key; the operator appends `bornAt`, as PostgreSQL asks of a partition key.",
-        examples=[["id"]],
-        json_schema_extra={"x-kubernetes-list-type": "set"},
-    )
-    born_at: Identifier = Field(
-        description="Timestamp column with the record's birth: NOT NULL, finite, write-once; made if not in `columns`.",
-        examples=["started_at"],
-    )
-    partitions: Partitions = Field(
-        default_factory=Partitions,
-        description="Partitions of the table.",
-        examples=[{"every": "Month", "back": "P7Y", "ahead": "P3M"}],
-    )
-    columns: tuple[TableColumn, ...] = Field(
-        min_length=1,
-        max_length=100,
-        description="Columns of the table.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-    rules: ClassVar[tuple[Rule, ...]] = profile_rules.TABLE
-
-    @property
-    def all_columns(self) -> tuple[TableColumn, ...]:
-        """All columns to create, `born_at` first if the profile does not declare it; key columns are NOT NULL."""
-        declared = {column.name for column in self.columns}
-        born = TableColumn(name=self.born_at, type="Timestamp", nullable=False)
-        columns = self.columns if self.born_at in declared else (born, *self.columns)
-        key = self.full_primary_key
-        return tuple(
-            column.model_copy(update={"nullable": False}) if column.name in key else column for column in columns
-        )
-
-    @property
-    def full_primary_key(self) -> tuple[str, ...]:
-        """The primary key including the partition key `born_at`."""
-        return self.primary_key if self.born_at in self.primary_key else (*self.primary_key, self.born_at)
 
 
 class RetentionProfileSpec(ApiModel):

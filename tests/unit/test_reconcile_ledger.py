@@ -100,6 +100,25 @@ async def test_a_recreated_namespace_is_another_tenant_until_confirmed__X2_X5() 
     assert condition(await operator.settled(), "Ready")["status"] == "True"
 
 
+async def test_nothing_of_a_released_store_is_made_in_a_namespace_that_was_made_anew_until_it_is_confirmed__X2() -> (
+    None
+):
+    operator = await released()
+    for key in [key for key in operator.cluster.objects if key[1] == NAMESPACE]:
+        del operator.cluster.objects[key]
+    operator.cluster.remove(NAMESPACE_KIND, NAMESPACE)
+    operator.cluster.put(namespace(NAMESPACE, uid="another"))
+    await operator.settled()
+    assert [operator.objects(kind, NAMESPACE) for kind in ("StatefulSet", "Secret", "RoleBinding")] == [[], [], []]
+    for entry in operator.objects("DataStore"):
+        told = condition(entry, "Ready")
+        assert (told["status"], told["reason"]) == ("False", "StoreReleased")
+        assert "spec.claimRef" in told["message"]
+        await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
+    operator.cluster.put(policy(**SHORTEST))
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+
 async def test_a_released_database_refuses_runs_by_itself_until_it_is_bound_again__X5() -> None:
     operator = await released()
     (database,) = operator.stores.databases.values()

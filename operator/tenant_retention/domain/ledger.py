@@ -108,18 +108,33 @@ def settle(namespace_uid: str) -> Manifest:
     return {"spec": {"namespaceUid": namespace_uid}}
 
 
+def made_anew(store: DataStore) -> Invalid:
+    """Why nothing is made for a store in the namespace of its name: that is another one until an administrator says so (X2)."""
+    return Invalid(
+        f"namespace {store.spec.namespace} was made anew, which may be another customer's: no server is made in it for this "
+        f"store, and its volume stays, until an administrator binds the store (spec.claimRef): "
+        f"{_command(store, store.spec.namespace, store.spec.policy_ref.name)}",
+        reason="StoreReleased",
+        field="spec.claimRef",
+    )
+
+
 def refuse_released(store: DataStore, claimant: Claimant) -> Invalid:
     """What a policy is told whose store was another policy's, with the command that binds it again."""
-    command = (
-        f"kubectl patch datastore {store.metadata.name} --type=merge -p "
-        f'\'{{"spec":{{"claimRef":{{"namespace":"{claimant.namespace}","name":"{claimant.policy}"}}}}}}\''
-    )
+    command = _command(store, claimant.namespace, claimant.policy)
     return Invalid(
         f"spec.claimRef of DataStore {store.metadata.name}: the store holds data of a policy that is gone, or of an "
         "earlier namespace of this name; nothing is "
         f"deleted from it until an administrator binds it to this policy: {command}",
         reason="StoreReleased",
         field="spec.claimRef",
+    )
+
+
+def _command(store: DataStore, namespace: str, policy: str) -> str:
+    return (
+        f"kubectl patch datastore {store.metadata.name} --type=merge -p "
+        f'\'{{"spec":{{"claimRef":{{"namespace":"{namespace}","name":"{policy}"}}}}}}\''
     )
 
 

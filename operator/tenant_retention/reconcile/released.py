@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
@@ -32,13 +33,19 @@ async def release(world: World, namespace: str, name: str) -> None:
             note = f"policy {namespace}/{name} is gone: data and debt counting stay, nothing is deleted any more"
             await world.cluster.tell(Happening(found, "StoreReleased", note))
     if entries:
-        await _end_jobs(world, namespace, name, entries[0])
+        await _end_jobs(world, namespace, name, entries)
 
 
-async def _end_jobs(world: World, namespace: str, name: str, regarding: Manifest) -> None:
-    """CronJob and Jobs go. They are owned by the policy, too: where we may not act any more, Kubernetes removes them."""
+async def _end_jobs(world: World, namespace: str, name: str, entries: Sequence[Manifest]) -> None:
+    """CronJob and Jobs go. They are owned by the policy, too: where we may not act any more, Kubernetes removes them.
+
+    ``entries``: the policy's of the ledger. The jobs of a namespace that was made anew went with the one before.
+    """
     try:
-        await enter(world, await look_home(world, namespace), regarding)
+        home = await look_home(world, namespace)
+        if home.uid not in {(found.get("spec") or {}).get("namespaceUid") for found in entries}:
+            return
+        await enter(world, home, entries[0])
     except Invalid:
         return
     labels = f"app.kubernetes.io/managed-by={MANAGED_BY},{POLICY_LABEL}={name}"
@@ -70,12 +77,14 @@ class StoreReconciler:
         facts: DatabaseFacts | None = None
         problem: RetentionError | None = None
         refusing: RetentionError | None = None
-        reference = PolicyRef(entry.spec.namespace, entry.spec.policy_ref.name, entry.spec.policy_ref.uid or "")
+        reference = _reference(entry)
         try:
             if await world.cluster.get(POLICY, reference.name, reference.namespace) is None:
                 # Whatever runs on without its policy: a deletion that orphaned its dependents, a kill in mid-release.
-                await _end_jobs(world, reference.namespace, reference.name, manifest)
-            server, problem = await self._server(entry, reference, manifest, used)
+                await _end_jobs(world, reference.namespace, reference.name, [manifest])
+            server, problem = await self._server(
+                entry, manifest, used, confirmed=policy is not None or _is_confirmed(entry)
+            )
             if isinstance(server, DatabaseServer):
                 refusing = await self._refuse_runs(name, server)
                 facts = await count(world, entry, await observer(world, entry, reference, server))
@@ -98,17 +107,20 @@ class StoreReconciler:
         return policy if policy is not None and claim.uid in (None, policy["metadata"]["uid"]) else None
 
     async def _server(
-        self, entry: DataStore, reference: PolicyRef, manifest: Manifest, used: frozenset[str]
+        self, entry: DataStore, manifest: Manifest, used: frozenset[str], *, confirmed: bool
     ) -> tuple[Server | None, RetentionError | None]:
         """Keeps the embedded server up and its certificate fresh; where its namespace is not served, why it is left as it is.
 
         A server that the customer owns is asked whatever became of the namespace.
         """
-        servers = Servers(self._world, self._authorities, reference, manifest)
+        servers = Servers(self._world, self._authorities, _reference(entry), manifest)
         if entry.spec.provisioner != "Embedded":
             return await servers.of([entry]), None
         try:
-            await enter(self._world, await look_home(self._world, entry.spec.namespace), manifest)
+            home = await look_home(self._world, entry.spec.namespace)
+            if not confirmed and home.uid != entry.spec.namespace_uid:
+                raise ledger.made_anew(entry)
+            await enter(self._world, home, manifest)
         except Invalid as unserved:
             return await servers.as_left(entry), unserved
         return await servers.of(await self._housemates(entry, used)), None
@@ -146,6 +158,15 @@ class StoreReconciler:
         stores = [parse(DataStore, each, "StoreConflict") for each in found]
         mine = [each for each in stores if (each.spec.type, each.spec.class_name) == (spec.type, spec.class_name)]
         return sorted(mine or [entry], key=lambda each: (each.metadata.name not in used, each.spec.purpose))
+
+
+def _reference(entry: DataStore) -> PolicyRef:
+    return PolicyRef(entry.spec.namespace, entry.spec.policy_ref.name, entry.spec.policy_ref.uid or "")
+
+
+def _is_confirmed(entry: DataStore) -> bool:
+    """Whether an administrator has named the policy that is to have the store, be it there or still to come."""
+    return entry.spec.claim_ref is not None and entry.spec.claim_ref.uid is None
 
 
 def _stores_of(policy: Manifest | None) -> frozenset[str]:

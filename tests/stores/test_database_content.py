@@ -164,6 +164,31 @@ def test_content_that_was_born_weeks_after_its_record_is_waited_for__P4(database
     assert everything_left(database) == {"calls": set(), "surveys": set(), "recordings": set()}
 
 
+@pytest.mark.parametrize("kind", ["Text", "Uuid"])
+def test_whether_a_record_waits_for_content_is_looked_up_in_an_index_whatever_its_session_is(
+    tenant_databases: TenantDatabases, kind: str
+) -> None:
+    tables = tuple(
+        table.model_copy(
+            update={
+                "columns": tuple(
+                    column.model_copy(update={"type": kind}) if column.role == "SessionId" else column
+                    for column in table.columns
+                )
+            }
+        )
+        for table in RULES.tables
+    )
+    with tenant_databases.having(RULES.model_copy(update={"tables": tables})) as made, made.as_owner() as owner:
+        owner.execute(
+            "INSERT INTO public.recordings (id, session_id, started_at) VALUES (1, %s, now())", [str(uuid4())]
+        )
+        (waits,) = owner.execute("SELECT retention.waiting_condition('calls', 'r', now(), now())").fetchone() or ("",)
+        owner.execute("SET enable_seqscan = off")
+        plan = owner.execute(f"EXPLAIN SELECT FROM public.calls AS r WHERE id = 1 AND {waits}".encode()).fetchall()
+    assert any("Index Cond: (session_id = r" in line for (line,) in plan), plan
+
+
 @pytest.mark.parametrize("category", [None, "records", "recordings"])
 @pytest.mark.parametrize(("record", "content"), [(250, 185), (350, 20)])
 def test_a_hold_on_a_session_holds_its_record_and_its_content_however_far_apart_they_were_born__X3(

@@ -483,6 +483,15 @@ def test_uploads_that_nobody_completes_go_after_two_days_and_are_counted_but_not
     assert set(acme.bucket.uploads) == {"audio/goes-on"}
 
 
+def test_no_upload_is_ended_where_every_database_refused_the_run__X5(acme: Archive) -> None:
+    """Suspended or released since the plan was written: the bucket cannot know."""
+    acme.bucket.now = lambda: acme.around.at
+    acme.bucket.uploads = {"audio/died": days(3)}
+    acme.server.suspended = True
+    assert acme.run().buckets == ()
+    assert set(acme.bucket.uploads) == {"audio/died"}
+
+
 def test_uploads_that_cannot_be_ended_stop_no_deletion_and_leave_the_run_incomplete(acme: Archive) -> None:
     class Stubborn(InMemoryContentBucket):
         def abort_unfinished_uploads(self, older_than: timedelta) -> int:

@@ -45,7 +45,9 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
             results.append(StoreResult(purpose, Outcome.INTERRUPTED, reason="Interrupted"))
             continue
         results.append(_DatabaseRun(plan, purpose, database, stores.buckets, run_id, world).result())
-    buckets = _tidy(stores.buckets, world) if plan.mode is Mode.ENFORCE else ()
+    # Only a database knows that its policy was suspended or its store released since the plan was written.
+    allowed = plan.mode is Mode.ENFORCE and any(result.categories for result in results)
+    buckets = _tidy(stores.buckets, world) if allowed else ()
     result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets)
     world.journal.tell("run.finished", outcome=result.outcome.value)
     return result

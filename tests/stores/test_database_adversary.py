@@ -348,6 +348,28 @@ def test_a_record_goes_neither_before_nor_against_its_content_in_a_month_that_is
         assert evidence.outcome == "Succeeded"
 
 
+def test_rows_in_a_default_partition_hide_neither_the_oldest_row_nor_objects_to_lock_of_other_months__M8_X4(
+    database: TenantDatabase,
+) -> None:
+    with database.as_owner() as owner:
+        owner.execute("CREATE TABLE public.recordings_rest PARTITION OF public.recordings DEFAULT")
+    recording(database, 1, 3, "in its month")
+    recording(database, 2, -90, "in the rest")
+    enforcement, run_id = begin(database)
+    found, resume_from = set(), None
+    while True:
+        batch = enforcement.objects_to_lock(run_id, "recordings", resume_from, 10)
+        found |= {lock.key for lock in batch.locks}
+        resume_from = batch.resume_from
+        if resume_from is None:
+            break
+    enforcement.close()
+    assert found == {"in its month", "in the rest"}
+    seen = next(each for each in database.observer().observe().categories if each.category == "recordings")
+    assert seen.oldest is not None
+    assert seen.oldest < datetime.now(UTC)
+
+
 def test_an_empty_key_names_no_object_and_its_row_goes_like_any_other__M10(database: TenantDatabase) -> None:
     recording(database, 1, 20, "", "v1")
     recording(database, 2, 100, "")

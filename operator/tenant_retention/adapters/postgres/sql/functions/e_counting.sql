@@ -76,10 +76,10 @@ BEGIN
             SELECT n.* INTO total, due, previously_due, held, overdue, unusable
                 FROM retention.partition_count(t, p, remove, previous, overdue_at, at) AS n;
         END IF;
-        -- Months come in order, so the first one with rows has the oldest birth.
+        -- Months come in order, so the first one with rows has the oldest birth, unless it is DEFAULT, which has any.
         IF total > 0 AND t.clock IS NOT NULL AND (oldest_of_table IS NULL OR NOT t.by_birth) THEN
             EXECUTE format('SELECT min(r.%I) FROM public.%I AS r', t.clock, p.partition) INTO oldest;
-            oldest_of_table := coalesce(oldest_of_table, oldest);
+            oldest_of_table := coalesce(oldest_of_table, CASE WHEN p.born_to < 'infinity' THEN oldest END);
         END IF;
         IF total > 0 OR p.born_to <= date_trunc('month', retention.cutoff(at, t.back)) THEN
             RETURN NEXT;

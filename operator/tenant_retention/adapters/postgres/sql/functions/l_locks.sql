@@ -67,7 +67,8 @@ BEGIN
         WHERE x.table_name = t.table_name AND x.born_to > coalesce(resume_from, '-infinity')
             AND pg_relation_size(x.partition_oid) > 0
             AND NOT (t.by_birth AND retention.wholly_due(x.born_to, retention.cutoff(r.clock, t.minimum)))
-        ORDER BY x.born_from LIMIT 1;
+        -- A partition without an end, DEFAULT for instance, comes last: nothing follows it.
+        ORDER BY x.born_to LIMIT 1;
     IF NOT FOUND THEN
         RETURN jsonb_build_object('locks', '[]'::jsonb, 'resumeFrom', NULL);
     END IF;

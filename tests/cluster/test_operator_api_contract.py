@@ -236,18 +236,22 @@ async def test_a_server_to_whose_pods_somebody_added_a_container_loses_it(cluste
     assert not (await cluster.apply(wanted)).changed
 
 
-async def test_the_order_to_restart_a_server_outlives_what_is_put_right(cluster: Cluster) -> None:
+async def test_the_order_to_restart_a_server_and_notes_on_it_outlive_what_is_put_right(cluster: Cluster) -> None:
     _, wanted = database_server()
     await cluster.apply(wanted)
     found = await cluster.get(STATEFUL_SET, "acme-postgresql", HOME)
     assert found is not None
     annotations = found["spec"]["template"]["metadata"]["annotations"]
     by_hand = {**annotations, RESTARTED_AT: "2026-11-22T12:00:00Z", "theirs": "x"}
-    patch = {"spec": {"template": {"metadata": {"annotations": by_hand}}}}
+    patch = {
+        "metadata": {"annotations": {"cloud.example/status": "seen"}},
+        "spec": {"template": {"metadata": {"annotations": by_hand}}},
+    }
     await cluster.merge(STATEFUL_SET, "acme-postgresql", HOME, patch)
     repaired = await cluster.apply(wanted)
     kept = {**annotations, RESTARTED_AT: "2026-11-22T12:00:00Z"}
     assert repaired.manifest["spec"]["template"]["metadata"]["annotations"] == kept
+    assert repaired.manifest["metadata"]["annotations"] == {"cloud.example/status": "seen"}
     assert not (await cluster.apply(wanted)).changed
 
 

@@ -115,6 +115,19 @@ async def test_a_server_that_is_restarted_by_kubectl_rollout_restart_is_restarte
     assert operator.told("DriftRepaired") == []
 
 
+@pytest.mark.parametrize("kind", ["StatefulSet", "Service"])
+async def test_a_note_that_a_controller_of_the_cluster_makes_on_a_server_is_no_drift_to_fight_about(kind: str) -> None:
+    operator = await settled()
+    for found in operator.objects(kind, NAMESPACE):
+        noted = copy.deepcopy(found)
+        noted["metadata"]["annotations"] = {"cloud.example/status": "seen"}
+        operator.cluster.put(noted)
+    await operator.settled()
+    for found in operator.objects(kind, NAMESPACE):
+        assert found["metadata"]["annotations"] == {"cloud.example/status": "seen"}
+    assert operator.told("DriftRepaired") == []
+
+
 @pytest.mark.parametrize("reconciles", [1, 2])
 async def test_the_operators_way_into_a_namespace_is_put_right_though_two_policies_share_it(reconciles: int) -> None:
     operator = await operator_with(policy(**SHORTEST), policy("other", **SHORTEST))

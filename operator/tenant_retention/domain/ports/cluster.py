@@ -106,11 +106,14 @@ def revision(manifest: Manifest) -> tuple[Any, ...]:
 
 
 def replacement(before: Manifest, wanted: Manifest) -> Manifest:
-    """``wanted`` in place of ``before``, with what is not ours to take away: finalizers, and the order to restart."""
+    """``wanted`` in place of ``before``, with what is not ours to take away: finalizers, the order to restart, and notes that
+    the cluster's controllers make on servers and addresses, who would make them again at once."""
     after = copy.deepcopy(wanted)
     # Another controller's finalizer is a promise to clean up; it is not ours to break.
     if finalizers := before["metadata"].get("finalizers"):
         after["metadata"]["finalizers"] = finalizers
+    if wanted["kind"] in (STATEFUL_SET.name, SERVICE.name) and (notes := before["metadata"].get("annotations")):
+        after["metadata"]["annotations"] = {**notes, **(wanted["metadata"].get("annotations") or {})}
     if wanted["kind"] == STATEFUL_SET.name:
         restarted = (before["spec"]["template"]["metadata"].get("annotations") or {}).get(RESTARTED_AT)
         if restarted is not None:

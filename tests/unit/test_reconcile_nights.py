@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.cluster import JOB, POLICY, Manifest
+from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy, profile
 
@@ -196,3 +196,25 @@ async def test_the_last_success_of_a_policy_is_that_of_the_database_that_waits_l
     second.runs.append(evidence(operator.clock.now - timedelta(days=3)))
     await operator.settled()
     assert operator.shown.successes["acme"] == second.runs[0].finished_at
+
+
+async def test_nights_that_did_not_come_while_a_store_is_away_are_not_called_compliant__X4_D7() -> None:
+    operator = await ready()
+    found = await night(operator, evidence_after=timedelta(seconds=2))
+    assert condition(found, "Compliant")["status"] == "True"
+    operator.cluster.remove(CRON_JOB, "acme-expire", NAMESPACE)
+    operator.stores.away.add(f"https://acme-s3.{NAMESPACE}.svc:8333")
+    found = await operator.policy()
+    assert condition(found, "Compliant")["status"] == "True", "the last night was fine"
+
+    operator.clock.forward(timedelta(days=1))
+    operator.stores.now = operator.clock.now
+    found = await operator.policy()
+
+    compliant = condition(found, "Compliant")
+    assert (compliant["status"], compliant["reason"]) == ("False", "RunMissed")
+    assert len(operator.objects("Job", NAMESPACE)) == 1, "it would find no bucket"
+
+    operator.stores.away.clear()
+    await operator.policy()
+    assert len(operator.objects("Job", NAMESPACE)) == 2, "now it is made up for"

@@ -201,7 +201,8 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         text = "nothing is overdue, but the nightly runs are not watched while the namespace is not served"
         return Finding(type_, None, Reason.NAMESPACE_NOT_SERVED, text)
     if report.runs.missed:
-        return Finding(type_, False, Reason.RUN_MISSED, "the last scheduled run did not come; the operator starts it")
+        text = "the last scheduled run did not come; the operator starts it as soon as every store is ready"
+        return Finding(type_, False, Reason.RUN_MISSED, text)
     if report.runs.failed:
         return Finding(type_, False, Reason.RUN_FAILED, report.runs.failure or "the last run failed; see status.jobs")
     told = unenforced(report.definition, report.counts, report.left_stores)

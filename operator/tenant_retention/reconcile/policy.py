@@ -222,23 +222,24 @@ class PolicyReconciler:
             for result in draft.databases()
             if (fact := result.facts)
         ]
-        draft.jobs = await schedules.look(proofs, whole=len(proofs) == len(draft.databases()))
-        if not draft.complete():
-            return
-        stores = draft.claims.claimed
-        if draft.schedule is None:
+        whole = len(proofs) == len(draft.databases())
+        draft.jobs = await schedules.look(proofs, whole=whole)
+        stores, mode = draft.claims.claimed, Mode(policy.spec.mode)
+        if draft.complete() and draft.schedule is None:
             # The databases have the new rules already: a plan for the old ones would be refused every night.
-            await schedules.apply_plan(definition, stores, Mode(policy.spec.mode))
+            await schedules.apply_plan(definition, stores, mode)
+        elif draft.complete() and draft.schedule is not None:
+            await schedules.apply(draft.schedule, definition, stores, mode=mode, suspend=policy.spec.suspend)
+            draft.scheduled = True
+        # A night that did not come is told also while a bucket is away; it is made up for afterwards.
+        if draft.schedule is None or not (draft.scheduled or (proofs and whole)):
             return
-        await schedules.apply(
-            draft.schedule, definition, stores, mode=Mode(policy.spec.mode), suspend=policy.spec.suspend
-        )
-        draft.scheduled = True
         made = moment(draft.manifest["metadata"]["creationTimestamp"])
         since = await schedules.in_force_since(draft.schedule, made, suspend=policy.spec.suspend)
-        if not policy.spec.suspend:
-            mode = Mode(policy.spec.mode)
-            draft.missed = await schedules.start_missed(draft.schedule, stores, draft.jobs, proofs, mode, since)
+        missed = None if policy.spec.suspend else schedules.missed(draft.schedule, draft.jobs, proofs, mode, since)
+        draft.missed = missed is not None
+        if missed is not None and draft.scheduled:
+            await schedules.make_up(missed, draft.schedule, stores)
 
     def _report(self, draft: Draft, memory: Memory) -> PolicyReport:
         spec = draft.policy.spec if draft.policy else None

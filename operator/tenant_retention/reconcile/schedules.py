@@ -201,36 +201,32 @@ class Schedules:
         wanted = administrator_secret(self.world.operator, self.reference, "schedule", {})
         return moment((await kept_secret(self.world, wanted, fresh))["since"])
 
-    async def start_missed(
-        self,
-        schedule: Schedule,
-        stores: Sequence[ClaimedStore],
-        jobs: Jobs,
-        proofs: Sequence[Proof],
-        mode: Mode,
-        since: datetime,
-    ) -> bool:
-        """Starts the run whose time has come and passed without a Job or evidence; whether it was missed.
-
-        The Job has the name that the CronJob controller would have given it: whoever comes second finds it taken.
-        """
+    def missed(
+        self, schedule: Schedule, jobs: Jobs, proofs: Sequence[Proof], mode: Mode, since: datetime
+    ) -> datetime | None:
+        """When the newest run was to begin, if that time has passed without a Job or evidence; else None."""
         now = self.world.now()
         expected = schedule.latest_run(now)
         grace = timedelta(seconds=self.world.grace_seconds)
         if now - expected < grace or expected <= since:
-            return False
+            return None
         # A Job that runs for longer than a Job of ours may is none of ours, whatever its labels say.
         if (
             jobs.active_since is not None
             and now - jobs.active_since < timedelta(seconds=schedule.window_seconds) + grace
         ):
-            return False
+            return None
         if jobs.active_since is None and jobs.newest is not None and jobs.newest >= expected - CLOCK_SKEW:
-            return False
+            return None
         # A dry run by hand is not the night's deletion.
         asked = [proof.latest for proof in proofs if proof.since < expected]
         if asked and all(run and run.mode is mode and run.started_at >= expected - CLOCK_SKEW for run in asked):
-            return False
+            return None
+        return expected
+
+    async def make_up(self, expected: datetime, schedule: Schedule, stores: Sequence[ClaimedStore]) -> None:
+        """Starts the run that was missed. The Job has the name that the CronJob controller would have given it: whoever
+        comes second finds it taken."""
         pod = self.pod(stores, plan_name(self.reference))
         job = one_off_job(
             pod, missed_job_name(self.reference, expected), active_deadline_seconds=schedule.window_seconds
@@ -238,7 +234,6 @@ class Schedules:
         if await self.world.cluster.create(job) is not None:
             note = f"the run of {expected:%Y-%m-%dT%H:%MZ} did not come; Job {job['metadata']['name']} was started"
             await self.world.cluster.tell(Happening(self.regarding, "RunMissed", note, "Warning"))
-        return True
 
     async def start(
         self, run: RunRef, plan: PlanDocument, stores: Sequence[ClaimedStore], name: str, seconds: int

@@ -501,3 +501,20 @@ async def test_a_new_purpose_of_a_profile_joins_the_tenants_server_although_the_
         each["spec"]["className"] for each in operator.objects("DataStore") if each["spec"]["type"] == "PostgreSQL"
     }
     assert classes == {"embedded-postgresql"}
+
+
+async def test_a_breach_is_not_forgotten_by_a_restart_before_every_database_was_tried_again__X2() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    operator.stores.neighbours = {f"db{number:03d}" for number in range(60)}
+    operator.stores.open = {"db050"}
+    await operator.settled()
+    told = []
+    for look in range(12):
+        if look == 6:
+            operator.restart()
+        if look == 7:
+            operator.stores.open = set()
+        operator.clock.forward(timedelta(minutes=16))
+        told.append(condition(await operator.policy(), "IsolationVerified")["status"])
+    first = told.index("False")
+    assert told[first:] == ["False"] * (8 - first) + ["True"] * 4, "three looks after the restart are all places"

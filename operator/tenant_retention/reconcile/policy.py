@@ -30,7 +30,7 @@ from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
-from tenant_retention.reconcile.probing import Isolation
+from tenant_retention.reconcile.probing import Isolation, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
@@ -99,7 +99,8 @@ class PolicyReconciler:
         meta = manifest["metadata"]
         memory = self._memory.get((meta["namespace"], meta["name"]))
         if memory is None or memory.uid != meta["uid"]:
-            memory = self._memory[(meta["namespace"], meta["name"])] = Memory(meta["uid"])
+            memory = Memory(meta["uid"], isolation=Isolation(told_before(manifest)))
+            self._memory[(meta["namespace"], meta["name"])] = memory
         draft = Draft(manifest)
         try:
             await self._work(draft, memory)

@@ -8,10 +8,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from psycopg import sql
 
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.adapters.tenant_stores import RealTenantStores
-from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseRequest, DatabaseServer
@@ -25,7 +26,7 @@ class Customer:
     """A database as the reconcile makes it, and the enforcer's login there."""
 
     def __init__(self, process: PostgresProcess, directory: Path) -> None:
-        access = process.administrator
+        self.administrator = access = process.administrator
         self.stores = RealTenantStores(directory)
         self.server = DatabaseServer(access.host, access.port, access.user, access.password, access.ca_file.read_text())
         self.identity = StoreIdentity(str(uuid4()), "customer-acme", "acme", "Analytical")
@@ -35,6 +36,13 @@ class Customer:
         self.enforcer = replace(
             access, database=self.request.name, user=users["enforcer"], password=passwords["enforcer"]
         )
+
+    def as_owner(self, statement: str) -> None:
+        """Does what an owner may do by hand."""
+        with connect_as(replace(self.administrator, database=self.request.name)) as connection:
+            owner = sql.Identifier(f"{self.request.name}_owner")
+            connection.execute(sql.SQL("SET ROLE {}").format(owner))
+            connection.execute(statement.encode())
 
     def begin(self) -> str:
         """The reason for which a run is refused; ``begun`` if it is not."""
@@ -79,4 +87,18 @@ def test_an_operator_whose_clock_differs_says_so_and_no_run_deletes_until_it_agr
     assert any("differ by over a minute" in said for said in ahead.prepare_database(customer.request).warnings)
     assert customer.begin() == "ClockSkew"
     assert "differ" not in "".join(customer.stores.prepare_database(customer.request).warnings)
+    assert customer.begin() == "begun"
+
+
+def test_a_difference_of_clocks_is_forgotten_although_months_are_missing__M10(
+    customer: Customer, tmp_path: Path
+) -> None:
+    RealTenantStores(tmp_path, lambda: datetime.now(UTC) + timedelta(hours=1)).prepare_database(customer.request)
+    assert customer.begin() == "ClockSkew"
+    customer.as_owner("CREATE TABLE public.calls_rest PARTITION OF public.calls DEFAULT")
+
+    with pytest.raises(Unavailable) as missing:
+        customer.stores.prepare_database(customer.request)
+
+    assert missing.value.reason == "PartitionsMissing"
     assert customer.begin() == "begun"

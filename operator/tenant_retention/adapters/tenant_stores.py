@@ -14,10 +14,11 @@ from tenant_retention.adapters.postgres.observation import PostgresObserverDatab
 from tenant_retention.adapters.postgres.roles import require_marker
 from tenant_retention.adapters.postgres.schema import apply_definition, note_clock, refuse_runs, write_approval
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
+from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.database_plan import plan_database, warnings_of
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login, WantedDatabase, want_database
-from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.isolation import ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.databases import TenantLogin
@@ -86,14 +87,20 @@ class RealTenantStores:
             changes.append(step.describe())
         inside = replace(server, database=wanted.name)
         with connect(inside, application_name=APPLICATION_NAME) as connection:
-            made = apply_definition(
-                connection,
-                request.definition,
-                request.identity.purpose,
-                roles,
-                mode=request.mode,
-                suspended=request.suspended,
-            )
+            try:
+                made = apply_definition(
+                    connection,
+                    request.definition,
+                    request.identity.purpose,
+                    roles,
+                    mode=request.mode,
+                    suspended=request.suspended,
+                )
+            except Unavailable as problem:
+                if problem.reason == Reason.PARTITIONS_MISSING:
+                    # Months say nothing of clocks: a difference that was noted before must not outlive itself.
+                    note_clock(connection, roles, self._now)
+                raise
             clocks_agree = note_clock(connection, roles, self._now)
         # Months ahead come with time; nobody took them away.
         changes += [change for change in made if " months of " not in change]

@@ -68,6 +68,10 @@ class Telemetry:
         )
         self._held = self._gauge("held_items", "Items that a hold keeps.", category)
         self._anomalies = self._gauge("anomaly_items", "Items without a usable time.", category)
+        self._missing = self._gauge("missing_objects", "Rows of a category whose object is missing.", category)
+        self._unnamed = self._gauge(
+            "unnamed_objects", "Objects of a bucket that no row names.", ("namespace", "policy", "store")
+        )
         self._ready = self._gauge("policy_ready", "1 if the policy is Ready, else 0.", policy)
         self._compliant = self._gauge("policy_compliant", "1 if the policy is Compliant, else 0.", policy)
         self._approval = self._gauge("approval_required", "1 if the guard waits for an approval, else 0.", policy)
@@ -84,6 +88,7 @@ class Telemetry:
         name, text, labels = self._note("reconcile_duration_seconds", "histogram", "Time of one reconcile.", ("kind",))
         self._seconds = Histogram(name, text, labels, registry=self._registry, buckets=_BUCKETS)
         self._known: dict[tuple[str, str], set[str]] = {}
+        self._buckets: dict[tuple[str, str], set[str]] = {}
 
     def policy(self, namespace: str, name: str, status: Mapping[str, Any], latest_success: datetime | None) -> None:
         """Shows one policy as its status says; categories that are gone lose their series."""
@@ -96,8 +101,9 @@ class Telemetry:
         current = {row["name"]: row for row in status.get("categories", ())}
         for category, row in current.items():
             counted = row.get("rows", row.get("objects"))
-            shown = ((self._items, counted), (self._due, row.get("due")), (self._overdue, row.get("overdue")))
-            for gauge, value in (*shown, (self._held, row.get("held")), (self._anomalies, row.get("anomalies"))):
+            shown = [(self._items, counted), (self._due, row.get("due")), (self._overdue, row.get("overdue"))]
+            shown += [(self._held, row.get("held")), (self._anomalies, row.get("anomalies"))]
+            for gauge, value in (*shown, (self._missing, row.get("missingObjects"))):
                 if value is not None:
                     gauge.labels(namespace, name, category).set(value)
             if row.get("nextDeadline") is not None:
@@ -108,10 +114,15 @@ class Telemetry:
                 _drop(self._deadline, namespace, name, category)
         self._drop_categories(namespace, name, self._known.get((namespace, name), set()) - set(current))
         self._known[(namespace, name)] = set(current)
+        self._show_buckets(
+            namespace, name, {row["purpose"]: row.get("unnamedObjects") for row in status.get("stores", ())}
+        )
 
     def forget_policy(self, namespace: str, name: str) -> None:
         """Ends the series of a policy that is gone."""
         self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
+        self._show_buckets(namespace, name, {})
+        del self._buckets[(namespace, name)]
         for gauge in (self._ready, self._compliant, self._approval, self._success):
             _drop(gauge, namespace, name)
 
@@ -144,6 +155,14 @@ class Telemetry:
         """Every metric, for the reference."""
         return tuple(self._described)
 
+    def _show_buckets(self, namespace: str, name: str, counted: Mapping[str, int | None]) -> None:
+        unnamed = {store: found for store, found in counted.items() if found is not None}
+        for store in self._buckets.pop((namespace, name), set()) - set(unnamed):
+            _drop(self._unnamed, namespace, name, store)
+        for store, found in unnamed.items():
+            self._unnamed.labels(namespace, name, store).set(found)
+        self._buckets[(namespace, name)] = set(unnamed)
+
     def _gauge(self, name: str, text: str, labels: Iterable[str]) -> Gauge:
         full, text, labels = self._note(name, "gauge", text, labels)
         return Gauge(full, text, labels, registry=self._registry)
@@ -155,7 +174,8 @@ class Telemetry:
 
     def _drop_categories(self, namespace: str, name: str, gone: Iterable[str]) -> None:
         for category in gone:
-            for gauge in (self._items, self._due, self._overdue, self._deadline, self._held, self._anomalies):
+            shown = (self._items, self._due, self._overdue, self._deadline, self._held, self._anomalies)
+            for gauge in (*shown, self._missing):
                 _drop(gauge, namespace, name, category)
 
 

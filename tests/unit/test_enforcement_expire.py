@@ -17,6 +17,7 @@ from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
+from tenant_retention.domain.ports.orphans import ObjectPage, Place
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import Outcome, RunResult, summarize
 from tenant_retention.enforcement.world import Stores
@@ -337,6 +338,9 @@ class AwayBucket:
         raise Unavailable("the bucket does not answer", reason="BucketUnreachable")
 
     def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+        raise Unavailable("the bucket does not answer", reason="BucketUnreachable")
+
+    def list_objects(self, begins_at: Place, limit: int) -> ObjectPage:
         raise Unavailable("the bucket does not answer", reason="BucketUnreachable")
 
 

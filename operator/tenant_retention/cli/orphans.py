@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,13 +22,11 @@ from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.databases import Group
 from tenant_retention.domain.definition import ObjectsDefinition
 from tenant_retention.domain.errors import Invalid
-from tenant_retention.domain.orphans import ObjectRow, OrphanReport, find_orphans
+from tenant_retention.domain.orphans import SETTLING, ObjectRow, OrphanReport, find_orphans
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.opening import APPLICATION_NAME, server_access
 
-SETTLING = timedelta(days=1)
-"""Applications upload first and write the row afterwards: a younger object is no orphan yet."""
 _HEADS = ("BUCKET", "OBJECTS", "ROWS", "OBJECTS-WITHOUT-ROW", "ROWS-WITHOUT-OBJECT", "DELETE-MARKERS", "UNSETTLED")
 _ROWS_AT_ONCE = 10_000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.definition import CategoryDefinition, CategoryState, RetentionDefinition
 from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
+from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.rules import effective_keep
 
 MOST_CATEGORIES = 64
@@ -21,14 +22,15 @@ MOST_CATEGORIES = 64
 @dataclass(frozen=True)
 class Counts:
     """What the observer logins read, by category. ``old_anomalies``: categories with items without a usable time that
-    were first seen longer than max ago (X8). ``left``: tables that left the profile with their rows (M10). Empty until a
-    database answered."""
+    were first seen longer than max ago (X8). ``left``: tables that left the profile with their rows (M10). ``orphans``:
+    counted by the nights, by bucket and category. Empty until a database answered."""
 
     categories: Mapping[str, CategoryObservation] = field(default_factory=dict)
     guard: tuple[GuardRequest, ...] = ()
     old_anomalies: tuple[str, ...] = ()
     chain_intact: bool = True
     left: tuple[LeftTable, ...] = ()
+    orphans: Mapping[tuple[OrphanKind, str], int] = field(default_factory=dict)
 
 
 def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinition) -> Counts:
@@ -45,7 +47,16 @@ def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinitio
         ),
         chain_intact=all(fact.chain_intact for fact in facts.values()),
         left=tuple(table for purpose in sorted(facts) for table in facts[purpose].left),
+        orphans=_orphans(fact for _, fact in sorted(facts.items())),
     )
+
+
+def _orphans(facts: Iterable[DatabaseFacts]) -> dict[tuple[OrphanKind, str], int]:
+    """Of a bucket that several databases name objects in, the first one keeps the count."""
+    counted: dict[tuple[OrphanKind, str], int] = {}
+    for found in (each for fact in facts for each in fact.orphans):
+        counted.setdefault((found.kind, found.name), found.found)
+    return counted
 
 
 def overdue_total(counts: Counts) -> int | None:
@@ -77,6 +88,8 @@ def category_rows(
         _row(known[name], counts.categories.get(name), margin, counted_only=counted_only, stopped=name in stopped)
         for name in names
     ]
+    missing = {name: found for (kind, name), found in counts.orphans.items() if kind is OrphanKind.MISSING_OBJECTS}
+    rows = [row | ({"missingObjects": missing[row["name"]]} if row["name"] in missing else {}) for row in rows]
     rows = [_with_left(row, left[row["name"]]) if row["name"] in left else row for row in rows]
     gone = [{"name": name} for name in left if name not in known]
     return rows + [_with_left(row, left[row["name"]]) for row in gone[: MOST_CATEGORIES - len(rows)]]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+SETTLING = timedelta(days=1)
+"""Applications upload first and write the row afterwards: a younger object, or row, is no orphan yet."""
 SAMPLE = 100
 """How many keys of each kind a report carries."""
 

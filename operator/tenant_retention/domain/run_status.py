@@ -129,6 +129,7 @@ def _category_row(found: CategoryEvidence, acted: int) -> dict[str, Any]:
         "held": found.held,
         "skipped": found.skipped + found.surplus,
         "failed": found.failed,
+        "locked": found.locked,
         "residue": found.residue,
         "oldestLeft": instant(found.oldest_left) if found.oldest_left else None,
     }

@@ -11,11 +11,12 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
-from tenant_retention.domain.category_status import category_rows, overdue_total
+from tenant_retention.domain.category_status import Counts, category_rows, overdue_total
 from tenant_retention.domain.conditions import Finding, reason_of, render
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
+from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows
 
 
@@ -28,7 +29,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "conditions": render(_findings(report, now), before, report.generation, now),
         "databases": _ready_of(stores, "PostgreSQL"),
         "buckets": _ready_of(stores, "S3"),
-        "stores": [_store_row(store) for store in stores],
+        "stores": [_store_row(store, report.counts) for store in stores],
         "categories": category_rows(
             report.profile, report.definition, report.counts, counted_only=report.suspended or report.mode == "DryRun"
         ),
@@ -247,7 +248,7 @@ def _ready_of(stores: Sequence[StoreReport], kind: str) -> str:
     return f"{sum(1 for store in mine if store.problem is None)}/{len(mine)}"
 
 
-def _store_row(store: StoreReport) -> dict[str, Any]:
+def _store_row(store: StoreReport, counts: Counts) -> dict[str, Any]:
     row: dict[str, Any] = {
         "purpose": store.purpose,
         "type": store.type,
@@ -255,6 +256,7 @@ def _store_row(store: StoreReport) -> dict[str, Any]:
         "className": store.class_name,
         "dataStore": store.data_store,
         "region": store.region,
+        "unnamedObjects": counts.orphans.get((OrphanKind.UNNAMED_OBJECTS, store.purpose)),
     }
     if store.problem is not None:
         row.update(reason=reason_of(store.problem.reason).value, message=store.problem.message[:1024])

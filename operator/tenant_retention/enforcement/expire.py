@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.domain.ports.enforcement import (
@@ -22,6 +23,7 @@ from tenant_retention.domain.ports.enforcement import (
 )
 from tenant_retention.enforcement.category import CategoryWork
 from tenant_retention.enforcement.locking import CategoryLocks
+from tenant_retention.enforcement.orphans import OrphanLook
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
 from tenant_retention.enforcement.results import BucketResult, CategoryResult, Outcome, RunResult, StoreResult
@@ -47,16 +49,17 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
         results.append(_DatabaseRun(plan, purpose, database, stores.buckets, run_id, world).result())
     # Only a database knows that its policy was suspended or its store released since the plan was written.
     allowed = plan.mode is Mode.ENFORCE and any(result.categories for result in results)
-    buckets = _tidy(stores.buckets, world) if allowed else ()
+    buckets = _tidy(plan.definition, stores, world) if allowed else ()
     result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets)
     world.journal.tell("run.finished", outcome=result.outcome.value)
     return result
 
 
-def _tidy(buckets: Mapping[str, ContentBucket], world: World) -> tuple[BucketResult, ...]:
-    """Ends uploads that nobody will complete any more, whatever their key (RETENTION.md section 3)."""
+def _tidy(definition: RetentionDefinition, stores: Stores, world: World) -> tuple[BucketResult, ...]:
+    """Ends uploads that nobody will complete any more, whatever their key; then, last of all, looks for orphans
+    (RETENTION.md section 3)."""
     results = []
-    for purpose, bucket in buckets.items():
+    for purpose, bucket in stores.buckets.items():
         if world.stopping():
             break
         try:
@@ -67,7 +70,12 @@ def _tidy(buckets: Mapping[str, ContentBucket], world: World) -> tuple[BucketRes
         else:
             world.journal.tell("uploads.aborted", bucket=purpose, uploads=aborted)
             results.append(BucketResult(purpose, aborted))
-    return tuple(results)
+    return tuple(
+        result
+        if world.stopping()
+        else replace(result, orphans=OrphanLook(definition, result.purpose, stores, world).result())
+        for result in results
+    )
 
 
 def check_plan(plan: PlanDocument, stores: Stores) -> None:

@@ -71,12 +71,24 @@ class StoreResult:
 
 
 @dataclass(frozen=True)
+class OrphanResult:
+    """What a night's look for orphans found in the page it looked at; ``failure``: why it could not. Never a failed run."""
+
+    unnamed_objects: int = 0
+    missing_objects: int = 0
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
 class BucketResult:
-    """What a run did to a bucket beside its categories: unfinished uploads that went; ``failure``: why they could not."""
+    """What a run did to a bucket beside its categories: unfinished uploads that went; ``failure``: why they could not.
+
+    ``orphans``: None where nobody looked for them."""
 
     purpose: str
     uploads_aborted: int = 0
     failure: str | None = None
+    orphans: OrphanResult | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ def _summary(result: RunResult, detail: _Detail) -> dict[str, object]:
         "detail": detail.value,
     }
     if detail is not _Detail.TOTALS:
-        if told := [_bucket(bucket) for bucket in result.buckets if bucket.uploads_aborted or bucket.failure]:
+        if told := [_bucket(bucket) for bucket in result.buckets if _has_news(bucket)]:
             summary["buckets"] = told
         summary["stores"] = [_store(store, detail) for store in result.stores]
     return summary
@@ -151,7 +163,17 @@ def _store(store: StoreResult, detail: _Detail) -> dict[str, object]:
 
 def _bucket(bucket: BucketResult) -> dict[str, object]:
     content: dict[str, object] = {"purpose": bucket.purpose, "uploadsAborted": bucket.uploads_aborted}
+    if bucket.orphans is not None:
+        content |= {
+            "unnamedObjects": bucket.orphans.unnamed_objects,
+            "missingObjects": bucket.orphans.missing_objects,
+        }
+        content |= {"orphansFailure": bucket.orphans.failure} if bucket.orphans.failure else {}
     return content | ({"failure": bucket.failure} if bucket.failure else {})
+
+
+def _has_news(bucket: BucketResult) -> bool:
+    return bool(bucket.uploads_aborted or bucket.failure) or bucket.orphans not in (None, OrphanResult())
 
 
 def _category(category: CategoryResult) -> dict[str, object]:

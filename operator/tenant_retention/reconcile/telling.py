@@ -152,11 +152,30 @@ def policy_happenings(manifest: Manifest, previous: Manifest, status: Manifest) 
             )
         )
     told.extend(_run_happenings(manifest, previous, status))
+    told.extend(_orphan_happenings(manifest, previous, status))
     return told
 
 
 def _waits(status: Manifest) -> bool:
     return any(found["type"] == "Reconciling" and found["status"] == "True" for found in status["conditions"])
+
+
+def _orphan_happenings(manifest: Manifest, previous: Manifest, status: Manifest) -> list[Happening]:
+    """The first orphans of a bucket or a category; that there are more of them, or fewer, is in the status and the metrics."""
+    places = (
+        ("stores", "purpose", "unnamedObjects", "objects in {} that no row names"),
+        ("categories", "name", "missingObjects", "rows of {} whose object is missing"),
+    )
+    told = []
+    for rows, name, count, text in places:
+        before = {row.get(name): row.get(count) for row in previous.get(rows) or ()}
+        for row in status.get(rows) or ():
+            if row.get(count) and not before.get(row[name]):
+                note = (
+                    f"{row[count]} {text.format(row[name])}; nothing was deleted: tenant-retention orphans lists them"
+                )
+                told.append(Happening(manifest, Reason.ORPHANS_FOUND.value, note, "Warning"))
+    return told
 
 
 def _run_happenings(manifest: Manifest, previous: Manifest, status: Manifest) -> list[Happening]:

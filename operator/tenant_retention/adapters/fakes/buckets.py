@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from tenant_retention.adapters.fakes.listed_objects import ListedObjects
 from tenant_retention.adapters.fakes.object_store import Denied, FakeBucket, FakeObjectStore, FakeUser
 from tenant_retention.domain.bucket_identities import (
     POLICY_NAME,
@@ -36,6 +37,7 @@ from tenant_retention.domain.bucket_steps import (
 )
 from tenant_retention.domain.buckets import PROBE_PREFIX, BucketUsage, ObservedBucket, WantedBucket
 from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.orphans import StoredObject
 from tenant_retention.domain.ports.buckets import AccessReport, Breach, EndpointFacts
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
@@ -205,7 +207,7 @@ class FakeBucketProbe:
         return True
 
 
-class FakeContentBucket:
+class FakeContentBucket(ListedObjects):
     """Implements ``ContentBucket`` with one identity's key."""
 
     def __init__(self, store: FakeObjectStore, bucket: str, key: AccessKey) -> None:
@@ -241,6 +243,13 @@ class FakeContentBucket:
         """Raises as ``delete_objects``."""
         self._store.authenticate(self._key)
         return tuple(LockOutcome(lock_id=lock.lock_id, error=self._retain(lock)) for lock in locks)
+
+    def _listed(self) -> Iterable[StoredObject]:
+        self._store.authenticate(self._key)
+        return [
+            StoredObject(key, found.version, found.modified, found.delete_marker)
+            for key, found in self._store.bucket(self._bucket).versions()
+        ]
 
     def _retain(self, lock: ObjectLock) -> str | None:
         try:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tenant_retention.adapters.fakes.listed_objects import ListedObjects
+from tenant_retention.domain.orphans import StoredObject
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
 
 @dataclass
-class InMemoryContentBucket:
+class InMemoryContentBucket(ListedObjects):
     """A bucket: objects as (key, version). ``errors`` by key are answered as the store's code.
 
-    ``uploads``: unfinished ones by key, with the time they began.
+    ``uploads``: unfinished ones by key, with the time they began. ``modified`` by key: when it was written; long ago where
+    nothing is said.
     """
 
     objects: set[tuple[str, str]] = field(default_factory=set)
     errors: dict[str, str] = field(default_factory=dict)
     retained: dict[tuple[str, str], datetime] = field(default_factory=dict)
     uploads: dict[str, datetime] = field(default_factory=dict)
+    modified: dict[str, datetime] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
@@ -39,6 +43,10 @@ class InMemoryContentBucket:
         for key in stale:
             del self.uploads[key]
         return len(stale)
+
+    def _listed(self) -> Iterable[StoredObject]:
+        long_ago = datetime.min.replace(tzinfo=UTC)
+        return [StoredObject(key, version, self.modified.get(key, long_ago)) for key, version in sorted(self.objects)]
 
     def _delete(self, claim: Claim) -> str | None:
         if claim.key in self.errors:

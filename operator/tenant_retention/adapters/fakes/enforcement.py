@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tenant_retention.adapters.fakes.tenant_content import TenantContent
+from tenant_retention.adapters.fakes.tenant_orphans import TenantOrphans
 from tenant_retention.adapters.fakes.tenant_server import (
     LARGEST_SKEW,
     Row,
@@ -37,7 +38,7 @@ GUARD_FLOOR = 10
 _NO_DIGEST = "sha256:" + "0" * 64
 
 
-class InMemoryEnforcementDatabase(TenantContent):
+class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
     """One enforcer session over a ``TenantServer``; ``close`` is what a killed client's server does for it."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:

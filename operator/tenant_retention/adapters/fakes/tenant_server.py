@@ -18,6 +18,7 @@ from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryRun, Pressure, RunEvidence
+from tenant_retention.domain.ports.orphans import OrphanKind, Place
 
 _ASKED_DEADLINE = Period.parse("P30D")
 LARGEST_SKEW = timedelta(minutes=1)
@@ -95,6 +96,17 @@ class Run:
 
 
 @dataclass
+class OrphanPass:
+    """How far a look for orphans came, and what the last whole one found (None: none yet)."""
+
+    goes_on_at: Place = None
+    looked_at: int = 0
+    found: int = 0
+    last_looked_at: int | None = None
+    last_found: int | None = None
+
+
+@dataclass
 class TenantServer:
     """What the server holds. ``definition`` may be replaced, as the operator does when a policy changes."""
 
@@ -110,6 +122,7 @@ class TenantServer:
     last_claim: int = 0
     asked_locks: dict[int, tuple[ObjectName, datetime]] = field(default_factory=dict)
     locks: dict[ObjectName, datetime] = field(default_factory=dict)
+    orphans: dict[tuple[OrphanKind, str], OrphanPass] = field(default_factory=dict)
     detached: list[str] = field(default_factory=list)
     partitions: set[str] = field(default_factory=set)
     evidence: list[RunEvidence] = field(default_factory=list)

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from tenant_retention.adapters.postgres.failures import translated
+from tenant_retention.adapters.postgres.orphans import PostgresOrphans
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.plan_document import Mode
@@ -37,7 +38,7 @@ _DROP_MILLISECONDS = 150
 _DETACHED_AT_ONCE = 10
 
 
-class PostgresEnforcementDatabase:
+class PostgresEnforcementDatabase(PostgresOrphans):
     """See ``EnforcementDatabase``. One connection is one run's session: it is kept from ``begin_run`` to ``close``.
 
     Errors of our own functions come as Invalid or NotReady with their reason (RulesChanged, ClockSkew, RunInProgress,

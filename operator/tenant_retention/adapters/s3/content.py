@@ -19,9 +19,12 @@ from minio.retention import Retention
 
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.errors import concerns_one_key, store_errors
+from tenant_retention.adapters.s3.sweeping import is_missing, page_of
 from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
 from tenant_retention.domain.errors import RetentionError, Unavailable
+from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
+from tenant_retention.domain.ports.orphans import ObjectPage, Place
 
 BATCH = 100
 """Keys a request."""
@@ -102,6 +105,16 @@ class S3ContentBucket:
                 LockOutcome(lock_id=lock.lock_id, error=error)
                 for lock, error in zip(locks, threads.map(self._retain, locks), strict=True)
             )
+
+    def list_objects(self, begins_at: Place, limit: int) -> ObjectPage:
+        """See ``OrphanBucket.list_objects``."""
+        return page_of(self._connection, self._bucket, begins_at, limit)
+
+    def missing_objects(self, rows: Sequence[ObjectRow]) -> tuple[ObjectRow, ...]:
+        """See ``OrphanBucket.missing_objects``: one listing a row."""
+        with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
+            absent = threads.map(lambda row: is_missing(self._connection, self._bucket, row), rows)
+            return tuple(row for row, gone in zip(rows, absent, strict=True) if gone)
 
     def _targets(self, threads: ThreadPoolExecutor, claims: Sequence[Claim]) -> tuple[dict[_Target, str], set[_Target]]:
         """What could not be listed, and every version to delete."""

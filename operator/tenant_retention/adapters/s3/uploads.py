@@ -33,14 +33,14 @@ def unfinished_uploads(connection: S3Connection, bucket: str) -> Iterator[Upload
     marker = ""
     while True:
         query = f"encoding-type=url&uploads={marker}"
-        root = _parse(connection.request("GET", bucket, query=query, task=task), task)
+        root = parsed(connection.request("GET", bucket, query=query, task=task), task)
         # Only what says that keys are encoded has encoded keys: SeaweedFS ignores the wish.
         encoded = root.findtext("EncodingType") == "url"
         for element in root.findall("Upload"):
             yield _upload(element, encoded)
         if root.findtext("IsTruncated") != "true":
             return
-        following = _text(root, "NextKeyMarker", encoded), root.findtext("NextUploadIdMarker") or ""
+        following = text_of(root, "NextKeyMarker", encoded), root.findtext("NextUploadIdMarker") or ""
         after = f"&key-marker={quote(following[0], safe='')}&upload-id-marker={quote(following[1], safe='')}"
         if after == marker or not following[0]:
             raise Unavailable(f"cannot {task}: the store does not get on", reason="Unavailable")
@@ -67,7 +67,8 @@ def error_code(answer: Answer) -> str:
     return next((element.text or "" for element in root.iter() if element.tag.rpartition("}")[2] == "Code"), "")
 
 
-def _parse(answer: Answer, task: str) -> ElementTree.Element:
+def parsed(answer: Answer, task: str) -> ElementTree.Element:
+    """The XML of an answer, names without their namespace. Raises as ``unfinished_uploads``."""
     if answer.status != 200:
         raise from_code(error_code(answer), answer.status, task)
     try:
@@ -82,9 +83,10 @@ def _parse(answer: Answer, task: str) -> ElementTree.Element:
 def _upload(element: ElementTree.Element, encoded: bool) -> Upload:
     initiated = datetime.fromisoformat(element.findtext("Initiated") or "")
     in_utc = initiated if initiated.tzinfo else initiated.replace(tzinfo=UTC)
-    return Upload(_text(element, "Key", encoded), element.findtext("UploadId") or "", in_utc)
+    return Upload(text_of(element, "Key", encoded), element.findtext("UploadId") or "", in_utc)
 
 
-def _text(element: ElementTree.Element, name: str, encoded: bool) -> str:
+def text_of(element: ElementTree.Element, name: str, encoded: bool) -> str:
+    """The text of a child, decoded if the answer says that it is encoded; empty where there is none."""
     text = element.findtext(name) or ""
     return unquote_plus(text) if encoded else text

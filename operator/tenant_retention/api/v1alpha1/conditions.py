@@ -81,6 +81,7 @@ class Reason(StrEnum):
     RUN_MISSED = "RunMissed"
     RUN_FAILED = "RunFailed"
     RUN_SUCCEEDED = "RunSucceeded"
+    ORPHANS_FOUND = "OrphansFound"
     INVALID_PLAN = "InvalidPlan"
     UNKNOWN_CATEGORY = "UnknownCategory"
     BINDING_INVALID = "BindingInvalid"
@@ -176,6 +177,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.RUN_MISSED,
         Reason.RUN_FAILED,
         Reason.RUN_SUCCEEDED,
+        Reason.ORPHANS_FOUND,
     ),
     "Why a run ended early": (
         Reason.INVALID_PLAN,

@@ -62,6 +62,12 @@ EVENTS: tuple[EventText, ...] = (
     EventText(
         _POLICY, (Reason.DRIFT_REPAIRED,), "Warning", "An object, a grant or a setting was changed by hand; put right."
     ),
+    EventText(
+        _POLICY,
+        (Reason.ORPHANS_FOUND,),
+        "Warning",
+        "The nightly look found the first objects without a row, or rows without their object, of a bucket or category.",
+    ),
     EventText(_STORE, (Reason.STORE_RELEASED,), "Normal", "The store's policy is gone; its data stays."),
     EventText(_RUN, (Reason.RUN_SUCCEEDED,), "Normal", "The run ended well."),
     EventText(

@@ -78,6 +78,12 @@ class CategoryStatus(StatusModel):
     anomalies: int | None = Field(
         default=None, ge=0, description="Items without a usable time; never deleted by age (X8).", examples=[0]
     )
+    missing_objects: int | None = Field(
+        default=None,
+        ge=0,
+        description="Rows whose object is missing, as the nights found; absent: not looked for yet.",
+        examples=[0],
+    )
 
 
 class StoreStatus(StatusModel):
@@ -97,6 +103,12 @@ class StoreStatus(StatusModel):
     message: str | None = Field(
         default=None, max_length=1024, description="What is so, and the next step.", examples=["waiting for the volume"]
     )
+    unnamed_objects: int | None = Field(
+        default=None,
+        ge=0,
+        description="Objects of the bucket that no row names, as the nights found; absent: not looked for yet.",
+        examples=[0],
+    )
 
 
 class CategoryCounts(StatusModel):
@@ -108,6 +120,7 @@ class CategoryCounts(StatusModel):
     held: int = Field(default=0, ge=0, description="Items that a hold kept.", examples=[0])
     skipped: int = Field(default=0, ge=0, description="Items left by the guard or by order.", examples=[0])
     failed: int = Field(default=0, ge=0, description="Items that could not be deleted, or not be locked.", examples=[0])
+    locked: int = Field(default=0, ge=0, description="Objects locked until their min is reached.", examples=[0])
     residue: int | None = Field(
         default=None, ge=0, description="Items still due after the run; absent: could not be counted.", examples=[0]
     )

@@ -76,6 +76,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.RUN_MISSED: "A run did not come; the operator started it.",
     Reason.RUN_FAILED: "The last run failed; the message says what to do.",
     Reason.RUN_SUCCEEDED: "The run ended well.",
+    Reason.ORPHANS_FOUND: "Objects that no row names, or rows whose object is missing; counted, never deleted.",
     Reason.INVALID_PLAN: "The plan document is not as it must be; the message names the file and the field.",
     Reason.UNKNOWN_CATEGORY: "The run is limited to a category that its plan does not define.",
     Reason.BINDING_INVALID: "A binding directory lacks a file, or a file cannot be read.",

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from tenant_retention.domain.definition import Value
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
 
 
 class GuardState(StrEnum):
@@ -154,7 +155,7 @@ class RunEvidence(Value):
     digest: str
 
 
-class EnforcementDatabase(Protocol):
+class EnforcementDatabase(OrphanDatabase, Protocol):
     """A tenant's database as the enforcer login sees it (functions of schema ``retention`` only)."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
@@ -226,7 +227,7 @@ class LockOutcome(Value):
     error: str | None
 
 
-class ContentBucket(Protocol):
+class ContentBucket(OrphanBucket, Protocol):
     """A tenant's content bucket as the enforcer identity sees it."""
 
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:

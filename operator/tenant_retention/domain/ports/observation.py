@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tenant_retention.domain.definition import Value
 from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.orphans import OrphanKind
 
 
 class CategoryObservation(Value):
@@ -40,6 +41,20 @@ class LeftTable(Value):
     next_deadline: datetime | None = None
 
 
+class OrphanCount(Value):
+    """What the nightly look found: by the last whole pass, or by the one under way if that is more already.
+
+    ``name``: a bucket's purpose (UnnamedObjects) or a category (MissingObjects). ``looked_at``: of the same pass.
+    ``finished_at``: end of the last whole pass (UTC), None while the first is under way.
+    """
+
+    kind: OrphanKind
+    name: str
+    found: int
+    looked_at: int
+    finished_at: datetime | None
+
+
 class GuardRequest(Value):
     """A guard that stopped: which rules (digest) would newly remove how many rows."""
 
@@ -60,6 +75,7 @@ class DatabaseFacts(Value):
     latest_success: datetime | None
     chain_intact: bool
     left: tuple[LeftTable, ...] = ()
+    orphans: tuple[OrphanCount, ...] = ()
 
     def rows(self) -> int:
         """Rows of all categories, those included that left the profile."""

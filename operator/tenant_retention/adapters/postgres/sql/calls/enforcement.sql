@@ -49,3 +49,15 @@ SELECT retention.pressure()
 
 -- name: refresh_statistics
 SELECT retention.refresh_statistics(%s, %s, %s)
+
+-- name: orphan_place
+SELECT retention.orphan_place(%s, %s)
+
+-- name: unnamed_objects
+SELECT retention.unnamed_objects(%s)
+
+-- name: rows_naming_objects
+SELECT retention.rows_naming_objects(%s, %s, %s, %s)
+
+-- name: record_orphans
+SELECT retention.record_orphans(%s, %s, %s, %s, %s, %s)

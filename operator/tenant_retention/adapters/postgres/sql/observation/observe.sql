@@ -72,6 +72,6 @@ BEGIN
         'latestRun', CASE WHEN latest_link.sequence IS NULL THEN NULL ELSE retention.link_as_json(latest_link) END,
         'latestSuccess', (SELECT max((body::jsonb ->> 'finishedAt')::timestamptz) FROM retention.evidence
             WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'),
-        'chainIntact', retention.chain_is_intact());
+        'orphans', retention.orphan_counts(), 'chainIntact', retention.chain_is_intact());
 END
 $$;

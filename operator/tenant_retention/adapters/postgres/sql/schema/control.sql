@@ -189,6 +189,20 @@ CREATE TABLE IF NOT EXISTS retention.detached_partition (
     detached_at timestamptz NOT NULL
 );
 
+-- How far the look for orphans came: objects without a row by bucket, rows without their object by category. found and
+-- looked_at: of the pass under way; last_...: of the last one that came to its end. The place may hold an object's key.
+CREATE TABLE IF NOT EXISTS retention.orphan_pass (
+    kind text NOT NULL CHECK (kind IN ('UnnamedObjects', 'MissingObjects')),
+    name text NOT NULL,
+    goes_on_at jsonb,
+    looked_at bigint NOT NULL DEFAULT 0,
+    found bigint NOT NULL DEFAULT 0,
+    last_looked_at bigint,
+    last_found bigint,
+    last_finished_at timestamptz,
+    PRIMARY KEY (kind, name)
+);
+
 CREATE TABLE IF NOT EXISTS retention.anomaly (
     category text PRIMARY KEY,
     first_seen timestamptz NOT NULL

@@ -1,0 +1,75 @@
+"""A page of a bucket, and whether single objects are there, for the nightly look for orphans."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from minio.error import S3Error
+
+from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.errors import store_errors
+from tenant_retention.adapters.s3.uploads import parsed, text_of
+from tenant_retention.domain.buckets import PROBE_PREFIX
+from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.orphans import ObjectRow, StoredObject
+from tenant_retention.domain.ports.orphans import ObjectPage, Place
+
+_LISTING = 1_000
+_ENOUGH = 1_000
+"""Entries in which an object is looked for: its own come first at most stores; more would read a folder for one name."""
+_ABSENT = frozenset({"NoSuchKey", "NoSuchVersion"})
+
+
+def page_of(connection: S3Connection, bucket: str, begins_at: Place, limit: int) -> ObjectPage:
+    """See ``OrphanBucket.list_objects``; a probe's objects are left out.
+
+    Goes on where the store itself says, never after a key of our choice: SeaweedFS sorts what it lists and walks folder by
+    folder, so that after ``a-b`` it would leave out all of ``a/``.
+    """
+    task = f"list bucket {bucket}"
+    found: list[StoredObject] = []
+    place, left = begins_at, limit
+    while left > 0:
+        root = parsed(connection.request("GET", bucket, query=_query(place, min(left, _LISTING)), task=task), task)
+        encoded = root.findtext("EncodingType") == "url"
+        entries = root.findall("Version")
+        found += [stored for entry in entries if not (stored := _stored(entry, encoded)).key.startswith(PROBE_PREFIX)]
+        if root.findtext("IsTruncated") != "true":
+            return ObjectPage(objects=tuple(found), goes_on_at=None)
+        before, place = place, [text_of(root, "NextKeyMarker", encoded), root.findtext("NextVersionIdMarker") or ""]
+        if place == before or not place[0]:
+            raise Unavailable(f"cannot {task}: the store does not get on", reason="Unavailable")
+        left -= max(1, len(entries) + len(root.findall("DeleteMarker")))
+    return ObjectPage(objects=tuple(found), goes_on_at=place)
+
+
+def is_missing(connection: S3Connection, bucket: str, row: ObjectRow) -> bool:
+    """Whether the row's object is not there: the listing of its key was read to the end, and it is not in it."""
+    with store_errors(f"look for an object of bucket {bucket}"):
+        try:
+            listed = connection.client.list_objects(bucket, prefix=row.key, recursive=True, include_version=True)
+            for seen, entry in enumerate(islice(listed, _ENOUGH + 1)):
+                named = entry.object_name == row.key and not entry.is_delete_marker
+                if seen == _ENOUGH or (named and row.version in (None, entry.version_id)):
+                    return False
+        except S3Error as error:
+            if error.code not in _ABSENT:
+                raise
+    return True
+
+
+def _query(place: Place, limit: int) -> str:
+    query = f"encoding-type=url&max-keys={limit}&versions="
+    if place is None:
+        return query
+    key, version = (quote(each, safe="") for each in place)
+    return f"{query}&key-marker={key}" + (f"&version-id-marker={version}" if version else "")
+
+
+def _stored(entry: ElementTree.Element, encoded: bool) -> StoredObject:
+    modified = datetime.fromisoformat(entry.findtext("LastModified") or "")
+    in_utc = modified if modified.tzinfo else modified.replace(tzinfo=UTC)
+    return StoredObject(text_of(entry, "Key", encoded), entry.findtext("VersionId") or None, in_utc)

@@ -48,7 +48,9 @@ _BUSY_CODES = frozenset(
         "XMinioServerNotInitialized",
     }
 )
-_IMPOSSIBLE_KEY = re.compile("Malformed|Invalid(Request|Argument|Object|URI|Key|Path)|TooLong|NoSuch(Key|Version)")
+_IMPOSSIBLE_KEY = re.compile(
+    "Malformed|Invalid(Request|Argument|Object|Resource|URI|Key|Path)|TooLong|NoSuch(Key|Version)"
+)
 _REGION_CODES = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"})
 
 

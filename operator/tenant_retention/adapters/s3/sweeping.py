@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from minio.error import S3Error
 
 from tenant_retention.adapters.s3.connection import S3Connection
-from tenant_retention.adapters.s3.errors import store_errors
+from tenant_retention.adapters.s3.errors import concerns_one_key, store_errors
 from tenant_retention.adapters.s3.uploads import parsed, text_of
 from tenant_retention.domain.buckets import PROBE_PREFIX
 from tenant_retention.domain.errors import Unavailable
@@ -20,7 +20,6 @@ from tenant_retention.domain.ports.orphans import ObjectPage, Place
 _LISTING = 1_000
 _ENOUGH = 1_000
 """Entries in which an object is looked for: its own come first at most stores; more would read a folder for one name."""
-_ABSENT = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 
 def page_of(connection: S3Connection, bucket: str, begins_at: Place, limit: int) -> ObjectPage:
@@ -56,8 +55,10 @@ def is_missing(connection: S3Connection, bucket: str, row: ObjectRow) -> bool:
                 if seen == _ENOUGH or (named and row.version in (None, entry.version_id)):
                     return False
         except S3Error as error:
-            if error.code not in _ABSENT:
+            # A key that the store does not take must not end every night's page at its row.
+            if not concerns_one_key(error.code or ""):
                 raise
+            return False
     return True
 
 

@@ -78,7 +78,8 @@ def running_seaweedfs() -> Iterator[S3Server]:
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
             "-master.volumeSizeLimitMB=64",
-            "-volume.max=0",
+            # Each bucket takes seven volumes at its first object, and buckets with locked objects cannot be removed.
+            "-volume.max=8000",
             "-filer",
             "-s3",
             "-s3.iam.readOnly=false",

@@ -143,7 +143,7 @@ def warnings_of(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[Dat
     dangerous = [
         DatabaseWarning(
             "IsolationBroken",
-            f'role {role.name} has {power}; as a superuser: ALTER ROLE "{role.name}" NO{power}',
+            f"role {role.name} has {power}; as a superuser: ALTER ROLE {_quoted(role.name)} NO{power}",
         )
         for role in observed.roles.values()
         for power in sorted(role.powers - _REPAIRABLE_POWERS)
@@ -162,7 +162,7 @@ def warnings_of(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[Dat
         DatabaseWarning(
             "PrivilegesMissing",
             f"everybody may connect to {names}, this tenant's logins too; for each, as its owner: GRANT CONNECT ON "
-            f'DATABASE ... TO "{observed.administrator}"; REVOKE CONNECT ON DATABASE ... FROM PUBLIC',
+            f"DATABASE ... TO {_quoted(observed.administrator)}; REVOKE CONNECT ON DATABASE ... FROM PUBLIC",
         ),
     )
     return (*dangerous, *foreign, *(closing if names else ()))

@@ -14,7 +14,6 @@ from pathlib import Path
 import psycopg
 from psycopg.rows import TupleRow
 
-from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
 from tenant_retention.domain.servers import MINIMUM_SERVER_VERSION, SYSTEM_AUTHORITIES, ServerAccess
 
@@ -46,7 +45,7 @@ def connect(
     search_path: str | None = "pg_catalog",
     minimum_version: int = MINIMUM_SERVER_VERSION,
 ) -> Connection:
-    """A session in autocommit mode. ``search_path`` None: the role's own (applications); else it is set before any statement.
+    """A session in autocommit mode. ``search_path`` None: the role's own (applications).
 
     Raises Unavailable (ServerUnreachable, ServerTooSlow, Unavailable) or Invalid (CertificateInvalid,
     AuthenticationFailed, PrivilegesMissing, ServerTooOld, ClassInvalid).
@@ -72,28 +71,29 @@ def connect(
             tcp_user_timeout=30_000,
             application_name=application_name,
             client_encoding="utf8",
+            options=_session_options(timeouts, search_path),
             autocommit=True,
         )
-    try:
-        if connection.info.server_version < minimum_version:
-            raise Invalid(
-                f"{_place(server)} is PostgreSQL {_major(connection.info.server_version)}; "
-                f"at least {_major(minimum_version)} is needed: upgrade it or choose another class",
-                reason="ServerTooOld",
-            )
-        with errors_of(server):
-            connection.execute(
-                statement("administration", "begin_session"),
-                {
-                    "statement_timeout": str(timeouts.statement // timedelta(milliseconds=1)),
-                    "lock_timeout": str(timeouts.lock // timedelta(milliseconds=1)),
-                    "search_path": search_path,
-                },
-            )
-    except RetentionError:
+    if connection.info.server_version < minimum_version:
+        found = _major(connection.info.server_version)
         connection.close()
-        raise
+        raise Invalid(
+            f"{_place(server)} is PostgreSQL {found}; "
+            f"at least {_major(minimum_version)} is needed: upgrade it or choose another class",
+            reason="ServerTooOld",
+        )
     return connection
+
+
+def _session_options(timeouts: Timeouts, search_path: str | None) -> str:
+    """Settings that hold from the first statement on, so that what somebody set for the role cannot stop us from repairing it."""
+    settings = {
+        "statement_timeout": str(timeouts.statement // timedelta(milliseconds=1)),
+        "lock_timeout": str(timeouts.lock // timedelta(milliseconds=1)),
+    }
+    if search_path is not None:
+        settings["search_path"] = search_path
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 @contextmanager

@@ -1,10 +1,5 @@
 Looking at a server: sessions, roles, memberships, databases. Nothing here changes anything.
 
--- name: begin_session
-SELECT pg_catalog.set_config('statement_timeout', %(statement_timeout)s, false),
-       pg_catalog.set_config('lock_timeout', %(lock_timeout)s, false),
-       pg_catalog.set_config('search_path', coalesce(%(search_path)s, pg_catalog.current_setting('search_path')), false)
-
 -- name: server_facts
 SELECT rolcreatedb, rolcreaterole, rolsuper,
        (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid())

@@ -32,7 +32,9 @@ HASTY = Patience(connect=2, read=2, retries=1, backoff=0.01)
 
 def request(server: BucketServer) -> BucketRequest:
     """A bucket that nobody has yet."""
-    return BucketRequest(server, StoreIdentity(str(uuid4()), "ns", "acme", "Content"), str(uuid4()), False, {})
+    return BucketRequest(
+        server, StoreIdentity(str(uuid4()), "ns", "acme", "Content"), str(uuid4()), "uid of acme", False, {}
+    )
 
 
 def refusal(server: BucketServer) -> RetentionError:

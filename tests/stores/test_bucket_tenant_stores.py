@@ -23,7 +23,7 @@ from tests.stores.servers.s3 import S3Server
 def request_bucket(s3_server: S3Server) -> Iterator[BucketRequest]:
     """A bucket of a new tenant; its users go afterwards, because SeaweedFS gets slow with their number."""
     identity = StoreIdentity(str(uuid4()), "customer-acme", "acme", "Content")
-    wanted = BucketRequest(s3_server.bucket_server(), identity, str(uuid4()), False, {})
+    wanted = BucketRequest(s3_server.bucket_server(), identity, str(uuid4()), "uid of acme", False, {})
     yield wanted
     with S3Connection(s3_server.endpoint, s3_server.administrator) as connection:
         driver = identities(connection, s3_server.iam)

@@ -74,6 +74,9 @@ def _walk(schema: dict[str, Any], value: Any, old: Any, path: str) -> Iterator[R
 
 def _escaped(value: Any) -> Any:
     """Kubernetes serves a field whose name is a reserved word of CEL between double underscores."""
-    if isinstance(value, dict) and "namespace" in value:
-        return {**value, "__namespace__": value["namespace"]}
-    return value
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {name: _escaped(item) for name, item in value.items()}
+    return {**inner, "__namespace__": inner["namespace"]} if "namespace" in inner else inner

@@ -205,12 +205,17 @@ class Operator:
         databases = {
             name: (
                 kept.namespace_uid,
+                kept.policy_uid,
+                kept.suspended,
                 kept.definition.rules_digest() if kept.definition else None,
                 sorted(kept.passwords),
             )
             for name, kept in sorted(self.stores.databases.items())
         }
-        buckets = {name: sorted(kept.keys) for name, kept in sorted(self.stores.buckets.items())}
+        buckets = {
+            name: (kept.namespace_uid, kept.policy_uid, sorted(kept.keys))
+            for name, kept in sorted(self.stores.buckets.items())
+        }
         return json.dumps([world, databases, buckets], sort_keys=True, indent=1, default=str)
 
     def _entropy(self, size: int) -> bytes:

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenant_retention.domain.bucket_marker import (
-    differs_only_in_namespace_uid,
+    bearer_of,
     is_on,
-    namespace_uid_of,
+    names_the_store_of,
     tag_value,
     tags_of,
 )
-from tenant_retention.domain.store_marker import StoreMarker
+from tenant_retention.domain.store_marker import Bearer, StoreMarker
 
 MARKER = StoreMarker("installation", "customer-acme", "uid-1", "acme", "Content", "store-1")
 ALLOWED = re.compile(r"[A-Za-z0-9+\-=._:/@]{0,256}")
@@ -50,10 +50,10 @@ def test_a_marker_that_lost_a_tag_is_not_ours() -> None:
         assert not is_on(MARKER, {key: value for key, value in tags.items() if key != name})
 
 
-def test_only_the_namespaces_uid_makes_a_store_of_before() -> None:
-    reborn = replace(MARKER, namespace_uid="uid-2")
-    assert differs_only_in_namespace_uid(reborn, tags_of(MARKER))
-    assert namespace_uid_of(tags_of(MARKER)) == "uid-1"
-    assert not differs_only_in_namespace_uid(replace(reborn, policy="other"), tags_of(MARKER))
-    assert not differs_only_in_namespace_uid(MARKER, tags_of(MARKER))
-    assert not differs_only_in_namespace_uid(MARKER, {})
+def test_only_the_uids_of_namespace_and_policy_make_a_store_of_before__X5() -> None:
+    reborn = replace(MARKER, namespace_uid="uid-2", policy_uid="policy-2")
+    assert names_the_store_of(reborn, tags_of(MARKER))
+    assert bearer_of(tags_of(MARKER)) == Bearer("uid-1")
+    assert bearer_of(tags_of(reborn)) == Bearer("uid-2", "policy-2")
+    assert not names_the_store_of(replace(reborn, policy="other"), tags_of(MARKER))
+    assert not names_the_store_of(MARKER, {})

@@ -38,6 +38,26 @@ async def bound_again_by_an_administrator() -> Operator:
     operator = await after_the_policy_went()
     await operator.settled()
     operator.cluster.put(policy(**SHORTEST))
+    return await confirmed(operator)
+
+
+async def after_the_ledger_was_lost() -> Operator:
+    operator = await after_the_policy_went()
+    await operator.settled()
+    for entry in await operator.cluster.list(STORE):
+        operator.cluster.remove(STORE, entry["metadata"]["name"])
+    operator.cluster.put(policy(**SHORTEST))
+    operator.restart()
+    return operator
+
+
+async def bound_again_with_a_ledger_written_anew() -> Operator:
+    operator = await after_the_ledger_was_lost()
+    await operator.settled()
+    return await confirmed(operator)
+
+
+async def confirmed(operator: Operator) -> Operator:
     for entry in await operator.cluster.list(STORE):
 
         def confirm(found: Manifest) -> None:
@@ -53,6 +73,8 @@ SCENES = {
     "after an edit": after_an_edit,
     "after the policy went": after_the_policy_went,
     "bound again": bound_again_by_an_administrator,
+    "the ledger lost": after_the_ledger_was_lost,
+    "bound again, the ledger lost": bound_again_with_a_ledger_written_anew,
 }
 
 

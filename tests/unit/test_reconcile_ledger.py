@@ -173,6 +173,65 @@ async def test_a_lost_ledger_of_a_rebuilt_cluster_is_written_from_the_markers_an
         marked = {life}
 
 
+def lose_the_ledger(operator: Operator) -> None:
+    for entry in operator.objects("DataStore"):
+        operator.cluster.remove(STORE, entry["metadata"]["name"])
+    operator.restart()
+
+
+async def test_a_store_released_before_its_ledger_was_lost_waits_for_an_administrator__X5() -> None:
+    operator = await released()
+    lose_the_ledger(operator)
+    operator.cluster.put(policy(**SHORTEST))
+
+    stalled = condition(await operator.settled(), "Stalled")
+
+    assert (stalled["status"], stalled["reason"]) == ("True", "StoreReleased")
+    assert "kubectl patch datastore" in stalled["message"]
+    for entry in operator.objects("DataStore"):
+        assert (entry["status"]["phase"], entry["spec"].get("claimRef")) == ("Released", None)
+    assert all(kept.suspended for kept in operator.stores.databases.values())
+    assert operator.objects("CronJob", NAMESPACE) == []
+    for entry in operator.objects("DataStore"):
+        await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True"
+    kept_stores = [*operator.stores.databases.values(), *operator.stores.buckets.values()]
+    assert {kept.policy_uid for kept in kept_stores} == {found["metadata"]["uid"]}
+    assert {entry["spec"]["policyRef"]["uid"] for entry in operator.objects("DataStore")} == {found["metadata"]["uid"]}
+
+
+async def test_ledger_and_policies_lost_before_anybody_saw_the_release_are_confirmed_too__X5() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    lose_the_ledger(operator)
+    operator.cluster.put(policy(**SHORTEST))
+    assert condition(await operator.settled(), "Stalled")["reason"] == "StoreReleased"
+    assert {entry["status"]["phase"] for entry in operator.objects("DataStore")} == {"Released"}
+
+
+async def test_a_ledger_lost_under_its_living_policy_is_written_anew_and_goes_on__M10() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    lose_the_ledger(operator)
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True"
+    assert {entry["spec"]["claimRef"]["uid"] for entry in operator.objects("DataStore")} == {found["metadata"]["uid"]}
+
+
+async def test_stores_whose_markers_name_no_policy_yet_go_on_and_name_theirs_from_then__M10() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    kept_stores = [*operator.stores.databases.values(), *operator.stores.buckets.values()]
+    for kept in kept_stores:
+        kept.policy_uid = ""
+    operator.restart()
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True"
+    assert {kept.policy_uid for kept in kept_stores} == {found["metadata"]["uid"]}
+
+
 async def test_a_store_that_an_administrator_promised_to_a_policy_to_come_is_not_released_again() -> None:
     operator = await released()
     for entry in operator.objects("DataStore"):

@@ -13,6 +13,7 @@ from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
 from tenant_retention.adapters.postgres.roles import require_marker
 from tenant_retention.adapters.postgres.schema import apply_definition, note_clock, refuse_runs, write_approval
+from tenant_retention.adapters.postgres.survey import marker_of
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
@@ -139,7 +140,10 @@ class RealTenantStores:
         roles = DatabaseRoles.of(identity.database())
         inside = replace(self._access(server), database=identity.database())
         with errors_of(inside), connect(inside, application_name=APPLICATION_NAME) as connection:
-            require_marker(connection, roles.owner, StoreMarker.of(identity, namespace_uid))
+            marker = StoreMarker.of(identity, namespace_uid)
+            found = marker_of(connection, roles.owner)
+            # Whichever policy had it last: the ledger knows that none has it now.
+            require_marker(connection, roles.owner, replace(marker, policy_uid=found.policy_uid if found else ""))
             refuse_runs(connection, roles)
 
     def probe_database(self, request: DatabaseRequest, after: str) -> ProbeReport:
@@ -188,7 +192,9 @@ def observer_user(database: str) -> str:
 
 
 def _wanted(request: DatabaseRequest) -> WantedDatabase:
-    return want_database(request.identity, request.namespace_uid, confirmed_uids=request.confirmed_uids)
+    return want_database(
+        request.identity, request.namespace_uid, request.policy_uid, confirmed_uids=request.confirmed_uids
+    )
 
 
 def _by_role(request: DatabaseRequest, roles: DatabaseRoles) -> dict[str, str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 
-from tenant_retention.domain.store_marker import StoreMarker
+from tenant_retention.domain.store_marker import Bearer, StoreMarker
 
 TAG_PREFIX = "tenantretention.io/"
 _VALUE_LIMIT = 256
@@ -26,16 +26,14 @@ def is_on(marker: StoreMarker, tags: Mapping[str, str]) -> bool:
     return marker_tags(tags) == tags_of(marker)
 
 
-def differs_only_in_namespace_uid(marker: StoreMarker, tags: Mapping[str, str]) -> bool:
-    """True if the bucket was this store's before the namespace was made again, or the cluster restored."""
-    uid = _tag("namespace_uid")
-    theirs, ours = marker_tags(tags), tags_of(marker)
-    return uid in theirs and theirs != ours and {**theirs, uid: ours[uid]} == ours
+def names_the_store_of(marker: StoreMarker, tags: Mapping[str, str]) -> bool:
+    """True if the bucket is this store's, whatever became of its namespace and its policy meanwhile."""
+    return _NAMESPACE_UID in tags and _without_bearer(marker_tags(tags)) == _without_bearer(tags_of(marker))
 
 
-def namespace_uid_of(tags: Mapping[str, str]) -> str | None:
-    """The namespace UID of the marker in these tags, None if there is none."""
-    return tags.get(_tag("namespace_uid"))
+def bearer_of(tags: Mapping[str, str]) -> Bearer:
+    """Whose the bucket is by UID, as the marker in these tags says. Raises KeyError if there is none."""
+    return Bearer(tags[_NAMESPACE_UID], tags.get(_POLICY_UID, ""))
 
 
 def marker_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -55,5 +53,13 @@ def tag_value(value: str) -> str:
     return encoded[: _VALUE_LIMIT - _DIGEST_DIGITS - 1] + "=" + digest
 
 
+def _without_bearer(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in tags.items() if name not in {_NAMESPACE_UID, _POLICY_UID}}
+
+
 def _tag(field_name: str) -> str:
     return TAG_PREFIX + field_name.replace("_", "-")
+
+
+_NAMESPACE_UID = _tag("namespace_uid")
+_POLICY_UID = _tag("policy_uid")

@@ -21,10 +21,10 @@ from tenant_retention.domain.bucket_identities import (
     wanted_identity,
 )
 from tenant_retention.domain.bucket_marker import (
-    differs_only_in_namespace_uid,
+    bearer_of,
     is_on,
     marker_tags,
-    namespace_uid_of,
+    names_the_store_of,
     tags_of,
 )
 from tenant_retention.domain.bucket_steps import (
@@ -68,7 +68,7 @@ class WantedBucket:
     """One bucket as it must be. ``iam`` STATIC: identities and the bucket policy are the platform's business.
 
     ``abort_uploads_after_days`` None: no lifecycle rule (MinIO refuses the rule and does this by itself).
-    ``confirmed_uids``: namespace UIDs of before that an administrator confirmed (``spec.claimRef``).
+    ``confirmed_uids``: UIDs of the namespace and policy of before that an administrator confirmed (``spec.claimRef``).
     """
 
     name: str
@@ -123,13 +123,14 @@ def want_bucket(
     iam: Iam,
     *,
     object_lock: bool,
+    policy_uid: str = "",
     versioning: bool = True,
     confirmed_uids: frozenset[str] = frozenset(),
 ) -> WantedBucket:
     """The bucket of a store. ``object_lock``: whether a category in it has a min (RETENTION.md section 3)."""
     return WantedBucket(
         name=identity.bucket(),
-        marker=StoreMarker.of(identity, namespace_uid),
+        marker=StoreMarker.of(identity, namespace_uid, policy_uid),
         iam=iam,
         object_lock=object_lock,
         versioning=versioning or object_lock,
@@ -165,13 +166,15 @@ def _ownership(wanted: WantedBucket, observed: ObservedBucket, in_ledger: bool) 
         )
     if is_on(wanted.marker, observed.tags):
         return ()
-    if differs_only_in_namespace_uid(wanted.marker, observed.tags):
-        before = namespace_uid_of(observed.tags)
-        if before in wanted.confirmed_uids:
+    if names_the_store_of(wanted.marker, observed.tags):
+        before = bearer_of(observed.tags)
+        if not before.is_of_before(wanted.marker.bearer(), wanted.confirmed_uids):
             return (mark,)
         raise StoreReleased(
-            f"bucket {wanted.name} belongs to an earlier namespace of this name; an administrator binds it again by spec.claimRef",
-            before or "",
+            f"bucket {wanted.name} belongs to an earlier policy or namespace of this name; an administrator binds it again "
+            "by spec.claimRef",
+            before.namespace_uid,
+            before.policy_uid,
         )
     if in_ledger and observed.empty and not observed.tags:
         return (mark,)

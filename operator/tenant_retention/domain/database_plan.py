@@ -74,9 +74,10 @@ def claim_of(wanted: WantedDatabase, observed: ObservedDatabase) -> Claim:
         return Claim.CONFLICT
     if marker == wanted.marker:
         return Claim.ADOPT
-    if not marker.differs_only_in_namespace_uid(wanted.marker):
+    if not marker.names_the_store_of(wanted.marker):
         return Claim.CONFLICT
-    return Claim.ADOPT if marker.namespace_uid in wanted.confirmed_uids else Claim.RELEASED
+    of_before = marker.bearer().is_of_before(wanted.marker.bearer(), wanted.confirmed_uids)
+    return Claim.RELEASED if of_before else Claim.ADOPT
 
 
 def plan_database(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[DatabaseStep, ...]:
@@ -95,9 +96,10 @@ def plan_database(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[D
         marker = observed.marker(wanted.roles().owner)
         assert marker is not None
         raise StoreReleased(
-            f"database {wanted.name} belongs to an earlier namespace of this name; "
+            f"database {wanted.name} belongs to an earlier policy or namespace of this name; "
             "an administrator binds it again by spec.claimRef",
             marker.namespace_uid,
+            marker.policy_uid,
         )
     return (
         *_owner(wanted, observed),

@@ -25,14 +25,14 @@ class CreateOwner:
 
 @dataclass(frozen=True)
 class WriteMarker:
-    """The marker of a claim that an administrator confirmed, over the one of the earlier namespace."""
+    """The marker of a claim that an administrator confirmed, over the one of the earlier policy or namespace."""
 
     role: str
     marker: StoreMarker
 
     def describe(self) -> str:
         """One line for people."""
-        return f"mark {self.role} as belonging to namespace UID {self.marker.namespace_uid}"
+        return f"mark {self.role} as belonging to namespace UID {self.marker.namespace_uid}, policy UID {self.marker.policy_uid}"
 
 
 @dataclass(frozen=True)

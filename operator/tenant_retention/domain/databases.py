@@ -125,8 +125,8 @@ FIRST_LOGINS: tuple[Login, ...] = tuple(Login(group) for group in Group)
 @dataclass(frozen=True)
 class WantedDatabase:
     """One database as it must be. ``logins``: exactly these exist afterwards; to rotate, want both for a while, then the
-    new one alone. ``confirmed_uids``: namespace UIDs of before that an administrator confirmed (``spec.claimRef``).
-    ``connection_limit``: sessions at once, -1 for no limit.
+    new one alone. ``confirmed_uids``: UIDs of the namespace and policy of before that an administrator confirmed
+    (``spec.claimRef``). ``connection_limit``: sessions at once, -1 for no limit.
     """
 
     name: str
@@ -144,12 +144,13 @@ class WantedDatabase:
 def want_database(
     identity: StoreIdentity,
     namespace_uid: str,
+    policy_uid: str = "",
     *,
     logins: tuple[Login, ...] = FIRST_LOGINS,
     confirmed_uids: frozenset[str] = frozenset(),
 ) -> WantedDatabase:
     """The database of a store."""
-    marker = StoreMarker.of(identity, namespace_uid)
+    marker = StoreMarker.of(identity, namespace_uid, policy_uid)
     return WantedDatabase(identity.database(), marker, logins=logins, confirmed_uids=confirmed_uids)
 
 

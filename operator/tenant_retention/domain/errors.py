@@ -16,14 +16,16 @@ class Invalid(RetentionError):
 
 
 class StoreReleased(Invalid):
-    """The store is this claim's, but of an earlier namespace (or cluster): an administrator says that it is the same customer.
+    """The store is this claim's, but of an earlier policy, namespace or cluster: an administrator says that it is the same
+    customer.
 
-    ``namespace_uid``: the UID in the store's marker.
+    ``namespace_uid``, ``policy_uid``: the UIDs in the store's marker; the latter is empty where the marker has none.
     """
 
-    def __init__(self, message: str, namespace_uid: str) -> None:
+    def __init__(self, message: str, namespace_uid: str, policy_uid: str) -> None:
         super().__init__(message, reason="StoreReleased", field="spec.claimRef")
         self.namespace_uid = namespace_uid
+        self.policy_uid = policy_uid
 
 
 class NotReady(RetentionError):

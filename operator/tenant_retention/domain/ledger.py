@@ -12,7 +12,7 @@ from enum import StrEnum
 from tenant_retention.api.v1alpha1.common import API_VERSION, ObjectRef
 from tenant_retention.api.v1alpha1.datastore import ClassSnapshot, DataStore, DataStoreSpec
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
-from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.errors import Invalid, StoreReleased
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import Manifest
 
@@ -98,14 +98,21 @@ def release() -> Manifest:
     return {"spec": {"claimRef": None}}
 
 
-def rewrite(namespace_uid: str) -> Manifest:
-    """The patch that makes an entry say what the store's marker says: of an earlier namespace, and nobody's until confirmed."""
-    return {"spec": {"namespaceUid": namespace_uid, "claimRef": None}}
+def rewrite(released: StoreReleased) -> Manifest:
+    """The patch that makes an entry say what the store's marker says: of an earlier policy or namespace, and nobody's until
+    confirmed."""
+    policy = {"policyRef": {"uid": released.policy_uid}} if released.policy_uid else {}
+    return {"spec": {"namespaceUid": released.namespace_uid, **policy, "claimRef": None}}
 
 
-def settle(namespace_uid: str) -> Manifest:
-    """The patch that follows the marker of a store that was bound again: the namespace that has it now."""
-    return {"spec": {"namespaceUid": namespace_uid}}
+def settle(claimant: Claimant) -> Manifest:
+    """The patch that follows the marker of a store that was bound again: the namespace and the policy that have it now."""
+    return {"spec": {"namespaceUid": claimant.namespace_uid, "policyRef": {"uid": claimant.policy_uid}}}
+
+
+def is_settled(spec: DataStoreSpec, claimant: Claimant) -> bool:
+    """Whether the entry names the claimant as the one whose UIDs the store's marker has."""
+    return (spec.namespace_uid, spec.policy_ref.uid) == (claimant.namespace_uid, claimant.policy_uid)
 
 
 def made_anew(store: DataStore) -> Invalid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from tenant_retention.domain.names import StoreIdentity
 
@@ -21,10 +21,11 @@ class StoreMarker:
     store: str
     region: str = ""
     unit: str = ""
+    policy_uid: str = ""
 
     @classmethod
-    def of(cls, identity: StoreIdentity, namespace_uid: str) -> StoreMarker:
-        """The marker of the store with this identity in the namespace with this UID."""
+    def of(cls, identity: StoreIdentity, namespace_uid: str, policy_uid: str = "") -> StoreMarker:
+        """The marker of the store with this identity, for the policy with this UID in the namespace with that one."""
         return cls(
             installation=identity.installation,
             namespace=identity.namespace,
@@ -34,6 +35,7 @@ class StoreMarker:
             store=identity.store_id(),
             region=identity.region,
             unit=identity.unit,
+            policy_uid=policy_uid,
         )
 
     def to_json(self) -> str:
@@ -47,12 +49,36 @@ class StoreMarker:
             found = json.loads(text or "")
         except ValueError:
             return None
+        if not isinstance(found, dict):
+            return None
+        # Markers were written before they named the policy's UID.
+        found = {"policy_uid": "", **found}
         wanted = [each.name for each in fields(cls)]
-        if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in wanted):
+        if not all(isinstance(found.get(name), str) for name in wanted):
             return None
         return cls(**{name: found[name] for name in wanted})
 
-    def differs_only_in_namespace_uid(self, other: StoreMarker) -> bool:
-        """True if both name the same claim, but its namespace was made again, or the cluster restored."""
-        mine, theirs = ({**vars(marker), "namespace_uid": ""} for marker in (self, other))
-        return mine == theirs and self.namespace_uid != other.namespace_uid
+    def names_the_store_of(self, other: StoreMarker) -> bool:
+        """True if both name the same store, whatever became of its namespace and its policy meanwhile."""
+        return replace(self, namespace_uid="", policy_uid="") == replace(other, namespace_uid="", policy_uid="")
+
+    def bearer(self) -> Bearer:
+        """Whose it is by UID."""
+        return Bearer(self.namespace_uid, self.policy_uid)
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """The namespace and the policy that a store was last bound to, by UID. ``policy_uid`` empty: its marker does not say."""
+
+    namespace_uid: str
+    policy_uid: str = ""
+
+    def is_of_before(self, now: Bearer, confirmed: frozenset[str]) -> bool:
+        """True if the namespace was made again, the cluster restored, or the policy is another one of the same name, and no
+        administrator confirmed that (``confirmed``: UIDs of before): a lost ledger releases nothing and binds nothing (X5)."""
+        return self.namespace_uid not in {now.namespace_uid, *confirmed} or self.policy_uid not in {
+            "",
+            now.policy_uid,
+            *confirmed,
+        }

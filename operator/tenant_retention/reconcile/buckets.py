@@ -62,7 +62,7 @@ class Buckets:
                 if category.objects is not None and category.objects.bucket == store.wanted.purpose
             )
             result.request = BucketRequest(
-                server, store.identity, self.home.uid, locked, held, store.confirmed_uids(self.home)
+                server, store.identity, self.home.uid, self.reference.uid, locked, held, store.confirmed_uids()
             )
             outcome = await self.world.call(server.url, self.world.stores.prepare_bucket, result.request)
             if dict(outcome.keys) != held:

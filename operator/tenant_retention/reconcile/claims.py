@@ -52,10 +52,11 @@ class ClaimedStore:
         spec = self.entry.spec
         return of_class(problem, spec.class_name, spec.type) if spec.provisioner == "Existing" else problem
 
-    def confirmed_uids(self, home: Home) -> frozenset[str]:
-        """The namespace's UID of before, where an administrator bound the store to a policy of a recreated namespace."""
-        before = self.entry.spec.namespace_uid
-        return frozenset({before}) if before != home.uid else frozenset()
+    def confirmed_uids(self) -> frozenset[str]:
+        """The UIDs of before, of namespace and policy, in the entry of a store that an administrator bound again; an entry
+        that was written anew has none."""
+        spec = self.entry.spec
+        return frozenset(uid for uid in (spec.namespace_uid, spec.policy_ref.uid) if uid)
 
 
 @dataclass
@@ -100,10 +101,10 @@ async def follow_marker(
     """
     name = store.entry.metadata.name
     if isinstance(problem, StoreReleased):
-        await world.cluster.merge(STORE, name, None, ledger.rewrite(problem.namespace_uid))
+        await world.cluster.merge(STORE, name, None, ledger.rewrite(problem))
         return ledger.refuse_released(store.entry, claimant)
-    if problem is None and store.entry.spec.namespace_uid != claimant.namespace_uid:
-        await world.cluster.merge(STORE, name, None, ledger.settle(claimant.namespace_uid))
+    if problem is None and not ledger.is_settled(store.entry.spec, claimant):
+        await world.cluster.merge(STORE, name, None, ledger.settle(claimant))
     return problem
 
 

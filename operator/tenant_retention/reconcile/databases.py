@@ -86,7 +86,7 @@ class Databases:
                 namespace_uid=self.home.uid,
                 definition=wish.definition,
                 passwords=passwords,
-                confirmed_uids=store.confirmed_uids(self.home),
+                confirmed_uids=store.confirmed_uids(),
                 mode=wish.mode,
                 suspended=wish.suspended,
             )

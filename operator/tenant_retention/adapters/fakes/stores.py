@@ -26,6 +26,7 @@ from tenant_retention.domain.ports.stores import (
     DatabaseRequest,
     DatabaseServer,
 )
+from tenant_retention.domain.store_marker import Bearer
 
 
 @dataclass
@@ -45,6 +46,7 @@ class KeptDatabase:
     guard: tuple[GuardRequest, ...] = ()
     runs: list[RunEvidence] = field(default_factory=list)
     approvals: list[ApprovalGrant] = field(default_factory=list)
+    policy_uid: str = ""
 
 
 @dataclass
@@ -53,6 +55,7 @@ class KeptBucket:
 
     namespace_uid: str
     keys: dict[BucketRole, AccessKey] = field(default_factory=dict)
+    policy_uid: str = ""
 
 
 class FakeTenantStores:
@@ -85,13 +88,10 @@ class FakeTenantStores:
         kept = self.databases.get(request.name)
         if kept is None:
             self.on_effect(f"create database {request.name}")
-            kept = self.databases[request.name] = KeptDatabase(request.namespace_uid)
+            kept = KeptDatabase(request.namespace_uid, policy_uid=request.policy_uid)
+            self.databases[request.name] = kept
             changes.append("database created")
-        if kept.namespace_uid not in {request.namespace_uid, *request.confirmed_uids}:
-            raise StoreReleased(f"database {request.name} belongs to an earlier namespace", kept.namespace_uid)
-        if kept.namespace_uid != request.namespace_uid:
-            self.on_effect(f"mark database {request.name}")
-            kept.namespace_uid = request.namespace_uid
+        self._mark(kept, request)
         for role, password in request.passwords.items():
             if kept.passwords.get(role) != password:
                 self.on_effect(f"password {role}")
@@ -196,13 +196,10 @@ class FakeTenantStores:
         kept = self.buckets.get(request.name)
         if kept is None:
             self.on_effect(f"create bucket {request.name}")
-            kept = self.buckets[request.name] = KeptBucket(request.namespace_uid)
+            kept = KeptBucket(request.namespace_uid, policy_uid=request.policy_uid)
+            self.buckets[request.name] = kept
             changes.append("bucket created")
-        if kept.namespace_uid not in {request.namespace_uid, *request.confirmed_uids}:
-            raise StoreReleased(f"bucket {request.name} belongs to an earlier namespace", kept.namespace_uid)
-        if kept.namespace_uid != request.namespace_uid:
-            self.on_effect(f"mark bucket {request.name}")
-            kept.namespace_uid = request.namespace_uid
+        self._mark(kept, request)
         if request.server.iam is Iam.STATIC:
             return BucketOutcome(request.held, tuple(changes))
         for role in BucketRole:
@@ -218,6 +215,15 @@ class FakeTenantStores:
         """See the port."""
         self._answer(request.server.url)
         return self.breaches
+
+    def _mark(self, kept: KeptDatabase | KeptBucket, request: DatabaseRequest | BucketRequest) -> None:
+        now, marker = Bearer(request.namespace_uid, request.policy_uid), Bearer(kept.namespace_uid, kept.policy_uid)
+        if marker.is_of_before(now, request.confirmed_uids):
+            text = f"{request.name} belongs to an earlier policy or namespace"
+            raise StoreReleased(text, marker.namespace_uid, marker.policy_uid)
+        if marker != now:
+            self.on_effect(f"mark {request.name}")
+            kept.namespace_uid, kept.policy_uid = request.namespace_uid, request.policy_uid
 
     def _answer(self, address: str) -> None:
         if address in self.away:

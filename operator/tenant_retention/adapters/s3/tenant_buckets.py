@@ -61,6 +61,7 @@ class S3TenantBuckets:
             request.namespace_uid,
             request.server.iam,
             object_lock=request.object_lock,
+            policy_uid=request.policy_uid,
             confirmed_uids=request.confirmed_uids,
         )
         with connect(request.server, patience=self._patience) as connection:

@@ -69,7 +69,10 @@ class DataStoreSpec(ApiModel):
         examples=["0d6e2c0f-8f52-4c29-8b3f-2a9c62d1f2e7"],
     )
     policy_ref: ObjectRef = Field(
-        description="The policy that the store was made for; immutable.",
+        description=(
+            "The policy that had the store last, by the UID in the store's own marker: a policy made anew under its name is "
+            "another one until confirmed. Name and namespace are immutable, the UID is written by the operator only."
+        ),
         examples=[{"namespace": "customer-acme", "name": "acme"}],
     )
     purpose: Purpose = Field(description="What the store is for; immutable.", examples=["Analytical"])

@@ -77,20 +77,27 @@ CLASS_SPEC = (
     ),
 )
 
-STORE_SPEC = tuple(
-    immutable(field, f"spec.{field}")
-    for field in (
-        "installation",
-        "type",
-        "provisioner",
-        "className",
-        "classSnapshot",
-        "namespace",
-        "policyRef",
-        "purpose",
-        "region",
-        "unit",
-        "storeId",
-        "name",
-    )
+STORE_SPEC = (
+    Rule(
+        "self.policyRef.name == oldSelf.policyRef.name && self.policyRef.__namespace__ == oldSelf.policyRef.__namespace__",
+        "spec.policyRef.name and namespace are immutable",
+        ".policyRef",
+        "FieldValueForbidden",
+    ),
+    *(
+        immutable(field, f"spec.{field}")
+        for field in (
+            "installation",
+            "type",
+            "provisioner",
+            "className",
+            "classSnapshot",
+            "namespace",
+            "purpose",
+            "region",
+            "unit",
+            "storeId",
+            "name",
+        )
+    ),
 )

@@ -38,7 +38,8 @@ class DatabaseServer:
 class DatabaseRequest:
     """A database as it must be. ``passwords``: of the logins by role (``DATABASE_ROLES``), kept by the operator.
 
-    ``confirmed_uids``: namespace UIDs of before that an administrator confirmed (``spec.claimRef`` of the ledger).
+    ``confirmed_uids``: UIDs of the namespace and policy of before that an administrator confirmed (``spec.claimRef`` of the
+    ledger).
     ``mode`` DryRun or ``suspended``: the database itself refuses enforcing runs.
     """
 
@@ -50,6 +51,11 @@ class DatabaseRequest:
     confirmed_uids: frozenset[str] = frozenset()
     mode: Mode = Mode.ENFORCE
     suspended: bool = False
+
+    @property
+    def policy_uid(self) -> str:
+        """The policy that is to have it."""
+        return self.definition.policy_uid
 
     @property
     def name(self) -> str:
@@ -96,6 +102,7 @@ class BucketRequest:
     server: BucketServer
     identity: StoreIdentity
     namespace_uid: str
+    policy_uid: str
     object_lock: bool
     held: Mapping[BucketRole, AccessKey] = field(repr=False)
     confirmed_uids: frozenset[str] = frozenset()
@@ -133,7 +140,11 @@ class TenantStores(Protocol):
         says of it: facts and warnings, no figure that moves by itself."""
 
     def prepare_database(self, request: DatabaseRequest) -> DatabaseOutcome:
-        """Database, roles, grants, passwords, tables, guards and rules as wanted; what differs is put right."""
+        """Database, roles, grants, passwords, tables, guards and rules as wanted; what differs is put right.
+
+        Raises StoreReleased where its marker names a policy or namespace of before that is not confirmed: then nothing is
+        touched. ``prepare_bucket`` does the same.
+        """
 
     def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:
         """Counts and evidence, read by the observer's login."""

@@ -142,7 +142,7 @@ def test_no_key_appears_in_messages_representations_tracebacks_or_logs(
     with caplog.at_level(logging.INFO):
         ordinary = request(server)
         done = buckets.prepare_bucket(ordinary)
-        told += [*done.changes, *buckets.probe_bucket(ordinary, done.keys), repr(done), repr(ordinary)]
+        told += [*done.changes, *buckets.probe_bucket(ordinary, done.keys, "").breaches, repr(done), repr(ordinary)]
         for key in (AccessKey(server.administrator.key_id, "wrongwrongwrongwrong"), *done.keys.values()):
             wrong = BucketServer(server.url, server.region, server.iam, key, server.ca)
             try:

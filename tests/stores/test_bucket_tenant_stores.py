@@ -9,11 +9,13 @@ from uuid import uuid4
 
 import pytest
 
+from tenant_retention.adapters.s3.administration import S3BucketAdministration
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets, identities
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam, wanted_identity
-from tenant_retention.domain.bucket_steps import CreateUser, IssueKey, PutPolicy, RemoveUser
+from tenant_retention.domain.bucket_steps import CreateBucket, CreateUser, IssueKey, PutPolicy, RemoveUser
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.isolation import BUCKET_SAMPLE
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.stores import BucketRequest
 from tests.stores.servers.s3 import S3Server
@@ -50,7 +52,7 @@ def test_a_secret_edited_by_hand_is_issued_anew_and_the_other_keys_stay(request_
     outcome = S3TenantBuckets().prepare_bucket(broken)
     assert outcome.keys[BucketRole.APP] not in {edited, kept.held[BucketRole.APP]}
     assert outcome.keys[BucketRole.ENFORCER] == kept.held[BucketRole.ENFORCER]
-    assert S3TenantBuckets().probe_bucket(request_bucket, outcome.keys) == ()
+    assert S3TenantBuckets().probe_bucket(request_bucket, outcome.keys, "").breaches == ()
 
 
 def test_a_key_of_before_that_the_store_no_longer_knows_is_issued_anew(request_bucket: BucketRequest) -> None:
@@ -67,7 +69,7 @@ def test_the_probe_tries_other_tenants_buckets_and_finds_nothing__X2(
     with S3Connection(s3_server.endpoint, s3_server.administrator) as connection:
         connection.client.make_bucket(f"other-{uuid4()}")
     kept = prepared(request_bucket)
-    assert S3TenantBuckets().probe_bucket(kept, kept.held) == ()
+    assert S3TenantBuckets().probe_bucket(kept, kept.held, "").breaches == ()
 
 
 def test_two_tenants_prepared_at_once_lose_no_key(s3_server: S3Server, request_bucket: BucketRequest) -> None:
@@ -105,7 +107,7 @@ def test_static_identities_are_handed_out_as_they_are_and_nothing_is_made(
     outcome = S3TenantBuckets().prepare_bucket(static)
     assert outcome.keys == made
     assert not [change for change in outcome.changes if "user" in change or "key" in change]
-    assert S3TenantBuckets().probe_bucket(static, outcome.keys) == ()
+    assert S3TenantBuckets().probe_bucket(static, outcome.keys, "").breaches == ()
     assert S3TenantBuckets().prepare_bucket(static).changes == ()
 
 
@@ -116,8 +118,27 @@ def test_a_static_key_that_may_not_do_its_work_is_said_to_lack_privileges(
     mixed = {BucketRole.APP: kept.held[BucketRole.READER]}
     static = replace(kept, server=replace(kept.server, iam=Iam.STATIC))
     with pytest.raises(Invalid) as refused:
-        S3TenantBuckets().probe_bucket(static, mixed)
+        S3TenantBuckets().probe_bucket(static, mixed, "")
     assert refused.value.reason == "PrivilegesMissing"
+
+
+def test_a_look_tries_the_buckets_of_others_that_follow_the_last_one__X2(
+    request_bucket: BucketRequest, s3_server: S3Server
+) -> None:
+    kept = prepared(request_bucket)
+    with S3Connection(s3_server.endpoint, s3_server.administrator) as connection:
+        administration = S3BucketAdministration(connection, identities(connection, s3_server.iam))
+        foreign = [f"{kept.name}-{number}" for number in range(BUCKET_SAMPLE + 1)]
+        for name in foreign:
+            administration.apply(CreateBucket(name, object_lock=False))
+        everything = set(administration.buckets()) - {kept.name}
+    first = S3TenantBuckets().probe_bucket(kept, kept.held, kept.name)
+    second = S3TenantBuckets().probe_bucket(kept, kept.held, first.last)
+
+    assert (first.tried, first.others) == (BUCKET_SAMPLE, len(everything))
+    assert first.breaches == second.breaches == ()
+    assert first.last == foreign[BUCKET_SAMPLE - 1]
+    assert second.last in everything - set(foreign[:BUCKET_SAMPLE])
 
 
 def test_the_endpoint_says_how_fast_it_answers_and_how_much_a_bucket_holds(request_bucket: BucketRequest) -> None:

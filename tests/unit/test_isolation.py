@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenant_retention.domain.isolation import SAMPLE, next_sample
+from tenant_retention.domain.isolation import BUCKET_SAMPLE, SAMPLE, next_sample
 from tests.support.operator_world import condition, operator_with, policy
 
 LOOK = timedelta(minutes=16)
@@ -38,13 +38,28 @@ async def test_a_look_tries_a_bounded_part_of_a_shared_server_and_says_so__X2() 
     found = await operator.settled()
     verified = condition(found, "IsolationVerified")
     assert verified["status"] == "True"
-    assert f"{SAMPLE} of {len(NEIGHBOURS)} databases of others" in verified["message"]
+    assert f"{SAMPLE} of {len(NEIGHBOURS)} databases and buckets of others" in verified["message"]
     for _ in range(3):
         operator.clock.forward(LOOK)
         await operator.settled()
     assert len(operator.stores.probed) == 4
     assert all(len(sample) == SAMPLE for sample in operator.stores.probed)
     assert {name for sample in operator.stores.probed for name in sample} == NEIGHBOURS
+
+
+async def test_the_buckets_of_others_are_tried_all_in_turn__X2() -> None:
+    operator = await operator_with(policy())
+    foreign = {f"foreign-{number:02}" for number in range(3 * BUCKET_SAMPLE + 1)}
+    operator.stores.foreign_buckets = foreign
+    operator.stores.open = {"foreign-15"}
+    told = []
+    for _ in range(4):
+        told.append(condition(await operator.settled(), "IsolationVerified"))
+        operator.clock.forward(LOOK)
+    assert all(len(sample) == BUCKET_SAMPLE for sample in operator.stores.probed_buckets)
+    assert {name for sample in operator.stores.probed_buckets for name in sample} == foreign
+    assert [found["status"] for found in told].count("False") > 0
+    assert "foreign-15" in told[-1]["message"], "until it is mended"
 
 
 async def test_what_a_look_finds_is_tried_again_until_it_is_mended__X2() -> None:

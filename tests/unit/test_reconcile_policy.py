@@ -409,8 +409,28 @@ async def test_a_namespace_that_lost_its_label_is_left_as_it_is_and_the_operator
     assert "goes on by its last rules" in stalled["message"]
     assert operator.objects("RoleBinding", NAMESPACE) == []
     assert operator.objects("CronJob", NAMESPACE) == before
+    isolation = condition(found, "IsolationVerified")
+    assert (isolation["status"], isolation["reason"]) == ("Unknown", "NamespaceNotServed"), isolation
     operator.cluster.put(namespace(NAMESPACE))
     assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+
+async def test_a_breach_of_isolation_stays_told_while_the_namespace_is_not_served_and_over_restarts__X2() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    operator.stores.breaches = ("acme_app can connect to globex",)
+    await operator.settled()
+
+    def unlabel(found: Manifest) -> None:
+        found["metadata"]["labels"] = {}
+
+    await operator.edit(NAMESPACE_KIND, NAMESPACE, None, unlabel)
+    for _ in range(3):
+        isolation = condition(await operator.settled(), "IsolationVerified")
+        assert (isolation["status"], isolation["reason"]) == ("False", "IsolationBroken")
+        operator.restart()
+    operator.stores.breaches = ()
+    operator.cluster.put(namespace(NAMESPACE))
+    assert condition(await operator.settled(), "IsolationVerified")["status"] == "True"
 
 
 async def test_the_operators_own_namespace_serves_no_tenant__X2() -> None:

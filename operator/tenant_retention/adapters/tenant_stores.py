@@ -161,9 +161,9 @@ class RealTenantStores:
         """See the port."""
         return self._buckets.prepare_bucket(request)
 
-    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
         """See the port."""
-        return self._buckets.probe_bucket(request, keys)
+        return self._buckets.probe_bucket(request, keys, after)
 
     def _observer(self, login: DatabaseLogin) -> PostgresObserverDatabase:
         access = ServerAccess(

@@ -40,7 +40,7 @@ class BindingReport:
 class PolicyReport:
     """Everything one reconcile learned. ``problem``: what the user (Invalid) or time (others) must solve; the rest is
     still told. ``definition``: what the stores hold now, which is the last good one when the spec is invalid. ``probed``:
-    how many databases of others the last look of the isolation probe tried, of how many."""
+    how many databases and buckets of others the last look of the isolation probe tried, of how many."""
 
     generation: int
     mode: str

@@ -160,6 +160,8 @@ def _schedules_finding(report: PolicyReport) -> Finding:
 
 def _isolation_finding(report: PolicyReport) -> Finding:
     type_ = ConditionType.ISOLATION_VERIFIED
+    if report.isolation is None and (unserved := _unserved(report)) is not None:
+        return Finding(type_, None, unserved, "no role is tried anywhere while the namespace is not served")
     if report.isolation is None:
         return Finding(type_, None, Reason.NOT_YET_VERIFIED, "each role is tried elsewhere once the stores are ready")
     if report.isolation:
@@ -167,7 +169,7 @@ def _isolation_finding(report: PolicyReport) -> Finding:
     tried, others = report.probed
     refused = "every role of this policy was refused everywhere else"
     if others:
-        refused += f"; a look tries {tried} of {others} databases of others, all in turn"
+        refused += f"; a look tries {tried} of {others} databases and buckets of others, all in turn"
     return Finding(type_, True, Reason.VERIFIED, refused)
 
 
@@ -198,9 +200,9 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         return Finding(
             type_, False, Reason.ANOMALIES_TOO_OLD, f"{names}: items without a usable time are older than max"
         )
-    if report.problem is not None and report.problem.reason == Reason.NAMESPACE_NOT_SERVED:
+    if (unserved := _unserved(report)) is not None:
         text = "nothing is overdue, but the nightly runs are not watched while the namespace is not served"
-        return Finding(type_, None, Reason.NAMESPACE_NOT_SERVED, text)
+        return Finding(type_, None, unserved, text)
     if report.runs.missed:
         text = "the last scheduled run did not come; the operator starts it as soon as every store is ready"
         return Finding(type_, False, Reason.RUN_MISSED, text)
@@ -212,6 +214,12 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     if not report.runs.latest:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing is overdue; no run has ended yet")
     return Finding(type_, True, Reason.COMPLIANT, "nothing is past its deadline")
+
+
+def _unserved(report: PolicyReport) -> Reason | None:
+    """Why the operator does nothing in the namespace; None where it does."""
+    reason = report.problem.reason if report.problem is not None else None
+    return reason_of(reason) if reason in {Reason.NAMESPACE_NOT_SERVED, Reason.NAMESPACE_TERMINATING} else None
 
 
 def _overdue(report: PolicyReport) -> int | None:

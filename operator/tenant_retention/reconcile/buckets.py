@@ -9,6 +9,7 @@ from tenant_retention.api.v1alpha1.datastoreclass import StaticCredential
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
+from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.manifests.bindings import s3_binding
 from tenant_retention.domain.manifests.inputs import PolicyRef, S3Credentials
 from tenant_retention.domain.manifests.metadata import binding_name, encoded
@@ -78,12 +79,14 @@ class Buckets:
             result.problem = store.at_its_server(problem)
         return result
 
-    async def probe(self, result: BucketResult) -> None:
-        """Tries every key where it must be refused."""
+    async def probe(self, result: BucketResult, after: str) -> ProbeReport | None:
+        """Tries every key where it must be refused, in the buckets of others that follow ``after``."""
         if result.request is None or not result.prepared:
-            return
-        url = result.request.server.url
-        result.breaches = await self.world.call(url, self.world.stores.probe_bucket, result.request, result.keys)
+            return None
+        request = result.request
+        report = await self.world.call(request.server.url, self.world.stores.probe_bucket, request, result.keys, after)
+        result.breaches = report.breaches
+        return report
 
     async def _held(self, store: ClaimedStore, server: BucketServer) -> dict[BucketRole, AccessKey]:
         if server.iam is Iam.STATIC:

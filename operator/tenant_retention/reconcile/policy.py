@@ -139,6 +139,7 @@ class PolicyReconciler:
             home = await look_home(world, reference.namespace)
         except Invalid as unserved:
             draft.problem = unserved
+            memory.isolation.pause()
             draft.rules = await resolve(world, reference, policy, None)
             draft.results = await count_unserved(world, self._authorities, reference, draft.manifest, draft.rules)
             return
@@ -271,7 +272,7 @@ class PolicyReconciler:
             time_zone=schedule.time_zone if schedule else None,
             next_run=schedule.next_run(self._world.now()) if schedule else None,
             schedule_problem=draft.schedule_problem,
-            isolation=memory.isolation.breaches,
+            isolation=memory.isolation.found(),
             probed=memory.isolation.probed(),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             left_stores=draft.left_stores,

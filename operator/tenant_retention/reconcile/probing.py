@@ -40,10 +40,12 @@ class Isolation:
             return
         try:
             for result in results:
+                purpose = result.store.wanted.purpose
+                after = self._after(purpose, result.store.entry.spec.name)
                 if isinstance(result, DatabaseResult):
-                    await self._next_databases(databases, result)
+                    self._note(purpose, after, await databases.probe(result, after))
                 else:
-                    await buckets.probe(result)
+                    self._note(purpose, after, await buckets.probe(result, after))
         except NotReady:
             # A key that the store does not know yet: the next reconcile tries again.
             return
@@ -53,18 +55,27 @@ class Isolation:
         self.breaches = found or self.told
         self._looked = (state, now)
 
+    def pause(self) -> None:
+        """Nothing can be tried for now: what was refused before says nothing of today; what was open still counts as open."""
+        self.breaches = self.breaches or None
+        self._looked = None
+
+    def found(self) -> tuple[str, ...] | None:
+        """What is to be told: what the last look found; before the first, what a process before told; None if nothing did."""
+        return self.told or None if self.breaches is None else self.breaches
+
     def probed(self) -> tuple[int, int]:
-        """How many databases of others the last look tried, of how many."""
+        """How many databases and buckets of others the last look tried, of how many."""
         reports = self._reports.values()
         return sum(found.tried for found in reports), sum(found.others for found in reports)
 
-    async def _next_databases(self, databases: Databases, result: DatabaseResult) -> None:
-        """The next few databases of others; the same ones again until what was found there is mended."""
-        purpose = result.store.wanted.purpose
+    def _after(self, purpose: str, own: str) -> str:
+        """Where the next look goes on. A new process begins at the tenant's own name: many tenants begin everywhere."""
         before = self._reports.get(purpose)
-        # A new process begins at the tenant's own name: many tenants begin everywhere.
-        after = before.last if before is not None else result.store.entry.spec.name
-        report = await databases.probe(result, after)
+        return before.last if before is not None else own
+
+    def _note(self, purpose: str, after: str, report: ProbeReport | None) -> None:
+        """Goes on behind what was tried; the same ones again until what was found there is mended."""
         if report is not None:
             self._tried[purpose] = self._tried.get(purpose, 0) + (0 if report.breaches else report.tried)
             self._reports[purpose] = replace(report, last=after) if report.breaches else report

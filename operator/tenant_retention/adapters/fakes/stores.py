@@ -11,7 +11,7 @@ from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login
 from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError, StoreReleased, Unavailable
-from tenant_retention.domain.isolation import ProbeReport, next_sample
+from tenant_retention.domain.isolation import BUCKET_SAMPLE, ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
@@ -60,8 +60,8 @@ class KeptBucket:
 
 class FakeTenantStores:
     """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
-    working. ``breaches`` and ``open`` (databases): what probes find; ``probed``: what each of them
-    tried. ``on_effect`` is called before every change."""
+    working. ``breaches`` and ``open`` (databases and buckets): what probes find; ``probed``: what each of
+    them tried. ``on_effect`` is called before every change."""
 
     def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
         self.on_effect = on_effect
@@ -70,8 +70,10 @@ class FakeTenantStores:
         self.away: set[str] = set()
         self.breaches: tuple[str, ...] = ()
         self.neighbours: set[str] = set()
+        self.foreign_buckets: set[str] = set()
         self.open: set[str] = set()
         self.probed: list[tuple[str, ...]] = []
+        self.probed_buckets: list[tuple[str, ...]] = []
         self.refusals: dict[str, RetentionError] = {}
         self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self._keys = 0
@@ -211,10 +213,14 @@ class FakeTenantStores:
                 changes.append(f"key of {role} issued")
         return BucketOutcome(dict(kept.keys), tuple(changes))
 
-    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
-        """See the port."""
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
+        """See the port; ``foreign_buckets``: buckets of others on every endpoint."""
         self._answer(request.server.url)
-        return self.breaches
+        names = {*self.buckets, *self.foreign_buckets}
+        sample = next_sample(names, request.name, after, BUCKET_SAMPLE)
+        self.probed_buckets.append(sample)
+        breaches = (*self.breaches, *(f"app: was allowed to list {name}" for name in sample if name in self.open))
+        return ProbeReport(breaches, len(sample), len(names - {request.name}), sample[-1] if sample else after)
 
     def _mark(self, kept: KeptDatabase | KeptBucket, request: DatabaseRequest | BucketRequest) -> None:
         now, marker = Bearer(request.namespace_uid, request.policy_uid), Bearer(kept.namespace_uid, kept.policy_uid)

@@ -99,11 +99,10 @@ class S3BucketAdministration:
         with store_errors(f"count bucket {bucket}"):
             return usage_of(self._client, bucket, page_limit)
 
-    def other_buckets(self, own: str, limit: int) -> tuple[str, ...]:
-        """Up to ``limit`` names of other buckets that the administrator sees, for isolation probes. Raises Unavailable or Invalid."""
+    def buckets(self) -> tuple[str, ...]:
+        """The names of all buckets that the administrator sees. Raises Unavailable or Invalid."""
         with store_errors("list buckets"):
-            names = sorted(bucket.name for bucket in self._client.list_buckets())
-        return tuple(islice((name for name in names if name != own), limit))
+            return tuple(bucket.name for bucket in self._client.list_buckets())
 
     def _apply_setting(self, step: BucketSettingStep) -> None:
         match step:

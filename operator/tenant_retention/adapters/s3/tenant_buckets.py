@@ -13,11 +13,9 @@ from tenant_retention.adapters.s3.probe import S3Probe
 from tenant_retention.adapters.s3.provisioning import provision_bucket
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys, Iam
 from tenant_retention.domain.buckets import BucketUsage, S3Endpoint, want_bucket
+from tenant_retention.domain.isolation import BUCKET_SAMPLE, ProbeReport, next_sample
 from tenant_retention.domain.ports.buckets import EndpointFacts, IdentityDriver
 from tenant_retention.domain.ports.stores import BucketOutcome, BucketRequest, BucketServer
-
-FOREIGN_BUCKETS = 5
-"""How many buckets of others a probe tries."""
 
 
 def connect(server: BucketServer, *, patience: Patience | None = None) -> S3Connection:
@@ -78,18 +76,21 @@ class S3TenantBuckets:
         probe = S3Probe(connection, patience=self._patience)
         return {role: key for role, key in request.held.items() if not probe.has_wrong_secret(key, request.name)}
 
-    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
-        """What a key may do that it must not, here or in buckets of others; empty as it must be.
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
+        """What a key may do that it must not, here or in those buckets of others that follow ``after``.
 
         Raises NotReady (NotYetVerified) while a new key is not known, Invalid (PrivilegesMissing) if one cannot do its work.
         """
         with connect(request.server, patience=self._patience) as connection:
             administration = S3BucketAdministration(connection, identities(connection, request.server.iam))
-            others = administration.other_buckets(request.name, FOREIGN_BUCKETS)
+            everything = administration.buckets()
+            sample = next_sample(everything, request.name, after, BUCKET_SAMPLE)
             probe = S3Probe(connection, wait=self._probe_wait, patience=self._patience)
             here = probe.verify_access(request.name, keys)
-            elsewhere = probe.verify_isolation(keys, others)
-        return tuple(breach.what for breach in (*here.breaches, *elsewhere.breaches))
+            elsewhere = probe.verify_isolation(keys, sample)
+        breaches = tuple(breach.what for breach in (*here.breaches, *elsewhere.breaches))
+        others = len(set(everything) - {request.name})
+        return ProbeReport(breaches, len(sample), others, sample[-1] if sample else after)
 
     def usage(self, server: BucketServer, bucket: str, page_limit: int = 20) -> BucketUsage:
         """Objects and bytes, counted by listing at most ``page_limit`` pages of 1,000."""

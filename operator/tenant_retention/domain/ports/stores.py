@@ -168,5 +168,6 @@ class TenantStores(Protocol):
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """Bucket, settings, identities and keys as wanted; what differs is put right."""
 
-    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
-        """What an identity may do that it must not, and cannot do that it must; empty as it must be."""
+    def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
+        """What an identity may do that it must not, and cannot do that it must: in its own bucket, and in some of others,
+        those that follow ``after``."""

@@ -25,18 +25,10 @@ from psycopg.conninfo import make_conninfo
 from tenant_retention.adapters.certificates import issue_server_certificate, make_authority
 from tenant_retention.domain.manifests.metadata import packaged_file
 from tenant_retention.domain.manifests.postgresql import ADMINISTRATOR, CONFIG_FILES
+from tests.stores.servers.install import UNPRIVILEGED, VERSIONS, Installation, installation
 
 DEADLINE_SECONDS = 60
 INITIALIZING = "initializing the data directory"
-
-
-def server_programs() -> list[Path]:
-    """The bin directory of every PostgreSQL on this machine that the product supports."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    if not found and not on_path:
-        raise RuntimeError("no initdb on this machine; install postgresql (apt-get install postgresql)")
-    return [path.parent for path in found] or [Path(str(on_path)).resolve().parent]
 
 
 def verifier(password: str) -> str:
@@ -63,33 +55,30 @@ class Machine:
     """The pod's directories on this machine, and the process that the script becomes."""
 
     home: Path
-    programs: Path
+    installed: Installation
     port: int
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, programs: Path | None = None) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
         """Runs the script as PID of its own process group, its output in ``log``."""
         environment = {
-            "PATH": f"{programs or self.programs}:/usr/bin:/bin",
+            "PATH": f"{self.installed.programs}:/usr/sbin:/usr/bin:/sbin:/bin",
             "TRO_DATA": str(self.home / "data"),
             "TRO_CONFIG": str(self.home / "config"),
             "TRO_TLS": str(self.home / "tls"),
             "TRO_RUN": str(self.home / "run"),
             "TRO_VERIFIER": str(self.home / "verifier"),
         }
-        root = os.geteuid() == 0
+        script = str(self.home / "config" / "start-postgresql.sh")
         with (self.home / "log").open("ab") as log:
             process = subprocess.Popen(
-                ["/bin/sh", str(self.home / "config" / "start-postgresql.sh")],
+                self.installed.unprivileged(self.home, "/bin/sh", script),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
-                user="postgres" if root else None,
-                group="postgres" if root else None,
-                extra_groups=[] if root else None,
             )
         self.processes.append(process)
         return process
@@ -124,7 +113,9 @@ class Machine:
 
     def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         """Waits for the server's own word, counted since the start of this process."""
-        asks = [str(self.programs / "pg_isready"), "-q", "-h", str(self.home / "run"), "-p", str(self.port), "-U", "x"]
+        asks = self.installed.unprivileged(
+            self.home, "pg_isready", "-q", "-h", str(self.home / "run"), "-p", str(self.port), "-U", "x"
+        )
 
         def ready() -> bool:
             if process.poll() is not None:
@@ -134,7 +125,7 @@ class Machine:
         wait_for(ready, "the server to be ready")
 
 
-@pytest.fixture(params=server_programs(), ids=lambda path: path.parent.name)
+@pytest.fixture(params=VERSIONS, ids=lambda version: f"postgres{version}")
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A fresh volume, a certificate and a verifier; not under pytest's own directory, which only its user may enter."""
     home = Path(tempfile.mkdtemp(prefix="tro-start-"))
@@ -154,13 +145,13 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     (home / "verifier").write_text(verifier("first"))
     if os.geteuid() == 0:
         for name in ("data", "run"):
-            shutil.chown(home / name, "postgres", "postgres")
+            shutil.chown(home / name, UNPRIVILEGED, UNPRIVILEGED)
         # As Kubernetes mounts a Secret: root's, readable by the pod's group.
-        shutil.chown(home / "tls" / "tls.key", "root", "postgres")
-        shutil.chown(home / "verifier", "root", "postgres")
+        shutil.chown(home / "tls" / "tls.key", "root", UNPRIVILEGED)
+        shutil.chown(home / "verifier", "root", UNPRIVILEGED)
     (home / "tls" / "tls.key").chmod(0o440 if os.geteuid() == 0 else 0o400)
     (home / "verifier").chmod(0o440)
-    found = Machine(home, request.param, port)
+    found = Machine(home, installation(request.param), port)
     yield found
     for process in found.processes:
         if process.poll() is None:

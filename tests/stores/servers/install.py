@@ -17,6 +17,15 @@ from pathlib import Path
 
 VERSIONS = (15, 17)
 _SUITES = {15: "bookworm", 17: "trixie"}
+UNPRIVILEGED = 65534
+"""nobody, as who programs run where the tests run as root: PostgreSQL refuses to be root."""
+
+# A mount namespace of the process's own: its directory, under the same name, and the devices appear inside the root tree,
+# and vanish with it.
+_INSIDE_ROOT_TREE = (
+    'directory=$1 tree=$2 && shift 2 && mount -t tmpfs tmpfs "$tree/tmp" && mkdir -p "$tree$directory" && '
+    'mount --bind "$directory" "$tree$directory" && mount --rbind /dev "$tree/dev" && exec chroot "$tree" "$@"'
+)
 _NO_MAIN_CLUSTER = (
     'mkdir -p "$1/etc/postgresql-common" && '
     'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.conf"'
@@ -30,6 +39,22 @@ class Installation:
     version: int
     programs: Path
     root: Path | None = None
+
+    def unprivileged(self, directory: Path, program: str, *arguments: str) -> list[str]:
+        """The command line of one of the programs, which sees ``directory`` under its own name.
+
+        Every step execs the next one, so that the process started is the program itself.
+        """
+        # An absolute path, /bin/sh say, stays as it is.
+        command = [str(self.programs / program), *arguments]
+        if os.geteuid() == 0:
+            # A killed test run must not leave a server behind: it is told (SIGINT, fast shutdown) when its parent dies.
+            drop = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups", "--pdeathsig=INT"]
+            command = ["setpriv", *drop, *command]
+        if self.root is None:
+            return command
+        mount = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _INSIDE_ROOT_TREE, "sh"]
+        return [*mount, str(directory), str(self.root), *command]
 
 
 def installation(version: int) -> Installation:

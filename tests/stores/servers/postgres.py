@@ -25,16 +25,13 @@ from psycopg import sql
 from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_256
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.certificates import ThrowawayAuthority
-from tests.stores.servers.install import VERSIONS, Installation, installation
+from tests.stores.servers.install import UNPRIVILEGED, VERSIONS, Installation, installation
 
 HOST = "localhost"
 """The certificate names this host and nothing else, so that 127.0.0.1 is the same server under a wrong name."""
 ADMINISTRATOR = "retention_operator"
 _START_SECONDS = 60
 _STOP_SECONDS = 30
-_UNPRIVILEGED = 65534
-"""nobody: PostgreSQL refuses to run as root."""
-
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -52,11 +49,6 @@ wal_level = minimal
 max_wal_senders = 0
 """
 _HOST_BASED_AUTHENTICATION = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
-
-# A mount namespace of the server's own: its data and devices appear inside the root tree, and vanish with it.
-_INSIDE_ROOT_TREE = (
-    'mount --bind "$1" "$2/mnt" && mount --rbind /dev "$2/dev" && tree=$2 && shift 2 && exec chroot "$tree" "$@"'
-)
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,7 @@ def running_postgres(version: int, settings: str = "") -> Iterator[PostgresProce
         log_file = directory / "log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                _as_unprivileged(found, data, "postgres", "-D", _inside(found, data), "-p", str(port)),
+                found.unprivileged(data, "postgres", "-D", str(data / "cluster"), "-p", str(port)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -158,14 +150,7 @@ def _initialize(
     # initdb wants an empty directory, so the cluster lies one level below what is mounted.
     arguments = ["-A", "scram-sha-256", "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
     done = subprocess.run(
-        _as_unprivileged(
-            found,
-            data,
-            "initdb",
-            *arguments,
-            f"--pwfile={_inside(found, data).removesuffix('cluster')}password",
-            _inside(found, data),
-        ),
+        found.unprivileged(data, "initdb", *arguments, f"--pwfile={password_file}", str(data / "cluster")),
         capture_output=True,
         text=True,
         check=False,
@@ -187,27 +172,10 @@ def _initialize(
     return data
 
 
-def _inside(found: Installation, data: Path) -> str:
-    return str(data / "cluster") if found.root is None else "/mnt/cluster"
-
-
-def _as_unprivileged(found: Installation, data: Path, program: str, *arguments: str) -> list[str]:
-    """The command line; every step execs the next one, so that the process started here is the server itself."""
-    command = [str(found.programs / program), *arguments]
-    if os.geteuid() == 0:
-        # A killed test run must not leave a server behind: it is told (SIGINT, fast shutdown) when its parent dies.
-        drop = [f"--reuid={_UNPRIVILEGED}", f"--regid={_UNPRIVILEGED}", "--clear-groups", "--pdeathsig=INT"]
-        command = ["setpriv", *drop, *command]
-    if found.root is None:
-        return command
-    mount = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _INSIDE_ROOT_TREE, "sh"]
-    return [*mount, str(data), str(found.root), *command]
-
-
 def _hand_over(*paths: Path) -> None:
     if os.geteuid() == 0:
         for path in paths:
-            os.chown(path, _UNPRIVILEGED, _UNPRIVILEGED)
+            os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
 
 
 def _free_port() -> int:

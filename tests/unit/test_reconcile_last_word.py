@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode, b64encode
 from typing import Any
 
 import pytest
 
+from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.cluster import CRON_JOB, POLICY, STORE, Manifest
+from tenant_retention.domain.ports.cluster import CRON_JOB, POLICY, PROFILE, STORE, Manifest
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
-from tests.support.operator_world import NAMESPACE, Operator, condition, namespace, operator_with, policy
+from tests.support.operator_world import (
+    NAMESPACE,
+    OPERATOR,
+    Operator,
+    condition,
+    namespace,
+    operator_with,
+    policy,
+    profile,
+)
 
 SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 HOST = f"acme-postgresql.{NAMESPACE}.svc"
@@ -57,6 +69,55 @@ async def test_a_spec_that_cannot_be_read_goes_on_by_the_last_good_rules__M10(sp
     assert database.definition is not None
     assert database.definition.category("recordings").keep == "P14D"
     assert len(operator.objects("CronJob", NAMESPACE)) == 1
+
+
+def refuse_every_profile(*_: object) -> None:
+    raise Invalid("spec.categories[recordings].max: refused since this version", reason="ProfileInvalid")
+
+
+def with_a_max_that_nobody_can_read(profile: dict[str, Any]) -> None:
+    for category in profile["categories"]:
+        category["max"] = "five years"
+
+
+async def make_unreadable(operator: Operator) -> None:
+    """What an upgrade whose model is stricter finds: the profile in the cluster and the one that was kept, both refused."""
+    await operator.edit(PROFILE, "puzzel-archive", None, lambda found: with_a_max_that_nobody_can_read(found["spec"]))
+    (kept,) = [found for found in operator.objects("Secret", OPERATOR) if "-last-good-" in found["metadata"]["name"]]
+    choice = json.loads(b64decode(kept["data"]["choice"]))
+    with_a_max_that_nobody_can_read(choice["profile"])
+    data = {"choice": b64encode(json.dumps(choice).encode()).decode()}
+    operator.cluster.put({**kept, "data": data})
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+async def test_a_profile_that_only_an_upgrades_checks_refuse_goes_on_by_the_last_good_rules__M10(
+    unreadable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = await settled()
+    (database,) = operator.stores.databases.values()
+    before = database.definition
+    database.overdue = 2
+    operator.cluster.remove(CRON_JOB, "acme-expire", NAMESPACE)
+    operator.restart()
+    if unreadable:
+        await make_unreadable(operator)
+    else:
+        monkeypatch.setattr("tenant_retention.domain.rules.check_profile", refuse_every_profile)
+
+    found = await operator.settled()
+
+    stalled = condition(found, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "ProfileInvalid")
+    assert "max" in stalled["message"]
+    assert "the last good rules stay enforced" in stalled["message"]
+    assert database.definition == before
+    assert (found["status"]["overdue"], condition(found, "Compliant")["reason"]) == (6, "DeletionDebt")
+    assert condition(found, "SchedulesReady")["status"] == "True"
+    assert len(operator.objects("CronJob", NAMESPACE)) == 1
+    monkeypatch.undo()
+    await operator.edit(PROFILE, "puzzel-archive", None, lambda found: found.update(spec=profile()["spec"]))
+    assert condition(await operator.settled(), "Ready")["status"] == "True", "as soon as the profile can be used"
 
 
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"suspend": "yes"}, {"mode": "DryRun"}, {"mode": "Perhaps"}])

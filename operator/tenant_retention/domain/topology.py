@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import get_args
@@ -60,14 +60,16 @@ class ClassMissing(NotReady):
     """The class that a policy names does not exist (yet): Helm and Flux apply in any order."""
 
 
-def wanted_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> tuple[WantedStore, ...]:
-    """One database per purpose that has tables, one bucket per purpose that has objects; databases first."""
-    requests = {request.purpose: request for request in policy.stores}
+def needed_stores(profile: RetentionProfileSpec) -> dict[str, str]:
+    """By purpose the type: a database where there are tables, a bucket where there are objects; databases first."""
     databases, buckets = _purposes(profile)
-    return (
-        *(WantedStore(name, "PostgreSQL", requests.get(name)) for name in sorted(databases)),  # type: ignore[call-overload]  # keys are the closed list of purposes
-        *(WantedStore(name, "S3", requests.get(name)) for name in sorted(buckets)),  # type: ignore[call-overload]  # as above
-    )
+    return {**dict.fromkeys(sorted(databases), "PostgreSQL"), **dict.fromkeys(sorted(buckets), "S3")}
+
+
+def wanted_stores(needed: Mapping[str, str], policy: TenantRetentionPolicySpec) -> tuple[WantedStore, ...]:
+    """The stores that a profile needs (``needed_stores``), each with what the policy says about it."""
+    requests = {str(request.purpose): request for request in policy.stores}
+    return tuple(WantedStore(purpose, type_, requests.get(purpose)) for purpose, type_ in needed.items())
 
 
 def check_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> None:

@@ -26,7 +26,6 @@ from tenant_retention.domain.ports.cluster import Manifest
 from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
-from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
@@ -60,7 +59,7 @@ class Draft:
 
     manifest: Manifest
     policy: TenantRetentionPolicy | None = None
-    rules: Rules = field(default_factory=lambda: Rules(None, None, None, None))
+    rules: Rules = field(default_factory=Rules)
     claims: Claims = field(default_factory=Claims)
     results: list[Result] = field(default_factory=list)
     schedule: Schedule | None = None
@@ -146,11 +145,11 @@ class PolicyReconciler:
         await enter(world, home, draft.manifest)
         draft.rules = await resolve(world, reference, policy, home, unreadable)
         draft.problem = draft.rules.problem
-        if draft.rules.definition is None or draft.rules.profile is None or draft.rules.policy is None:
+        if draft.rules.definition is None:
             return
         self._choose_schedule(draft, reference)
         claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
-        wanted = wanted_stores(draft.rules.profile, draft.rules.policy)
+        wanted = draft.rules.stores
         draft.claims = await claim(world, claimant, home, wanted)
         draft.left_stores = await left_stores(world, claimant, wanted)
         draft.problem = draft.problem or draft.claims.problem

@@ -1,13 +1,15 @@
 """Which rules are in force for a policy: its own, or the last good ones inside today's bounds (X1, M10).
 
-The last good choice is kept in a Secret of the operator's namespace: a tenant cannot edit it, and it survives a restart
+The last good choice and what it meant are kept in a Secret of the operator's namespace: a tenant cannot edit it, and it survives a restart
 of the operator, a profile that went and a spec that is wrong now.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,31 +23,38 @@ from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
 from tenant_retention.domain.ports.cluster import PROFILE, SECRET, Manifest
 from tenant_retention.domain.rules import Subject, define, inside_bounds
-from tenant_retention.domain.topology import check_stores
+from tenant_retention.domain.topology import WantedStore, check_stores, needed_stores, wanted_stores
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, conditions_of, parse, parse_policy, secret_values
 
 _WHAT = "last-good"
+_Model = TypeVar("_Model")
 
 
 @dataclass(frozen=True)
 class LastGood:
-    """The newest pair of policy and profile that agreed, with their generations."""
+    """The newest pair of policy and profile that agreed, with their generations and what they meant: the definition, and the
+    stores by purpose. ``profile`` None: this version cannot read it. ``definition`` None: a version kept the choice that did
+    not keep more yet, or this one cannot read it."""
 
     policy: TenantRetentionPolicySpec
     policy_generation: int
-    profile: RetentionProfileSpec
+    profile: RetentionProfileSpec | None
     profile_generation: int
+    definition: RetentionDefinition | None
+    stores: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is enforced. ``definition`` None: there never was a good one. ``problem``: why it is not the spec's own."""
+    """What is enforced. ``definition`` None: there never was a good one. ``problem``: why it is not the spec's own.
+    ``profile`` None: what is enforced comes from one that cannot be used any more. ``stores``: what the rules need."""
 
-    definition: RetentionDefinition | None
-    profile: RetentionProfileSpec | None
-    policy: TenantRetentionPolicySpec | None
-    problem: RetentionError | None
+    definition: RetentionDefinition | None = None
+    profile: RetentionProfileSpec | None = None
+    policy: TenantRetentionPolicySpec | None = None
+    problem: RetentionError | None = None
+    stores: tuple[WantedStore, ...] = ()
 
 
 async def read_policy(
@@ -90,10 +99,11 @@ async def resolve(
         check_stores(profile, policy.spec)
     except RetentionError as problem:
         return await _fall_back(world, policy, last, problem)
-    now = LastGood(policy.spec, policy.metadata.generation, profile, generation)
+    needed = needed_stores(profile)
+    now = LastGood(policy.spec, policy.metadata.generation, profile, generation, definition, needed)
     if now != last:
         await _remember(world, reference, now)
-    return Rules(definition, profile, policy.spec, None)
+    return Rules(definition, profile, policy.spec, None, wanted_stores(needed, policy.spec))
 
 
 async def recall(world: World, reference: PolicyRef) -> LastGood | None:
@@ -107,10 +117,20 @@ async def recall(world: World, reference: PolicyRef) -> LastGood | None:
         return LastGood(
             TenantRetentionPolicySpec.from_object(kept["policy"]),
             int(kept["policyGeneration"]),
-            RetentionProfileSpec.from_object(kept["profile"]),
+            _readable(RetentionProfileSpec.from_object, kept["profile"]),
             int(kept["profileGeneration"]),
+            _readable(RetentionDefinition.model_validate, kept.get("definition")),
+            dict(kept.get("stores") or {}),
         )
     except (ValidationError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _readable(read: Callable[[Any], _Model], kept: object) -> _Model | None:
+    """What was kept, None where this version cannot read it: one half that is lost must not take the other along."""
+    try:
+        return read(kept)
+    except (ValidationError, ValueError, TypeError):
         return None
 
 
@@ -118,8 +138,10 @@ async def _remember(world: World, reference: PolicyRef, good: LastGood) -> None:
     choice = {
         "policy": good.policy.to_object(),
         "policyGeneration": good.policy_generation,
-        "profile": good.profile.to_object(),
+        "profile": good.profile.to_object() if good.profile else None,
         "profileGeneration": good.profile_generation,
+        "definition": good.definition.model_dump(mode="json", by_alias=True) if good.definition else None,
+        "stores": dict(good.stores),
     }
     values = {"choice": json.dumps(choice, sort_keys=True)}
     await world.cluster.apply(administrator_secret(world.operator, reference, _WHAT, values))
@@ -150,9 +172,9 @@ async def _fall_back(
     world: World, policy: TenantRetentionPolicy, last: LastGood | None, problem: RetentionError | None
 ) -> Rules:
     if last is None:
-        return Rules(None, None, None, problem)
+        return Rules(problem=problem)
     found = await world.cluster.get(PROFILE, policy.spec.profile_ref.name)
-    candidates = [(last.profile, last.profile_generation)]
+    candidates = [(last.profile, last.profile_generation)] if last.profile is not None else []
     if found is not None:
         try:
             today = parse(RetentionProfile, found, Reason.PROFILE_INVALID)
@@ -161,15 +183,20 @@ async def _fall_back(
             # Today's profile cannot be read: its last readable form bounds the choice.
             found = None
     for profile, generation in candidates:
-        choice = inside_bounds(profile, last.policy)
         subject = replace(
             _subject(world, policy, profile_generation=generation), policy_generation=last.policy_generation
         )
         try:
-            return Rules(define(profile, choice, subject), profile, choice, problem)
+            choice = inside_bounds(profile, last.policy)
+            definition = define(profile, choice, subject)
         except Invalid:
             continue
-    return Rules(None, None, None, problem)
+        return Rules(definition, profile, choice, problem, wanted_stores(needed_stores(profile), choice))
+    if last.definition is None:
+        return Rules(problem=problem)
+    # An upgrade brought checks that neither form of the profile passes: what it meant before goes on, as the databases have
+    # it, until somebody changes the profile (M10).
+    return Rules(last.definition, None, last.policy, problem, wanted_stores(last.stores, last.policy))
 
 
 def _subject(world: World, policy: TenantRetentionPolicy, *, profile_generation: int) -> Subject:

@@ -33,7 +33,6 @@ from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, STORE, Happe
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, DatabaseRequest, DatabaseServer
 from tenant_retention.domain.run_status import outcome as outcome_of
-from tenant_retention.domain.topology import wanted_stores
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.observing import kept_passwords
 from tenant_retention.reconcile.rules import read_policy, resolve
@@ -112,7 +111,7 @@ class RunReconciler:
         policy, unreadable = await read_policy(world, reference, manifest)
         home = await look_home(world, namespace)
         rules = await resolve(world, reference, policy, home, unreadable)
-        if rules.definition is None or rules.profile is None or rules.policy is None:
+        if rules.definition is None:
             raise NotReady(
                 f"policy {name} has no rules yet: {rules.problem.message if rules.problem else 'waiting'}",
                 reason=Reason.PENDING,
@@ -124,7 +123,7 @@ class RunReconciler:
             raise NotReady(f"the stores do not hold the rules of policy {name} yet", reason=Reason.PENDING)
         claimant = Claimant(namespace, home.uid, name, reference.uid)
         stores = []
-        for wanted in wanted_stores(rules.profile, rules.policy):
+        for wanted in rules.stores:
             identity = StoreIdentity(world.installation, namespace, name, wanted.purpose)
             found = await world.cluster.get(STORE, identity.store_id())
             entry = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None

@@ -10,7 +10,7 @@ from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import STORE, Manifest
 from tenant_retention.domain.ports.stores import DatabaseServer
-from tenant_retention.domain.topology import WantedStore, wanted_stores
+from tenant_retention.domain.topology import WantedStore
 from tenant_retention.reconcile.buckets import BucketResult
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.databases import DatabaseResult
@@ -30,11 +30,11 @@ async def count_unserved(
 
     Nothing in the namespace is read or written: logins and authority are kept in the operator's own.
     """
-    if rules.profile is None or rules.policy is None:
+    if rules.policy is None:
         return []
     servers = Servers(world, authorities, reference, manifest)
     results: list[Result] = []
-    for wanted in wanted_stores(rules.profile, rules.policy):
+    for wanted in rules.stores:
         store = await _claimed(world, reference, wanted)
         if store is None:
             continue

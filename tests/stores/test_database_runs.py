@@ -193,8 +193,9 @@ def test_a_month_that_was_detached_and_not_dropped_is_counted_and_dropped_by_the
     assert database.observer().observe().categories[0].rows == 1
 
 
-def test_a_detached_month_that_somebody_reads_does_not_bring_back_the_one_dropped_before_it(
-    database: TenantDatabase,
+@pytest.mark.parametrize("order", ["after", "before"])
+def test_a_detached_month_that_somebody_reads_keeps_no_other_one_from_going__M10(
+    database: TenantDatabase, order: str
 ) -> None:
     born = (days_ago(280), days_ago(240))
     insert(database, dict(enumerate(born)))
@@ -202,15 +203,41 @@ def test_a_detached_month_that_somebody_reads_does_not_bring_back_the_one_droppe
     enforcement, run_id = begin(database, SHORT_BACK)
     enforcement.close()
     free, read = (f"calls_p{each:%Y%m}" for each in born)
-    for partition in (free, read):
+    for partition in (free, read) if order == "after" else (read, free):
         detach_and_die(database, run_id, partition)
     enforcement, run_id = begin(database, SHORT_BACK)
     with database.as_owner() as reader, reader.transaction():
         reader.execute(sql.SQL("SELECT FROM public.{}").format(sql.Identifier(read)))
-        assert reason_of(enforcement.finish_detached, run_id) == "LockTimeout"
+        with pytest.raises(Unavailable, match=read) as busy:
+            enforcement.finish_detached(run_id)
+        assert busy.value.reason == "LockTimeout"
         assert database.rows("SELECT partition FROM retention.detached_partition") == [(read,)]
     assert enforcement.finish_detached(run_id) == 1
     enforcement.close()
+
+
+def test_a_detached_month_of_before_that_somebody_reads_stops_no_category_and_the_run_says_what_is_left__M10(
+    database: TenantDatabase,
+) -> None:
+    born = (days_ago(280), days_ago(240))
+    insert(database, dict(enumerate(born)))
+    database.apply(SHORT_BACK)
+    enforcement, run_id = begin(database, SHORT_BACK)
+    enforcement.close()
+    read, other = (f"calls_p{each:%Y%m}" for each in born)
+    detach_and_die(database, run_id, read)
+    enforcement, run_id = begin(database, SHORT_BACK)
+    with database.as_owner() as reader, reader.transaction():
+        reader.execute(sql.SQL("SELECT FROM public.{}").format(sql.Identifier(read)))
+        (step,) = (step for step in enforcement.partition_steps(run_id, "records") if step.partition == other)
+        assert take(enforcement, run_id, step) == 1
+        assert database.rows("SELECT partition FROM retention.detached_partition") == [(read,)]
+        evidence = enforcement.finish_run(run_id)
+    assert evidence.outcome == "Incomplete"
+    assert (evidence_of(evidence.categories).acted, evidence_of(evidence.categories).residue) == (1, 1)
+    enforcement.close()
+    run(database, SHORT_BACK)
+    assert database.value("SELECT count(*) FROM retention.detached_partition") == 0
 
 
 @pytest.mark.parametrize("change", ["hold", "longer keep"])
@@ -601,6 +628,18 @@ def test_one_bad_category_is_recorded_and_its_run_has_failed(database: TenantDat
     evidence = enforcement.finish_run(run_id)
     assert (evidence.outcome, evidence.categories[0].failed) == ("Failed", 1)
     assert database.observer().observe().latest_success is None
+    enforcement.close()
+
+
+def test_of_many_failures_each_is_counted_and_their_reasons_stay_few(database: TenantDatabase) -> None:
+    enforcement, run_id = begin(database)
+    for number in range(40):
+        enforcement.record_failure(run_id, "records", "LockTimeout" if number % 2 else f"Reason{number}")
+    evidence = enforcement.finish_run(run_id)
+    assert evidence.categories[0].failed == 40
+    ((reasons,),) = database.rows("SELECT failure_reasons FROM retention.run_category")
+    assert reasons[:3] == ["Reason0", "LockTimeout", "Reason2"]
+    assert (len(reasons), reasons.count("LockTimeout")) == (16, 1)
     enforcement.close()
 
 

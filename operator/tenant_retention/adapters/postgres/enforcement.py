@@ -71,7 +71,9 @@ class PostgresEnforcementDatabase(PostgresOrphans):
 
     def finish_detached(self, run_id: UUID) -> int:
         """See ``EnforcementDatabase.finish_detached``: several months a transaction; months dropped."""
-        return sum(bool(done["dropped"]) for done in self._drop_detached(run_id))
+        done, busy = self._drop_detached(run_id)
+        _refuse_busy(busy)
+        return sum(bool(month["dropped"]) for month in done)
 
     def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
         """See ``EnforcementDatabase.partition_steps``."""
@@ -85,7 +87,10 @@ class PostgresEnforcementDatabase(PostgresOrphans):
         if steps[0].kind is PartitionStepKind.DETACH:
             # Each DETACH is a transaction, the parent's lock with it; what they took out is dropped together.
             done = [self._months(run_id, [step], milliseconds)[0] for step in steps[:_DETACHED_AT_ONCE]]
-            deleted = sum(month["rows"] for month in self._drop_detached(run_id) if month["dropped"])
+            dropped, busy = self._drop_detached(run_id)
+            # A month of before that somebody reads is finish_detached's matter, and keeps none of these.
+            _refuse_busy(busy & {step.partition for step in steps})
+            deleted = sum(month["rows"] for month in dropped if month["dropped"])
         else:
             done = self._months(run_id, steps, milliseconds)
             deleted = sum(rows for rows in done if rows != _ROW_BY_ROW)
@@ -149,11 +154,15 @@ class PostgresEnforcementDatabase(PostgresOrphans):
         )
         return done
 
-    def _drop_detached(self, run_id: UUID) -> list[dict[str, Any]]:
-        dropped: list[dict[str, Any]] = []
-        while done := self._call("finish_detached_months", run_id, _DROP_MILLISECONDS):
-            dropped += done
-        return dropped
+    def _drop_detached(self, run_id: UUID) -> tuple[list[dict[str, Any]], frozenset[str]]:
+        """What became of the detached months, and those that somebody reads and that are still there."""
+        finished: list[dict[str, Any]] = []
+        while True:
+            months = self._call("finish_detached_months", run_id, _DROP_MILLISECONDS)
+            done = [month for month in months if not month["busy"]]
+            if not done:
+                return finished, frozenset(month["partition"] for month in months)
+            finished += done
 
     def _expire_rows(self, run_id: UUID, step: PartitionStep) -> int:
         deleted, batch = 0, self.expire_range(run_id, step, None, _FALLBACK_BATCH)
@@ -174,3 +183,12 @@ class PostgresEnforcementDatabase(PostgresOrphans):
             with self._connection.transaction():
                 row = self._connection.execute(statement("calls", name), arguments).fetchone()
             return row[0] if row else None
+
+
+def _refuse_busy(months: frozenset[str]) -> None:
+    if months:
+        names = ", ".join(sorted(months))
+        raise Unavailable(
+            f"somebody reads {names}, detached and to be dropped: end that query (pg_stat_activity, pg_locks)",
+            reason="LockTimeout",
+        )

@@ -169,7 +169,10 @@ class EnforcementDatabase(OrphanDatabase, Protocol):
         """Creates partitions ahead; returns how many were made. A failure here never undoes or stops deletion."""
 
     def finish_detached(self, run_id: UUID) -> int:
-        """Drops partitions that an earlier run detached (holds are checked again; held rows are attached back). Count dropped."""
+        """Drops partitions that an earlier run detached (holds are checked again; held rows are attached back). Count dropped.
+
+        One that somebody reads keeps none of the others. Raises Unavailable (LockTimeout) naming it once the others are gone.
+        """
 
     def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
         """The category's work in order, children first, oldest first; the same for DryRun and Enforce (X7)."""

@@ -208,61 +208,60 @@ BEGIN
 END
 $$;
 
--- Drops detached months one after the other until `milliseconds` are over; nobody can reach them any more. Empty when none
--- is left.
+-- Drops detached months one after the other until `milliseconds` are over; no query of the table finds them any more. One
+-- that somebody still reads is passed over, {partition, busy}: it must not keep the others. Empty when none is left.
 CREATE OR REPLACE FUNCTION retention.finish_detached_months(for_run uuid, milliseconds integer) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
-    began timestamptz := clock_timestamp();
+    r retention.run := retention.assert_run(for_run, 'Any');
+    began timestamptz;
+    wanted text;
     done jsonb := '[]';
     one jsonb;
 BEGIN
-    LOOP
+    IF r.mode <> 'Enforce' THEN
+        RETURN done;
+    END IF;
+    PERFORM retention.lock_holds();
+    FOR wanted IN SELECT partition FROM retention.detached_partition ORDER BY detached_at, partition LOOP
         BEGIN
-            one := retention.finish_detached(for_run);
-        EXCEPTION WHEN lock_not_available THEN
-            -- Somebody reads this one: what was dropped before is committed first, the next call says what is wrong.
-            IF done = '[]' THEN
-                RAISE;
+            IF to_regclass(format('public.%I', wanted)) IS NOT NULL THEN
+                -- The first one's lock is waited for, the others' are not: a queue of busy months costs one wait.
+                EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE%s', wanted,
+                    CASE WHEN began IS NULL THEN '' ELSE ' NOWAIT' END);
             END IF;
-            EXIT;
+            one := retention.finish_detached(r, wanted);
+        EXCEPTION WHEN lock_not_available THEN
+            one := jsonb_build_object('partition', wanted, 'rows', 0, 'dropped', false, 'busy', true);
         END;
-        EXIT WHEN one IS NULL;
+        began := coalesce(began, clock_timestamp());
         done := done || one;
-        -- A month that came back stands first in line no longer; its parent's lock is not kept for another one.
-        EXIT WHEN NOT (one ->> 'dropped')::boolean OR clock_timestamp() > began + make_interval(secs => milliseconds / 1000.0);
+        -- A month that came back has its parent's lock, which is not kept for another one.
+        EXIT WHEN NOT (one ->> 'dropped')::boolean AND NOT (one ->> 'busy')::boolean
+            OR clock_timestamp() > began + make_interval(secs => milliseconds / 1000.0);
     END LOOP;
     RETURN done;
 END
 $$;
 
--- Drops one detached month if it is still due and free of holds, of waiting rows and of objects, else attaches it back.
--- Returns {table, rows, dropped}, null when none is left.
-CREATE OR REPLACE FUNCTION retention.finish_detached(for_run uuid) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+-- Drops one detached month, locked by the caller after the holds, if it is still due and free of holds, of waiting rows and
+-- of objects, else attaches it back. Returns {partition, rows, dropped, busy}.
+-- Of an earlier version:
+DROP FUNCTION IF EXISTS retention.finish_detached(uuid);
+CREATE OR REPLACE FUNCTION retention.finish_detached(r retention.run, wanted text) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
-    r retention.run := retention.assert_run(for_run, 'Any');
     d retention.detached_partition;
     c retention.category;
     due boolean;
     kept text;
     found_one boolean := false;
 BEGIN
-    IF r.mode <> 'Enforce' THEN
-        RETURN NULL;
-    END IF;
-    PERFORM retention.lock_holds();
-    SELECT * INTO d FROM retention.detached_partition ORDER BY detached_at, partition LIMIT 1 FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    DELETE FROM retention.detached_partition WHERE partition = d.partition;
+    DELETE FROM retention.detached_partition WHERE partition = wanted RETURNING * INTO STRICT d;
     IF to_regclass(format('public.%I', d.partition)) IS NULL THEN
-        RETURN jsonb_build_object('table', d.table_name, 'rows', 0, 'dropped', false);
+        RETURN jsonb_build_object('partition', d.partition, 'rows', 0, 'dropped', false, 'busy', false);
     END IF;
-    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', d.partition);
     SELECT * INTO STRICT c FROM retention.category WHERE name = d.category;
     -- Today's rules: what they no longer let go comes back.
     SELECT retention.wholly_due(d.born_to, remove) INTO due FROM retention.settings AS s,
@@ -276,12 +275,12 @@ BEGIN
         EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
             d.table_name, d.partition, d.born_from, d.born_to);
         PERFORM retention.guard_relation(d.partition, d.table_name);
-        RETURN jsonb_build_object('table', d.table_name, 'rows', d.rows, 'dropped', false);
+        RETURN jsonb_build_object('partition', d.partition, 'rows', d.rows, 'dropped', false, 'busy', false);
     END IF;
     EXECUTE format('SELECT count(*) FROM public.%I', d.partition) INTO d.rows;
     EXECUTE format('DROP TABLE public.%I', d.partition);
-    UPDATE retention.run_category SET acted = acted + d.rows WHERE run_id = for_run AND category = d.category;
-    RETURN jsonb_build_object('table', d.table_name, 'rows', d.rows, 'dropped', true);
+    UPDATE retention.run_category SET acted = acted + d.rows WHERE run_id = r.run_id AND category = d.category;
+    RETURN jsonb_build_object('partition', d.partition, 'rows', d.rows, 'dropped', true, 'busy', false);
 END
 $$;
 

@@ -3,11 +3,15 @@
 CREATE OR REPLACE FUNCTION retention.record_failure(for_run uuid, wanted_category text, reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+DECLARE
+    word text := left(regexp_replace(reason, '[^A-Za-z0-9_.-]', '', 'g'), 64);
 BEGIN
     -- Not assert_run: a failure is worth noting also where the rules have changed meanwhile.
     PERFORM retention.own_run(for_run);
-    UPDATE retention.run_category
-        SET failed = failed + 1, failure_reasons = failure_reasons || left(regexp_replace(reason, '[^A-Za-z0-9_.-]', '', 'g'), 64)
+    -- Every failure counts; of their reasons each is kept once, and no more than 16.
+    UPDATE retention.run_category SET failed = failed + 1, failure_reasons = CASE
+            WHEN word = ANY (failure_reasons) OR cardinality(failure_reasons) >= 16 THEN failure_reasons
+            ELSE failure_reasons || word END
         WHERE run_id = for_run AND category = wanted_category;
 END
 $$;

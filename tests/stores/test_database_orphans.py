@@ -138,6 +138,22 @@ def test_a_database_of_before_gets_it_with_the_next_look_of_the_operator_and_kee
     assert database.apply(RULES) == ()
 
 
+def test_ended_uploads_are_kept_for_the_observer_also_in_a_database_of_before(database: TenantDatabase) -> None:
+    with database.as_owner() as owner:
+        owner.execute(
+            "ALTER TABLE retention.orphan_pass ADD CONSTRAINT orphan_pass_kind_check "
+            "CHECK (kind IN ('UnnamedObjects', 'MissingObjects'))"
+        )
+        owner.execute("UPDATE retention.component SET source_digest = 'of before'")
+    database.apply(RULES)
+    enforcement = database.enforcer()
+    for ended in (3, 0, 2):
+        seen = {"kind": OrphanKind.UNFINISHED_UPLOADS, "looked_at": ended, "found": ended}
+        enforcement.record_orphans(page(None, None, 0, 0).model_copy(update=seen))
+    enforcement.close()
+    assert told(database)[("UnfinishedUploads", "Content")] == (2, 2, True)
+
+
 def test_looking_needs_no_run_and_leaves_one_that_is_open_alone(database: TenantDatabase) -> None:
     enforcement = database.enforcer()
     assert enforcement.orphan_place(OrphanKind.UNNAMED_OBJECTS, "Content") is None

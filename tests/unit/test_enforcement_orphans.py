@@ -15,7 +15,7 @@ from tenant_retention.adapters.fakes.tenant_server import Row, TenantServer
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.orphans import ObjectRow
-from tenant_retention.domain.ports.orphans import ObjectPage, OrphanPage, Place
+from tenant_retention.domain.ports.orphans import ObjectPage, OrphanKind, OrphanPage, Place
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import OrphanResult, Outcome, RunResult, summarize
 from tenant_retention.enforcement.world import Stores
@@ -117,6 +117,27 @@ def test_a_kill_before_a_page_is_recorded_makes_the_next_night_look_at_it_again(
     assert [link.outcome for link in server.evidence] == ["Succeeded"]
     assert orphans(acme.run()) == OrphanResult(1, 0)
     assert {found.last_found for found in server.orphans.values()} == {0, 1}
+
+
+def test_the_uploads_that_a_night_ended_are_remembered_until_the_next_night_ends_some(acme: Tenant) -> None:
+    server = acme.servers["Analytical"]
+    acme.bucket.now = lambda: acme.around.at
+    acme.bucket.uploads = {"audio/died": NOW - timedelta(days=3), "audio/too": NOW - timedelta(days=4)}
+
+    def remembered() -> int | None:
+        return server.orphans[(OrphanKind.UNFINISHED_UPLOADS, "Content")].last_found
+
+    acme.run()
+    assert remembered() == 2
+
+    class Away(InMemoryContentBucket):
+        def abort_unfinished_uploads(self, older_than: timedelta) -> int:
+            raise Unavailable("the bucket does not answer", reason="BucketUnreachable")
+
+    acme.run(bucket=Away())
+    assert remembered() == 2, "nobody knows of another number"
+    acme.run()
+    assert remembered() == 0
 
 
 def test_what_was_found_is_told_in_counts_and_never_by_key__X6(acme: Tenant) -> None:

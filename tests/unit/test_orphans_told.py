@@ -17,9 +17,13 @@ from tests.unit.test_status import DEFINITION, NOW, conditions, evidence, facts,
 MANIFEST: dict[str, Any] = {"metadata": {"namespace": "customer-acme", "name": "acme"}}
 
 
-def having(unnamed: int | None, missing: int | None) -> PolicyReport:
+def having(unnamed: int | None, missing: int | None, uploads: int | None = None) -> PolicyReport:
     """A policy whose nights found so many; None: they did not look yet."""
-    counted = ((OrphanKind.UNNAMED_OBJECTS, "Content", unnamed), (OrphanKind.MISSING_OBJECTS, "recordings", missing))
+    counted = (
+        (OrphanKind.UNNAMED_OBJECTS, "Content", unnamed),
+        (OrphanKind.UNFINISHED_UPLOADS, "Content", uploads),
+        (OrphanKind.MISSING_OBJECTS, "recordings", missing),
+    )
     orphans = tuple(
         OrphanCount(kind=kind, name=name, found=found, looked_at=9, finished_at=None)
         for kind, name, found in counted
@@ -50,6 +54,15 @@ def test_both_counts_are_where_the_bucket_and_the_category_are_and_leave_the_pol
     assert "unnamedObjects" not in row(status, "stores", "Analytical")
     assert "missingObjects" not in row(status, "categories", "calls")
     assert conditions(status)["Compliant"][0] == "True"
+
+
+def test_uploads_that_the_last_run_ended_are_told_where_the_bucket_is_and_are_no_complaint() -> None:
+    status = policy_status(having(0, 0, uploads=4), {}, NOW)
+    assert row(status, "stores", "Content")["unfinishedUploads"] == 4
+    assert "unfinishedUploads" not in row(status_of(0, 0), "stores", "Content")
+    assert "unfinishedUploads" not in row(status, "stores", "Analytical")
+    assert conditions(status)["Compliant"][0] == "True"
+    assert events({}, status) == []
 
 
 def test_what_nobody_looked_for_yet_is_not_called_zero() -> None:

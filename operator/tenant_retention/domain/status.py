@@ -265,6 +265,7 @@ def _store_row(store: StoreReport, counts: Counts) -> dict[str, Any]:
         "dataStore": store.data_store,
         "region": store.region,
         "unnamedObjects": counts.orphans.get((OrphanKind.UNNAMED_OBJECTS, store.purpose)),
+        "unfinishedUploads": counts.orphans.get((OrphanKind.UNFINISHED_UPLOADS, store.purpose)),
     }
     if store.problem is not None:
         row.update(reason=reason_of(store.problem.reason).value, message=store.problem.message[:1024])

@@ -26,7 +26,14 @@ from tenant_retention.enforcement.locking import CategoryLocks
 from tenant_retention.enforcement.orphans import OrphanLook
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
-from tenant_retention.enforcement.results import BucketResult, CategoryResult, Outcome, RunResult, StoreResult
+from tenant_retention.enforcement.results import (
+    BucketResult,
+    CategoryResult,
+    OrphanResult,
+    Outcome,
+    RunResult,
+    StoreResult,
+)
 from tenant_retention.enforcement.world import Stores, World
 
 UPLOADS_END_AFTER = timedelta(days=2)
@@ -71,11 +78,14 @@ def _tidy(definition: RetentionDefinition, stores: Stores, world: World) -> tupl
             world.journal.tell("uploads.aborted", bucket=purpose, uploads=aborted)
             results.append(BucketResult(purpose, aborted))
     return tuple(
-        result
-        if world.stopping()
-        else replace(result, orphans=OrphanLook(definition, result.purpose, stores, world).result())
+        result if world.stopping() else replace(result, orphans=_look(definition, result, stores, world))
         for result in results
     )
+
+
+def _look(definition: RetentionDefinition, tidied: BucketResult, stores: Stores, world: World) -> OrphanResult | None:
+    uploads = None if tidied.failure else tidied.uploads_aborted
+    return OrphanLook(definition, tidied.purpose, uploads, stores, world).result()
 
 
 def check_plan(plan: PlanDocument, stores: Stores) -> None:

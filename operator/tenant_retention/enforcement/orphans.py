@@ -6,10 +6,14 @@ several nights and no night longer than its window. What fails is told and tried
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.orphans import SETTLING, StoredObject
-from tenant_retention.domain.ports.orphans import OrphanKind, OrphanPage
+from tenant_retention.domain.ports.orphans import OrphanDatabase, OrphanKind, OrphanPage, Place
 from tenant_retention.enforcement.results import OrphanResult
 from tenant_retention.enforcement.world import Stores, World
 
@@ -19,11 +23,22 @@ ROWS_A_NIGHT = 5_000
 """Rows of a category whose objects one night looks for: a request each."""
 
 
-class OrphanLook:
-    """One night's look at one bucket and the categories that keep their objects there."""
+@dataclass(frozen=True)
+class _Seen:
+    looked_at: int
+    found: int
+    goes_on_at: Place
 
-    def __init__(self, definition: RetentionDefinition, bucket: str, stores: Stores, world: World) -> None:
+
+class OrphanLook:
+    """One night's look at one bucket and the categories that keep their objects there. ``uploads``: how many unfinished
+    ones the night ended, remembered beside; None: it could not end them."""
+
+    def __init__(
+        self, definition: RetentionDefinition, bucket: str, uploads: int | None, stores: Stores, world: World
+    ) -> None:
         self._bucket = bucket
+        self._uploads = uploads
         self._stores = stores
         self._world = world
         self._settled_before = world.now() - SETTLING
@@ -37,7 +52,13 @@ class OrphanLook:
         if not databases or not databases <= self._stores.databases.keys():
             return None
         try:
-            unnamed = self._objects(sorted(databases))
+            # Of several databases the first one remembers what is the bucket's.
+            names = sorted(databases)
+            keeper = self._stores.databases[names[0]]
+            if (ended := self._uploads) is not None:
+                _count(keeper, OrphanKind.UNFINISHED_UPLOADS, self._bucket, lambda _: _Seen(ended, ended, None))
+            look = partial(self._objects, names)
+            unnamed = _count(keeper, OrphanKind.UNNAMED_OBJECTS, self._bucket, look)
             missing = sum(self._rows(category) for category in self._categories)
         except RetentionError as error:
             self._world.journal.tell("orphans.failed", bucket=self._bucket, reason=error.reason)
@@ -45,47 +66,45 @@ class OrphanLook:
         self._world.journal.tell("orphans.counted", bucket=self._bucket, unnamed=unnamed, missing=missing)
         return OrphanResult(unnamed, missing)
 
-    def _objects(self, databases: list[str]) -> int:
-        """A page of the bucket. An object is unnamed if no database names it; the first one remembers the place."""
-        kind, keeper = OrphanKind.UNNAMED_OBJECTS, self._stores.databases[databases[0]]
-        place = keeper.orphan_place(kind, self._bucket)
+    def _objects(self, databases: list[str], place: Place) -> _Seen:
+        """A page of the bucket. An object is unnamed if no database names it."""
         # Objects first, rows afterwards: a row that is written in between is seen.
         page = self._stores.buckets[self._bucket].list_objects(place, OBJECTS_A_NIGHT)
         unnamed = [each for each in page.objects if self._is_settled(each)]
         for purpose in databases:
             places = self._stores.databases[purpose].unnamed_objects(unnamed)
             unnamed = [unnamed[place] for place in places]
-        keeper.record_orphans(
-            OrphanPage(
-                kind=kind,
-                name=self._bucket,
-                begins_at=place,
-                goes_on_at=page.goes_on_at,
-                looked_at=len(page.objects),
-                found=len(unnamed),
-            )
-        )
-        return len(unnamed)
+        return _Seen(len(page.objects), len(unnamed), page.goes_on_at)
 
     def _rows(self, category: CategoryDefinition) -> int:
         """A page of a category's rows."""
         if self._world.stopping():
             return 0
-        kind, database = OrphanKind.MISSING_OBJECTS, self._stores.databases[category.database]
-        place = database.orphan_place(kind, category.name)
-        page = database.rows_naming_objects(category.name, place, self._settled_before, ROWS_A_NIGHT)
-        missing = self._stores.buckets[self._bucket].missing_objects(page.rows)
-        database.record_orphans(
-            OrphanPage(
-                kind=kind,
-                name=category.name,
-                begins_at=place,
-                goes_on_at=page.goes_on_at,
-                looked_at=len(page.rows),
-                found=len(missing),
-            )
-        )
-        return len(missing)
+        database = self._stores.databases[category.database]
+
+        def look(place: Place) -> _Seen:
+            page = database.rows_naming_objects(category.name, place, self._settled_before, ROWS_A_NIGHT)
+            missing = self._stores.buckets[self._bucket].missing_objects(page.rows)
+            return _Seen(len(page.rows), len(missing), page.goes_on_at)
+
+        return _count(database, OrphanKind.MISSING_OBJECTS, category.name, look)
 
     def _is_settled(self, stored: StoredObject) -> bool:
         return stored.modified is not None and stored.modified < self._settled_before
+
+
+def _count(keeper: OrphanDatabase, kind: OrphanKind, name: str, look: Callable[[Place], _Seen]) -> int:
+    """One page from where the pass stands; ``keeper`` remembers it and where the next night goes on. What was found."""
+    place = keeper.orphan_place(kind, name)
+    seen = look(place)
+    keeper.record_orphans(
+        OrphanPage(
+            kind=kind,
+            name=name,
+            begins_at=place,
+            goes_on_at=seen.goes_on_at,
+            looked_at=seen.looked_at,
+            found=seen.found,
+        )
+    )
+    return seen.found

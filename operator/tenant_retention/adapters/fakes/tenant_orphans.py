@@ -60,6 +60,7 @@ class TenantOrphans:
     def _require(self, page: OrphanPage) -> None:
         named = [each for each in self._server.definition.categories if each.objects]
         names = {(OrphanKind.MISSING_OBJECTS, each.name) for each in named}
-        names |= {(OrphanKind.UNNAMED_OBJECTS, each.objects.bucket) for each in named if each.objects}
+        for kind in (OrphanKind.UNNAMED_OBJECTS, OrphanKind.UNFINISHED_UPLOADS):
+            names |= {(kind, each.objects.bucket) for each in named if each.objects}
         if (page.kind, page.name) not in names:
             raise Invalid(f"nothing here is called {page.name}", reason="CategoryUnknown")

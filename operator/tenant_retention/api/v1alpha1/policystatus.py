@@ -109,6 +109,12 @@ class StoreStatus(StatusModel):
         description="Objects of the bucket that no row names, as the nights found; absent: not looked for yet.",
         examples=[0],
     )
+    unfinished_uploads: int | None = Field(
+        default=None,
+        ge=0,
+        description="Uploads to the bucket that nobody completed and that the last run ended; absent: not looked for yet.",
+        examples=[0],
+    )
 
 
 class CategoryCounts(StatusModel):

@@ -44,7 +44,7 @@ class LeftTable(Value):
 class OrphanCount(Value):
     """What the nightly look found: by the last whole pass, or by the one under way if that is more already.
 
-    ``name``: a bucket's purpose (UnnamedObjects) or a category (MissingObjects). ``looked_at``: of the same pass.
+    ``name``: a bucket's purpose (UnnamedObjects, UnfinishedUploads) or a category (MissingObjects). ``looked_at``: of the same pass.
     ``finished_at``: end of the last whole pass (UTC), None while the first is under way.
     """
 

@@ -18,10 +18,12 @@ Place = list[str] | None
 
 
 class OrphanKind(StrEnum):
-    """UNNAMED_OBJECTS: objects that no row names, by bucket. MISSING_OBJECTS: rows whose object is missing, by category."""
+    """UNNAMED_OBJECTS: objects that no row names, by bucket. MISSING_OBJECTS: rows whose object is missing, by category.
+    UNFINISHED_UPLOADS: parts of objects that were never completed, by bucket; a run ends them, all in one page."""
 
     UNNAMED_OBJECTS = "UnnamedObjects"
     MISSING_OBJECTS = "MissingObjects"
+    UNFINISHED_UPLOADS = "UnfinishedUploads"
 
 
 class OrphanPage(Value):

@@ -189,10 +189,11 @@ CREATE TABLE IF NOT EXISTS retention.detached_partition (
     detached_at timestamptz NOT NULL
 );
 
--- How far the look for orphans came: objects without a row by bucket, rows without their object by category. found and
--- looked_at: of the pass under way; last_...: of the last one that came to its end. The place may hold an object's key.
+-- How far the look for orphans came: objects without a row by bucket, rows without their object by category, and ended
+-- uploads by bucket (retention.orphan_subject). found and looked_at: of the pass under way; last_...: of the last one that
+-- came to its end. The place may hold an object's key.
 CREATE TABLE IF NOT EXISTS retention.orphan_pass (
-    kind text NOT NULL CHECK (kind IN ('UnnamedObjects', 'MissingObjects')),
+    kind text NOT NULL,
     name text NOT NULL,
     goes_on_at jsonb,
     looked_at bigint NOT NULL DEFAULT 0,
@@ -202,6 +203,8 @@ CREATE TABLE IF NOT EXISTS retention.orphan_pass (
     last_finished_at timestamptz,
     PRIMARY KEY (kind, name)
 );
+-- Of an earlier version, which knew two kinds.
+ALTER TABLE retention.orphan_pass DROP CONSTRAINT IF EXISTS orphan_pass_kind_check;
 
 CREATE TABLE IF NOT EXISTS retention.anomaly (
     category text PRIMARY KEY,

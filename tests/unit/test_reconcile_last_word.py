@@ -86,6 +86,7 @@ async def make_unreadable(operator: Operator) -> None:
     (kept,) = [found for found in operator.objects("Secret", OPERATOR) if "-last-good-" in found["metadata"]["name"]]
     choice = json.loads(b64decode(kept["data"]["choice"]))
     with_a_max_that_nobody_can_read(choice["profile"])
+    choice["definition"]["policyUid"] = "of a policy of this name before"
     data = {"choice": b64encode(json.dumps(choice).encode()).decode()}
     operator.cluster.put({**kept, "data": data})
 
@@ -112,6 +113,7 @@ async def test_a_profile_that_only_an_upgrades_checks_refuse_goes_on_by_the_last
     assert "max" in stalled["message"]
     assert "the last good rules stay enforced" in stalled["message"]
     assert database.definition == before
+    assert database.policy_uid == found["metadata"]["uid"]
     assert (found["status"]["overdue"], condition(found, "Compliant")["reason"]) == (6, "DeletionDebt")
     assert condition(found, "SchedulesReady")["status"] == "True"
     assert len(operator.objects("CronJob", NAMESPACE)) == 1

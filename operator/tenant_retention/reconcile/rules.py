@@ -196,7 +196,9 @@ async def _fall_back(
         return Rules(problem=problem)
     # An upgrade brought checks that neither form of the profile passes: what it meant before goes on, as the databases have
     # it, until somebody changes the profile (M10).
-    return Rules(last.definition, None, last.policy, problem, wanted_stores(last.stores, last.policy))
+    # The choice is kept by name: it may be of a policy before, whose UID must not get into the stores' markers again.
+    definition = last.definition.model_copy(update={"policy_uid": policy.metadata.uid or ""})
+    return Rules(definition, None, last.policy, problem, wanted_stores(last.stores, last.policy))
 
 
 def _subject(world: World, policy: TenantRetentionPolicy, *, profile_generation: int) -> Subject:

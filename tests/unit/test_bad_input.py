@@ -107,11 +107,24 @@ def refusal(
     return refused.value
 
 
-@pytest.mark.parametrize("defaults, named", [([], "none"), (["one", "two"], "one, two")])
-def test_without_exactly_one_default_class_the_field_to_fill_in_is_named(defaults: list[str], named: str) -> None:
+@pytest.mark.parametrize(
+    "defaults, named, step",
+    [
+        (
+            [],
+            "none",
+            "set spec.default: true on one (kubectl get dsc), or name one in spec.stores[Analytical].className",
+        ),
+        (["one", "two"], "one, two", "set spec.default: false on all but one of them, or name one in spec.stores["),
+    ],
+)
+def test_without_exactly_one_default_class_the_field_to_fill_in_and_the_next_step_are_named(
+    defaults: list[str], named: str, step: str
+) -> None:
     error = refusal([*map(store_class, defaults), store_class("not default", default=False)])
     assert (error.reason, error.field) == ("NoDefaultClass", "spec.stores[Analytical].className")
-    assert f"are: {named}" in error.message
+    assert f"are: {named};" in error.message
+    assert step in error.message
 
 
 def test_one_store_more_than_a_class_allows_is_refused_with_the_limit_and_other_namespaces_do_not_count() -> None:

@@ -64,7 +64,7 @@ async def world_of(*objects: Manifest) -> Operator:
         profile(),
         policy(where=NEIGHBOUR, retention=RETENTION),
     )
-    # The default classes are made where no class of the type exists, so the others come later.
+    # The default classes come first, as on a cluster: the operator makes them at its start.
     await operator.start()
     for each in (own_class(), administrator(), *objects):
         operator.cluster.put(each)

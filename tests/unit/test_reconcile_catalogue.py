@@ -53,11 +53,31 @@ async def looked_at(operator: Operator, kind: Any, name: str) -> Manifest:
     return await operator.cluster.get(kind, name) or {}
 
 
-async def test_default_classes_are_made_once_and_only_where_no_class_of_that_type_is() -> None:
-    operator = Operator(existing())
+def class_names(operator: Operator) -> set[str]:
+    return {found["metadata"]["name"] for found in operator.objects("DataStoreClass")}
+
+
+async def test_default_classes_are_made_once_and_only_where_no_class_of_that_type_is_the_default() -> None:
+    operator = Operator(existing(default=True))
     await operator.start()
     await operator.start()
-    assert {found["metadata"]["name"] for found in operator.objects("DataStoreClass")} == {"pg", "embedded-s3"}
+    assert class_names(operator) == {"pg", "embedded-s3"}
+
+
+async def test_a_customers_own_class_applied_before_the_first_start_keeps_no_default_class_from_being_made() -> None:
+    operator = Operator(existing(allowedNamespaces={"matchLabels": {"customer": "initech"}}))
+    await operator.start()
+    assert class_names(operator) == {"pg", "embedded-postgresql", "embedded-s3"}
+
+
+async def test_an_embedded_class_that_the_platform_made_no_default_is_left_as_it_is() -> None:
+    operator = Operator()
+    await operator.start()
+    (mine,) = [c for c in operator.objects("DataStoreClass") if c["metadata"]["name"] == "embedded-postgresql"]
+    operator.cluster.put({**mine, "spec": {**mine["spec"], "default": False}})
+    await operator.start()
+    kept = {c["metadata"]["name"]: c["spec"]["default"] for c in operator.objects("DataStoreClass")}
+    assert kept == {"embedded-postgresql": False, "embedded-s3": True}
 
 
 async def test_a_class_says_which_secret_or_key_it_misses_and_that_it_can_be_used() -> None:

@@ -167,6 +167,25 @@ def test_a_profile_that_contradicts_itself_is_refused_by_field__X1(change: dict[
     assert (refused.value.field or "").startswith("spec.categories[")
 
 
+def tables_named(*names: str) -> RetentionProfileSpec:
+    """A catalogue that declares these tables."""
+    return RetentionProfileSpec.from_object({**CATALOGUE, "tables": [{"name": name, **TABLE} for name in names]})
+
+
+@pytest.mark.parametrize("names", [("logs", "logs_p202611"), ("logs_p202611", "logs"), ("a", "a_p1", "a_p1_p999912")])
+def test_a_table_named_like_another_tables_month_is_refused_by_field__X1(names: tuple[str, ...]) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_profile(tables_named("records", "recordings", *names))
+    month = max(names, key=len)
+    assert (refused.value.reason, refused.value.field) == ("ProfileInvalid", f"spec.tables[{month}].name")
+    assert f"{month} is what the database calls a month of table {month[:-8]}" in refused.value.message
+    assert "give one of the two another name" in refused.value.message
+
+
+def test_a_table_that_only_looks_like_a_month_is_no_mistake() -> None:
+    check_profile(tables_named("records", "recordings", "logs", "logs_p2026", "logs_p2026110", "calls_p202611"))
+
+
 def test_a_clock_this_version_does_not_act_on_is_not_enforced_and_never_called_so() -> None:
     found = defined(catalogue(records={"clock": {"event": "Terminated"}}), choice())
     assert found.category("records").state is CategoryState.NOT_ENFORCED

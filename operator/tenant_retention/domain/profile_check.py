@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
@@ -15,10 +16,16 @@ LIFE_OF_COPIES = timedelta(0)
 """How long versions and backups outlive the live store: deletion names every version, and there are no backups yet."""
 MARGIN = RUN_INTERVAL + LIFE_OF_COPIES
 """Data leaves the live store this long before its deadline, so that every copy is gone in time (X1, M10)."""
+_MONTH_OF_A_TABLE = re.compile(r"(?P<table>.+)_p[0-9]{6}")
+"""What the database calls the months of a table: its name, ``_p``, year and month."""
 
 
 def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> None:
-    """Raises Invalid (reason ProfileInvalid) where the profile contradicts itself: min, default, max, room, links (X1)."""
+    """Raises Invalid (reason ProfileInvalid) where the profile contradicts itself: min, default, max, room, links (X1).
+
+    Also where a table has the name of another one's month: the month could not be made, and its rows find no room.
+    """
+    _check_table_names(profile)
     for category in profile.categories:
         path = f"spec.categories[{category.name}]"
         if has_no_age(category):
@@ -42,6 +49,17 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
             _check_minimum(path, category, category.min, default, maximum, margin)
         if category.content_of is not None:
             _check_content(profile, path, category)
+
+
+def _check_table_names(profile: RetentionProfileSpec) -> None:
+    names = {table.name for table in profile.tables}
+    for name in sorted(names):
+        month = _MONTH_OF_A_TABLE.fullmatch(name)
+        if month and month["table"] in names:
+            raise _profile_invalid(
+                f"spec.tables[{name}].name",
+                f"{name} is what the database calls a month of table {month['table']}; give one of the two another name",
+            )
 
 
 def _check_minimum(

@@ -186,9 +186,14 @@ def _default(wanted: WantedStore, classes: Sequence[DataStoreClass]) -> DataStor
     if len(defaults) == 1:
         return defaults[0]
     names = ", ".join(sorted(found.metadata.name for found in defaults)) or "none"
+    step = (
+        f"set spec.default: false on all but one of them, or name one in {wanted.field}"
+        if defaults
+        else f"set spec.default: true on one (kubectl get dsc), or name one in {wanted.field}"
+    )
     raise Invalid(
-        f"{wanted.field}: the default DataStoreClasses of type {wanted.type} are: {names}; exactly one is needed where "
-        "the policy names no class",
+        f"{wanted.field}: the default DataStoreClasses of type {wanted.type}{f' in region {region}' if region else ''} "
+        f"are: {names}; exactly one is needed where the policy names no class; {step}",
         reason="NoDefaultClass",
         field=wanted.field,
     )

@@ -27,12 +27,18 @@ _DEFAULTS = {"PostgreSQL": "embedded-postgresql", "S3": "embedded-s3"}
 
 
 async def make_default_classes(world: World) -> None:
-    """One embedded default class per type, where no class of that type exists (PROVISIONING.md section 1)."""
+    """One embedded default class per type, at the start, where no class of that type is the default (PROVISIONING.md 1).
+
+    A class that is no default serves nobody who names no class: one applied before the operator's first start, for one
+    customer's own server, must not keep the default from being made. A class of the embedded one's name is left as it is.
+    """
     if not world.embedded_classes:
         return
-    types = {found["spec"]["type"] for found in await world.cluster.list(STORE_CLASS)}
+    classes = await world.cluster.list(STORE_CLASS)
+    types = {found["spec"]["type"] for found in classes if found["spec"].get("default")}
+    names = {found["metadata"]["name"] for found in classes}
     for type_, name in _DEFAULTS.items():
-        if type_ not in types:
+        if type_ not in types and name not in names:
             await world.cluster.create(
                 {
                     "apiVersion": API_VERSION,

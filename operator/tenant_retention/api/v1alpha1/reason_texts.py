@@ -49,7 +49,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.CLASS_NOT_ALLOWED: "The class's `allowedNamespaces` does not select the namespace.",
     Reason.CLASS_LIMIT_EXCEEDED: "The namespace has as many stores, or asks for as much storage, as the class allows.",
     Reason.CLASS_INVALID: "The class contradicts itself; the message names the field.",
-    Reason.NO_DEFAULT_CLASS: "No class of that type is the default, or several are; name one in `spec.stores[].className`.",
+    Reason.NO_DEFAULT_CLASS: "No class of that type is the default, or several are; make one the default, or name one in "
+    "`spec.stores[].className`.",
     Reason.SECRET_NOT_FOUND: "A Secret that the class names is not in the operator's namespace.",
     Reason.SECRET_INVALID: "A Secret that the class names lacks a key.",
     Reason.STORE_CONFLICT: "A store of that name exists without this installation's marker, or another policy has it.",

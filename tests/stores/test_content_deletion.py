@@ -14,7 +14,7 @@ from tenant_retention.adapters.s3.uploads import unfinished_uploads
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.errors import Invalid, Unavailable
-from tenant_retention.domain.orphans import ObjectRow, find_orphans
+from tenant_retention.domain.orphans import ObjectRow, OrphanReport, find_orphans
 from tenant_retention.domain.ports.enforcement import Claim, ObjectLock
 from tests.stores.object_stores import FakeStoreBench, ObjectStore, RealObjectStore
 from tests.stores.servers.s3 import S3Server
@@ -279,11 +279,17 @@ def test_objects_without_a_row_and_rows_without_their_object_are_found_and_nothi
     rows = [ObjectRow("kept", kept), ObjectRow("twice", newest), ObjectRow("vanished", None)]
     before = seaweed_bucket.versions()
     later = datetime.now(UTC) + timedelta(hours=1)
-    report = find_orphans(stored_objects(enforcer, seaweed_bucket.name), rows, later)
+
+    def report_of(settled_before: datetime) -> OrphanReport:
+        missing = S3ContentBucket(enforcer, seaweed_bucket.name).missing_objects
+        listed = stored_objects(enforcer, seaweed_bucket.name)
+        return find_orphans(listed, rows, settled_before, unnamed=tuple, missing=missing)
+
+    report = report_of(later)
     assert {(each.key, each.version) for each in report.object_sample} >= {("twice", overwritten)}
     assert {each.key for each in report.object_sample} == {"twice", "lost"}
     assert [row.key for row in report.row_sample] == ["vanished"]
     assert (report.objects, report.objects_without_row, report.rows_without_object) == (4, 2, 1)
-    fresh = find_orphans(stored_objects(enforcer, seaweed_bucket.name), rows, later - timedelta(days=1))
+    fresh = report_of(later - timedelta(days=1))
     assert (fresh.objects_without_row, fresh.unsettled) == (0, 2)
     assert seaweed_bucket.versions() == before

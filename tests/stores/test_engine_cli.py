@@ -20,6 +20,8 @@ import pytest
 import yaml
 
 from tenant_retention.adapters.bindings import read_postgres_binding
+from tenant_retention.adapters.s3.listing import stored_objects
+from tenant_retention.cli import orphans
 from tenant_retention.cli.engine import main
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.enforcement.opening import server_access
@@ -190,6 +192,26 @@ def test_orphans_are_reported_both_ways_and_nothing_is_deleted(shell: Shell, mon
     assert "audio/no-row-at-all" in named.stdout
     assert "audio/object-missing" in named.stdout
     assert acme.keys() == {"audio/whole", "audio/no-row-at-all"}
+
+
+def test_what_the_listing_or_the_reading_of_the_rows_lacks_is_asked_for_by_its_key(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = shell.acme
+    for name in ("lost-by-the-listing", "row-came-late"):
+        acme.call(name, days_ago(3), "recordings")
+    monkeypatch.setattr("tenant_retention.cli.orphans.SETTLING", timedelta(days=-1))
+    module = "tenant_retention.cli.orphans"
+    listing, reading = stored_objects, orphans._rows_of
+    monkeypatch.setattr(
+        f"{module}.stored_objects", lambda *of: (each for each in listing(*of) if "lost-by" not in each.key)
+    )
+    monkeypatch.setattr(f"{module}._rows_of", lambda *of: (each for each in reading(*of) if "late" not in each.key))
+    done = shell.run("orphans", "--plan", "plan.yaml", "-o", "json")
+    (counted,) = json.loads(done.stdout)["buckets"]
+    assert (counted["objects"], counted["rows"]) == (1, 1)
+    assert (counted["rowsWithoutObject"], counted["objectsWithoutRow"]) == (0, 0)
+    assert done.returncode == 0
 
 
 def test_install_makes_a_database_ready_and_says_nothing_new_the_second_time(shell: Shell, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +35,7 @@ def named_by(stored: StoredObject, row: ObjectRow) -> bool:
 def test_an_object_is_an_orphan_when_no_row_names_it_and_a_row_when_no_object_is_there(
     objects: list[StoredObject], rows: list[ObjectRow]
 ) -> None:
-    report = find_orphans(objects, rows, NOW)
+    report = find_orphans(objects, rows, NOW, unnamed=tuple, missing=tuple)
     live = [stored for stored in objects if not stored.delete_marker]
     unnamed = [stored for stored in live if not any(named_by(stored, row) for row in rows)]
     settled = [stored for stored in unnamed if stored.modified is not None and stored.modified < NOW]
@@ -48,21 +50,49 @@ def test_an_object_is_an_orphan_when_no_row_names_it_and_a_row_when_no_object_is
 def test_a_report_counts_everything_but_carries_only_a_sample_of_keys() -> None:
     objects = [StoredObject(str(number), "v", NOW - timedelta(days=1)) for number in range(SAMPLE + 50)]
     rows = [ObjectRow(f"row-{number}", None) for number in range(SAMPLE + 20)]
-    report = find_orphans(objects, rows, NOW)
+    report = find_orphans(objects, rows, NOW, unnamed=tuple, missing=tuple)
     assert (report.objects_without_row, report.rows_without_object) == (SAMPLE + 50, SAMPLE + 20)
     assert (len(report.object_sample), len(report.row_sample)) == (SAMPLE, SAMPLE)
+
+
+def test_what_answers_to_its_key_after_all_is_no_orphan_although_the_listing_or_the_first_reading_lacks_it() -> None:
+    objects = [StoredObject(key, "v", NOW - timedelta(days=1)) for key in ("row came late", "no row")]
+    rows = [ObjectRow(key, None) for key in ("lost by the listing", "no object")]
+    report = find_orphans(
+        objects,
+        rows,
+        NOW,
+        unnamed=lambda asked: [each for each in asked if each.key == "no row"],
+        missing=lambda asked: [each for each in asked if each.key == "no object"],
+    )
+    assert (report.objects_without_row, report.rows_without_object) == (1, 1)
+    assert (report.object_sample, report.row_sample) == ((objects[1],), (rows[1],))
+
+
+def test_only_what_seems_to_be_alone_is_asked_for_and_some_thousands_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenant_retention.domain.orphans._ASKED_AT_ONCE", 2)
+    questions: list[list[str]] = []
+
+    def alone(asked: Sequence[ObjectRow]) -> Sequence[ObjectRow]:
+        questions.append([each.key for each in asked])
+        return asked
+
+    rows = [ObjectRow(key, None) for key in "abcde"]
+    report = find_orphans([StoredObject("c", "v", NOW)], rows, NOW, unnamed=tuple, missing=alone)
+    assert report.rows_without_object == 4
+    assert questions == [["a", "b"], ["d", "e"]]
 
 
 def test_the_rows_are_read_to_their_end_before_the_first_object_is() -> None:
     order: list[str] = []
 
-    def rows():
+    def rows() -> Iterator[ObjectRow]:
         yield ObjectRow("k", None)
         order.append("rows read")
 
-    def objects():
+    def objects() -> Iterator[StoredObject]:
         order.append("objects begun")
         yield StoredObject("k", "v", NOW)
 
-    find_orphans(objects(), rows(), NOW)
+    find_orphans(objects(), rows(), NOW, unnamed=tuple, missing=tuple)
     assert order == ["rows read", "objects begun"]

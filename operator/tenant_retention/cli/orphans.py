@@ -14,6 +14,7 @@ from psycopg import sql
 from tenant_retention.adapters.bindings import read_postgres_binding, read_s3_binding
 from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.adapters.s3.listing import stored_objects
 from tenant_retention.cli.output import table
 from tenant_retention.cli.siblings import sibling
@@ -25,7 +26,8 @@ from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.orphans import SETTLING, ObjectRow, OrphanReport, find_orphans
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
 from tenant_retention.domain.servers import ServerAccess
-from tenant_retention.enforcement.opening import APPLICATION_NAME, server_access
+from tenant_retention.enforcement.opening import APPLICATION_NAME, open_stores, server_access
+from tenant_retention.enforcement.orphans import named_nowhere
 
 _HEADS = ("BUCKET", "OBJECTS", "ROWS", "OBJECTS-WITHOUT-ROW", "ROWS-WITHOUT-OBJECT", "DELETE-MARKERS", "UNSETTLED")
 _ROWS_AT_ONCE = 10_000
@@ -45,7 +47,8 @@ class BucketComparison:
 
 
 def compare(plan: PlanDocument, base: Path, now: datetime) -> tuple[BucketComparison, ...]:
-    """Compares every bucket of the plan. Rows are read by the app's login, objects by the enforcer's key.
+    """Compares every bucket of the plan. Rows are read by the app's login, objects by the enforcer's key; what seems to lack
+    its other half is asked for by its key, as every night does.
 
     Raises Invalid or Unavailable; needs memory for a digest of every row that names an object (16 bytes and its place).
     """
@@ -95,9 +98,18 @@ def print_comparisons(comparisons: Sequence[BucketComparison], stream: TextIO, *
 def _compare(plan: PlanDocument, base: Path, bucket: StoreBinding, settled_before: datetime) -> BucketComparison:
     binding = read_s3_binding(base / bucket.binding)
     endpoint = S3Endpoint(url=binding.endpoint, region=binding.region, ca=binding.ca)
-    with S3Connection(endpoint, AccessKey(binding.access_key, binding.secret_key)) as connection:
-        objects = stored_objects(connection, binding.bucket)
-        report = find_orphans(objects, _rows(plan, base, bucket.purpose), settled_before)
+    databases = plan.model_copy(update={"buckets": ()})
+    with (
+        open_stores(databases, base) as stores,
+        S3Connection(endpoint, AccessKey(binding.access_key, binding.secret_key)) as connection,
+    ):
+        report = find_orphans(
+            stored_objects(connection, binding.bucket),
+            _rows(plan, base, bucket.purpose),
+            settled_before,
+            unnamed=lambda objects: named_nowhere(stores.databases.values(), objects),
+            missing=S3ContentBucket(connection, binding.bucket).missing_objects,
+        )
     return BucketComparison(bucket.purpose, report)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
+from typing import TypeVar
 
 SETTLING = timedelta(days=1)
 """Applications upload first and write the row afterwards: a younger object, or row, is no orphan yet."""
 SAMPLE = 100
 """How many keys of each kind a report carries."""
+_ASKED_AT_ONCE = 10_000
+_Half = TypeVar("_Half")
 
 
 @dataclass(frozen=True)
@@ -48,46 +52,79 @@ class OrphanReport:
     row_sample: tuple[ObjectRow, ...] = ()
 
 
-def find_orphans(objects: Iterable[StoredObject], rows: Iterable[ObjectRow], settled_before: datetime) -> OrphanReport:
+def find_orphans(
+    objects: Iterable[StoredObject],
+    rows: Iterable[ObjectRow],
+    settled_before: datetime,
+    *,
+    unnamed: Callable[[Sequence[StoredObject]], Sequence[StoredObject]],
+    missing: Callable[[Sequence[ObjectRow]], Sequence[ObjectRow]],
+) -> OrphanReport:
     """Compares a whole bucket with all rows that name objects in it; both in any order.
 
     The rows are read to their end before the first object is: applications upload before they write the row, so every
     row's object is there by then, and an object without a row is either an orphan or younger than ``settled_before`` (UTC).
+    What finds no other half is then asked for by its key, since a listing may lose names and rows go on being written:
+    ``unnamed`` and ``missing`` return those of some thousands that still have none.
     """
     expected: dict[bytes, ObjectRow] = {}
     row_count = 0
     for row in rows:
         row_count += 1
         expected[_digest(row.key, row.version)] = row
-    found: set[bytes] = set()
-    sample: list[StoredObject] = []
-    counted = orphans = markers = unsettled = 0
-    for stored in objects:
-        if stored.delete_marker:
-            markers += 1
-            continue
-        counted += 1
-        matches = {_digest(stored.key, stored.version), _digest(stored.key, None)} & expected.keys()
-        found |= matches
-        if matches:
-            continue
-        if stored.modified is None or stored.modified >= settled_before:
-            unsettled += 1
-            continue
-        orphans += 1
-        if len(sample) < SAMPLE:
-            sample.append(stored)
-    missing = [row for digest, row in expected.items() if digest not in found]
+    objects_seen = _Objects(expected.keys(), settled_before)
+    without_row, object_sample = _confirmed(objects_seen.without_row(objects), unnamed)
+    alone = (row for digest, row in expected.items() if digest not in objects_seen.found)
+    without_object, row_sample = _confirmed(alone, missing)
     return OrphanReport(
-        objects=counted,
+        objects=objects_seen.counted,
         rows=row_count,
-        objects_without_row=orphans,
-        rows_without_object=len(missing),
-        delete_markers=markers,
-        unsettled=unsettled,
-        object_sample=tuple(sample),
-        row_sample=tuple(missing[:SAMPLE]),
+        objects_without_row=without_row,
+        rows_without_object=without_object,
+        delete_markers=objects_seen.markers,
+        unsettled=objects_seen.unsettled,
+        object_sample=object_sample,
+        row_sample=row_sample,
     )
+
+
+class _Objects:
+    """One walk over a bucket beside the digests of all rows; ``found``: those that an object was there for."""
+
+    def __init__(self, expected: Set[bytes], settled_before: datetime) -> None:
+        self._expected = expected
+        self._settled_before = settled_before
+        self.found: set[bytes] = set()
+        self.counted = self.markers = self.unsettled = 0
+
+    def without_row(self, objects: Iterable[StoredObject]) -> Iterator[StoredObject]:
+        """The settled objects that no row names."""
+        for stored in objects:
+            if stored.delete_marker:
+                self.markers += 1
+                continue
+            self.counted += 1
+            matches = {_digest(stored.key, stored.version), _digest(stored.key, None)} & self._expected
+            self.found |= matches
+            if matches:
+                continue
+            if stored.modified is None or stored.modified >= self._settled_before:
+                self.unsettled += 1
+            else:
+                yield stored
+
+
+def _confirmed(
+    candidates: Iterable[_Half], still_alone: Callable[[Sequence[_Half]], Sequence[_Half]]
+) -> tuple[int, tuple[_Half, ...]]:
+    """How many candidates are found to be alone when asked for, and a sample of them."""
+    count, waiting = 0, iter(candidates)
+    sample: list[_Half] = []
+    while asked := tuple(islice(waiting, _ASKED_AT_ONCE)):
+        alone = still_alone(asked)
+        count += len(alone)
+        sample += alone[: SAMPLE - len(sample)]
+    return count, tuple(sample)
 
 
 def _digest(key: str, version: str | None) -> bytes:

@@ -6,7 +6,7 @@ several nights and no night longer than its window. What fails is told and tried
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +28,13 @@ class _Seen:
     looked_at: int
     found: int
     goes_on_at: Place
+
+
+def named_nowhere(databases: Iterable[OrphanDatabase], objects: Sequence[StoredObject]) -> Sequence[StoredObject]:
+    """Those that no row of any of the databases names: each database is asked for exactly these keys and versions."""
+    for database in databases:
+        objects = [objects[place] for place in database.unnamed_objects(objects)]
+    return objects
 
 
 class OrphanLook:
@@ -70,10 +77,8 @@ class OrphanLook:
         """A page of the bucket. An object is unnamed if no database names it."""
         # Objects first, rows afterwards: a row that is written in between is seen.
         page = self._stores.buckets[self._bucket].list_objects(place, OBJECTS_A_NIGHT)
-        unnamed = [each for each in page.objects if self._is_settled(each)]
-        for purpose in databases:
-            places = self._stores.databases[purpose].unnamed_objects(unnamed)
-            unnamed = [unnamed[place] for place in places]
+        settled = [each for each in page.objects if self._is_settled(each)]
+        unnamed = named_nowhere((self._stores.databases[purpose] for purpose in databases), settled)
         return _Seen(len(page.objects), len(unnamed), page.goes_on_at)
 
     def _rows(self, category: CategoryDefinition) -> int:

@@ -6,8 +6,7 @@ is claimed again, because a reply or the process was lost, counts as gone.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -17,8 +16,10 @@ from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 from minio.retention import Retention
 
+from tenant_retention.adapters.s3.attempts import GONE, BucketAttempts
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.errors import concerns_one_key, store_errors
+from tenant_retention.adapters.s3.keys import DOT_SEGMENT, NOT_IN_XML
 from tenant_retention.adapters.s3.sweeping import is_missing, page_of
 from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
 from tenant_retention.domain.errors import RetentionError, Unavailable
@@ -30,11 +31,7 @@ BATCH = 100
 """Keys a request."""
 UPLOAD_GRACE = timedelta(hours=24)
 """Unfinished uploads younger than this may still be going on: somebody's new object, not the one that is due."""
-# XML cannot carry these; a carriage return would arrive as a line feed and name another key.
-_NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
-_DOT_SEGMENT = re.compile(r"(^|/)\.{1,2}(/|$)")
 _NO_LOCK = frozenset({"ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound", "InvalidRequest"})
-_GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
 _Target = tuple[str, str | None]
 """Key and version; None: the key has no versions."""
@@ -52,6 +49,7 @@ class S3ContentBucket:
         self._connection = connection
         self._client = connection.client
         self._bucket = bucket
+        self._attempts = BucketAttempts(connection, bucket)
         self._batch = batch
         self._upload_grace = upload_grace
 
@@ -66,8 +64,9 @@ class S3ContentBucket:
         # First, because it also proves that store and identity are fine before anything is deleted.
         uploads = self._stale_uploads(self._upload_grace, {claim.key for claim in claims})
         with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
-            failed, targets = self._targets(threads, claims)
+            failed, targets, unlisted = self._targets(threads, claims)
             failed |= self._delete(threads, targets)
+            failed |= self._delete_unlisted(threads, unlisted)
             failed |= dict(self._abort(threads, uploads))
         by_key = _first_error_by_key(failed)
 
@@ -111,40 +110,31 @@ class S3ContentBucket:
         return page_of(self._connection, self._bucket, begins_at, limit)
 
     def missing_objects(self, rows: Sequence[ObjectRow]) -> tuple[ObjectRow, ...]:
-        """See ``OrphanBucket.missing_objects``: one listing a row."""
+        """See ``OrphanBucket.missing_objects``: one question a row, and a listing where the answer is no."""
         with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
             absent = threads.map(lambda row: is_missing(self._connection, self._bucket, row), rows)
             return tuple(row for row, gone in zip(rows, absent, strict=True) if gone)
 
-    def _targets(self, threads: ThreadPoolExecutor, claims: Sequence[Claim]) -> tuple[dict[_Target, str], set[_Target]]:
-        """What could not be listed, and every version to delete."""
+    def _targets(
+        self, threads: ThreadPoolExecutor, claims: Sequence[Claim]
+    ) -> tuple[dict[_Target, str], set[_Target], list[str]]:
+        """What could not be listed, every version to delete, and the keys of which the listing knows nothing."""
         targets: set[_Target] = {(claim.key, claim.version) for claim in claims if claim.version is not None}
         failed: dict[_Target, str] = {}
+        unlisted: list[str] = []
         whole = sorted({claim.key for claim in claims if claim.version is None})
-        for key, (error, versions) in zip(whole, threads.map(self._versions, whole), strict=True):
+        for key, (error, versions) in zip(whole, threads.map(self._attempts.versions, whole), strict=True):
             targets.update((key, version) for version in versions)
             if error is not None:
                 failed[key, None] = error
-        return failed, targets
-
-    def _versions(self, key: str, *, markers: bool = True) -> tuple[str | None, list[str | None]]:
-        """Every version and delete marker of exactly this key. No early end: not every store sorts versions strictly."""
-        found: list[str | None] = []
-
-        def read() -> None:
-            listed = self._client.list_objects(self._bucket, prefix=key, recursive=True, include_version=True)
-            found.extend(
-                entry.version_id
-                for entry in listed
-                if entry.object_name == key and (markers or not entry.is_delete_marker)
-            )
-
-        return self._attempt(read), found
+            elif not versions:
+                unlisted.append(key)
+        return failed, targets, unlisted
 
     def _delete(self, threads: ThreadPoolExecutor, targets: set[_Target]) -> dict[_Target, str]:
         ordered = sorted(targets, key=lambda target: (target[0], target[1] or ""))
-        bulk = [target for target in ordered if not _NOT_IN_XML.search(target[0])]
-        single = [target for target in ordered if _NOT_IN_XML.search(target[0])]
+        bulk = [target for target in ordered if not NOT_IN_XML.search(target[0])]
+        single = [target for target in ordered if NOT_IN_XML.search(target[0])]
         failed: dict[_Target, str] = {}
         for outcome in threads.map(self._delete_batch, _batches(bulk, self._batch)):
             failed |= outcome
@@ -163,12 +153,12 @@ class S3ContentBucket:
                 (error.name, error.version_id, error.code) for error in self._client.remove_objects(self._bucket, keys)
             )
 
-        refused = self._attempt(send, gone=frozenset())
+        refused = self._attempts.run(send, gone=frozenset())
         if refused is not None:
             return self._delete_halves(batch, refused)
         failed: dict[_Target, str] = {}
         for key, version, code in named:
-            if code in _GONE:
+            if code in GONE:
                 continue
             hit = [target for target in batch if target == (key, version)]
             hit = hit or [target for target in batch if target[0] == key]
@@ -180,7 +170,7 @@ class S3ContentBucket:
 
     def _delete_halves(self, batch: tuple[_Target, ...], code: str) -> dict[_Target, str]:
         """After a refusal that names no key: one impossible key must neither keep the others nor speak for them."""
-        if len(batch) == 1 and code in _GONE:
+        if len(batch) == 1 and code in GONE:
             return {}
         if len(batch) == 1 or not concerns_one_key(code):
             return dict.fromkeys(batch, code)
@@ -189,9 +179,27 @@ class S3ContentBucket:
 
     def _delete_single(self, target: _Target) -> str | None:
         key, version = target
-        if _DOT_SEGMENT.search(key):
-            return "UnsupportedKey"  # A path with dots is rewritten on its way and would name another key.
-        return self._attempt(lambda: self._client.remove_object(self._bucket, key, version_id=version))
+        if DOT_SEGMENT.search(key):
+            return "UnsupportedKey"
+        return self._attempts.run(lambda: self._client.remove_object(self._bucket, key, version_id=version))
+
+    def _delete_unlisted(self, threads: ThreadPoolExecutor, keys: Sequence[str]) -> dict[_Target, str]:
+        outcomes = zip(keys, threads.map(self._delete_by_name, keys), strict=True)
+        return {(key, None): error for key, error in outcomes if error is not None}
+
+    def _delete_by_name(self, key: str) -> str | None:
+        """Version by version, as long as the store answers to the name: a listing may lose one (see ``sweeping.is_missing``)."""
+        deleted: set[str] = set()
+        while True:
+            error, version = self._attempts.newest(key)
+            if error is not None or version is None:
+                return error
+            if version in deleted:
+                return "NotDeleted"
+            error = self._delete_single((key, version))
+            if error is not None:
+                return error
+            deleted.add(version)
 
     def _stale_uploads(self, older_than: timedelta, keys: set[str] | None) -> list[Upload]:
         before = datetime.now(UTC) - older_than
@@ -207,7 +215,7 @@ class S3ContentBucket:
                 yield (upload.key, None), error
 
     def _abort_one(self, upload: Upload) -> str | None:
-        if _DOT_SEGMENT.search(upload.key):
+        if DOT_SEGMENT.search(upload.key):
             return "UnsupportedKey"
         try:
             return abort_upload(self._connection, self._bucket, upload)
@@ -233,13 +241,16 @@ class S3ContentBucket:
     def _retain(self, lock: ObjectLock) -> str | None:
         if lock.version is not None:
             return self._retain_version(lock.key, lock.version, lock.until)
-        error, versions = self._versions(lock.key, markers=False)
+        error, versions = self._attempts.versions(lock.key, markers=False)
+        if error is None and not versions:
+            error, version = self._attempts.newest(lock.key)
+            versions = [] if version is None else [version]
         outcomes = [self._retain_version(lock.key, version, lock.until) for version in versions]
         return error or next((outcome for outcome in outcomes if outcome is not None), None)
 
     def _retain_version(self, key: str, version: str | None, until: datetime) -> str | None:
         retention = Retention(GOVERNANCE, until.astimezone(UTC))
-        error = self._attempt(
+        error = self._attempts.run(
             lambda: self._client.set_object_retention(self._bucket, key, retention, version_id=version)
         )
         if error == "AccessDenied" and self._retained_until(key, version) >= until.replace(microsecond=0):
@@ -254,23 +265,8 @@ class S3ContentBucket:
             if found is not None:
                 known.append(found.retain_until_date)
 
-        self._attempt(read)
+        self._attempts.run(read)
         return max(known)
-
-    def _attempt(self, call: Callable[[], object], gone: frozenset[str] = _GONE) -> str | None:
-        """Runs one request: None when it worked or the object is gone, else the store's code or our reason word.
-
-        ``gone``: the codes that mean so; none of them where one object's absence says nothing of the others.
-        """
-        try:
-            with store_errors(f"work on bucket {self._bucket}"):
-                try:
-                    call()
-                except S3Error as error:
-                    return None if error.code in gone else error.code or "Unknown"
-        except RetentionError as error:
-            return error.reason
-        return None
 
 
 def _first_error_by_key(failed: dict[_Target, str]) -> dict[str, str]:

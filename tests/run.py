@@ -21,7 +21,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "lint": (
         (str(BIN / "ruff"), "check", "."),
         (str(BIN / "ruff"), "format", "--check", "."),
-        (str(BIN / "mypy"), "operator/tenant_retention", "devcluster", "demo", "docs"),
+        (str(BIN / "mypy"), "operator/tenant_retention", "devcluster", "demo", "docs", "tests"),
         (str(BIN / "lint-imports"),),
         (sys.executable, "-m", "tenant_retention.api.v1alpha1.generate", "--check"),
         (sys.executable, "-m", "docs.generate", "--check"),

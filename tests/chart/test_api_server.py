@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tests.support.api_cases import ROOT, Case, bounds_cases, example_profile, kind_cases
-from tests.support.api_server import ApiServer, eventually, part, start
+from tests.support.api_server import ApiServer, part, start
+from tests.support.waiting import eventually
 
 RELEASE, NAMESPACE = "trial", "retention"
 FULLNAME = f"{RELEASE}-tenant-retention-operator"

@@ -35,7 +35,8 @@ from tenant_retention.domain.ports.cluster import (
 )
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
 from tests.chart.test_api_server import FULLNAME, NAMESPACE, OPERATOR, install, policy, run, stored
-from tests.support.api_server import ApiServer, eventually, start
+from tests.support.api_server import ApiServer, start
+from tests.support.waiting import eventually
 from tests.unit import manifest_examples as examples
 
 HOME = examples.POLICY.namespace
@@ -60,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 async def operator(server: ApiServer) -> AsyncIterator[KubernetesCluster]:
     """The operator's client with the rights of its service account, let into the namespace by itself."""
     async with api_client(Path(server.folder) / "kubeconfig", in_cluster=False) as api:
-        api.set_default_header("Impersonate-User", OPERATOR)
+        api.default_headers["Impersonate-User"] = OPERATOR
         cluster = KubernetesCluster(api, "trial")
         itself = OperatorRef(NAMESPACE, service_account=FULLNAME, cluster_role=f"{FULLNAME}-tenant")
         await cluster.apply(tenant_role_binding(itself, HOME))

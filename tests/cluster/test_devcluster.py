@@ -9,8 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from devcluster import machine
 from devcluster.errors import Unsupported
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("CLUSTER") == "current", reason="CLUSTER=current: there is no node of ours to test"
@@ -175,7 +175,7 @@ def test_a_start_that_was_killed_can_be_repeated(moment: str) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(f"{moment} is started", lambda: moment in programs_of_the_node())
+        eventually(lambda: moment in programs_of_the_node(), f"{moment} is started", 60)
     finally:
         starting.send_signal(signal.SIGKILL)
         starting.wait()
@@ -194,7 +194,7 @@ def test_a_start_that_was_killed_can_be_taken_down() -> None:
         [sys.executable, "-m", "devcluster", "up"], cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_until("the API server is started", lambda: "kube-apiserver" in programs_of_the_node())
+        eventually(lambda: "kube-apiserver" in programs_of_the_node(), "the API server is started", 60)
     finally:
         starting.send_signal(signal.SIGKILL)
         starting.wait()
@@ -392,10 +392,3 @@ def copy_of_the_checkout(target: Path) -> Path:
     for name in ("pyproject.toml", "uv.lock", ".containerignore"):
         shutil.copy2(CHECKOUT / name, target / name)
     return target
-
-
-def wait_until(what: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within 60 s"
-        time.sleep(0.05)

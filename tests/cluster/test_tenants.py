@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from demo.kubectl import Kubectl, wait
@@ -183,7 +184,7 @@ def test_what_is_deleted_or_changed_by_hand_is_put_right_and_told_once(tenants: 
         ("Secret acme-analytical-app", "deleted by hand"),
         ("NetworkPolicy", "deleted by hand"),
     ):
-        wait(f"an event that tells of the {kind} that was {how}", 30, lambda told_of=(kind, how): told(*told_of))
+        wait(f"an event that tells of the {kind} that was {how}", 30, partial(told, kind, how))
         assert len(told(kind, how)) == 1, told(kind, how)
     tenant.wait_for("condition=Ready")
 

@@ -5,6 +5,8 @@ Prints one JSON object: what each call did, ``ok`` or the error's code.
 
 import json
 import os
+from collections.abc import Callable
+from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
@@ -13,7 +15,7 @@ from botocore.exceptions import ClientError
 def main() -> None:
     bucket = os.environ["BUCKET_NAME"]
     client = boto3.client("s3")
-    told = {}
+    told: dict[str, Any] = {}
     put = attempt(told, "put", lambda: client.put_object(Bucket=bucket, Key="recordings/1.wav", Body=b"hello" * 1000))
     version = put["VersionId"] if put else "null"
     got = attempt(told, "get", lambda: client.get_object(Bucket=bucket, Key="recordings/1.wav", VersionId=version))
@@ -32,7 +34,7 @@ def main() -> None:
     print(json.dumps(told))
 
 
-def multipart(client, bucket):
+def multipart(client: Any, bucket: str) -> Any:
     """An upload in two parts, as large recordings are written."""
     named = {"Bucket": bucket, "Key": "recordings/large.wav"}
     upload = client.create_multipart_upload(**named)["UploadId"]
@@ -43,7 +45,7 @@ def multipart(client, bucket):
     return client.complete_multipart_upload(**named, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
-def attempt(told, name, call):
+def attempt(told: dict[str, Any], name: str, call: Callable[[], Any]) -> Any:
     """Runs one call and notes how it went; its answer, None if it was refused."""
     try:
         answer = call()

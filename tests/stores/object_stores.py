@@ -22,7 +22,8 @@ from minio.objectlockconfig import DAYS, ObjectLockConfig
 from minio.retention import Retention
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
-from tenant_retention.adapters.fakes.buckets import FakeBucketAdministration, FakeBucketProbe, FakeContentBucket
+from tenant_retention.adapters.fakes.bucket_probe import FakeBucketProbe
+from tenant_retention.adapters.fakes.buckets import FakeBucketAdministration, FakeContentBucket
 from tenant_retention.adapters.fakes.object_store import Denied, FakeBucket, FakeObjectStore, FakeUser
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
 from tenant_retention.adapters.s3.connection import S3Connection

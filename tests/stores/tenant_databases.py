@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,9 +31,9 @@ from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, PartitionStepKind, RunEvidence
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.postgres import PostgresProcess, connect_as
+from tests.support.waiting import eventually
 
 Connection = psycopg.Connection[Any]
-_HANG_UP_SECONDS = 30
 
 
 @dataclass
@@ -71,20 +70,14 @@ class TenantDatabase:
 
     def wait_for_end(self, pid: int) -> None:
         """Until the server has noticed that a client hung up: until then its run is one in progress."""
-        deadline = time.monotonic() + _HANG_UP_SECONDS
+        living = "SELECT FROM pg_stat_activity WHERE pid = %s"
         with self.as_administrator() as administrator:
-            while administrator.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchall():
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"session {pid} did not end within {_HANG_UP_SECONDS} s")
-                time.sleep(0.01)
+            eventually(lambda: not administrator.execute(living, (pid,)).fetchall(), f"session {pid} ends")
 
     def wait_until_someone_waits_for(self, relation: str) -> None:
         """Until a lock on this table (``schema.name``) is wanted and not granted."""
         waiting = "SELECT count(*) FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
-        deadline = time.monotonic() + _HANG_UP_SECONDS
-        while not self.value(waiting, relation):
-            assert time.monotonic() < deadline, f"nobody waits for {relation}"
-            time.sleep(0.02)
+        eventually(lambda: self.value(waiting, relation), f"somebody waits for {relation}")
 
     def observer(self) -> PostgresObserverDatabase:
         """The operator's eye."""

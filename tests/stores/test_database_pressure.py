@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from tenant_retention.domain.plan_document import Mode
 from tests.stores.servers.install import VERSIONS, installation
 from tests.stores.servers.postgres import connect_as, running_postgres
 from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, category, definition, table
+from tests.support.waiting import eventually
 
 RULES = definition([table("calls")], [category("records", "calls")], guard_percent=100)
 _FILL = """
@@ -64,13 +64,19 @@ def test_a_standby_with_a_slot_is_seen_to_fall_behind_by_a_login_without_privile
         databases = TenantDatabases(server)
         with databases.having(RULES) as made:
             enforcement = made.enforcer()
+
+            def lag() -> int | None:
+                pressure = enforcement.pressure()
+                assert pressure is not None
+                return pressure.lag_bytes
+
             with connect_as(server.superuser) as superuser:
                 superuser.execute("SELECT pg_create_physical_replication_slot('standby', true)")
             with (server.log_file.parent / "data" / "cluster" / "pg_hba.conf").open("a") as rules:
                 rules.write("hostssl replication postgres 127.0.0.1/32 scram-sha-256\n")
             with connect_as(server.superuser) as superuser:
                 superuser.execute("SELECT pg_reload_conf()")
-            assert enforcement.pressure().lag_bytes is None, "nobody is connected"
+            assert lag() is None, "nobody is connected"
             standby = subprocess.Popen(
                 [
                     str(installation(version).programs / "pg_receivewal"),
@@ -84,24 +90,15 @@ def test_a_standby_with_a_slot_is_seen_to_fall_behind_by_a_login_without_privile
                 env={**os.environ, "PGPASSWORD": server.superuser.password},
             )
             try:
-                wait_for(lambda: enforcement.pressure().lag_bytes is not None, "the standby to connect")
+                eventually(lambda: lag() is not None, "the standby connects", _SECONDS)
                 standby.send_signal(signal.SIGSTOP)
                 with made.as_owner() as owner:
                     owner.execute(_FILL)
-                wait_for(lambda: enforcement.pressure().lag_bytes > 1_000_000, "the lag to be seen")
+                eventually(lambda: (lag() or 0) > 1_000_000, "the lag is seen", _SECONDS)
                 standby.send_signal(signal.SIGCONT)
-                wait_for(lambda: enforcement.pressure().lag_bytes < 1_000_000, "the standby to catch up")
+                eventually(lambda: (lag() or 0) < 1_000_000, "the standby catches up", _SECONDS)
             finally:
                 standby.kill()
                 standby.wait(_SECONDS)
                 enforcement.close()
         databases.close()
-
-
-def wait_for(condition: object, what: str) -> None:
-    """Until it is so."""
-    deadline = time.monotonic() + _SECONDS
-    while not condition():  # type: ignore[operator]
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {_SECONDS} s for {what}")
-        time.sleep(0.05)

@@ -12,8 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from tenant_retention.adapters.certificates import issue_server_certificate, mak
 from tenant_retention.domain.manifests.metadata import packaged_file
 from tenant_retention.domain.manifests.postgresql import ADMINISTRATOR, CONFIG_FILES
 from tests.stores.servers.install import UNPRIVILEGED, VERSIONS, Installation, installation
+from tests.support.waiting import eventually
 
 DEADLINE_SECONDS = 60
 INITIALIZING = "initializing the data directory"
@@ -39,15 +39,6 @@ def verifier(password: str) -> str:
     server = hmac.digest(salted, b"Server Key", "sha256")
     texts = [base64.b64encode(part).decode() for part in (salt, stored, server)]
     return f"SCRAM-SHA-256$4096:{texts[0]}${texts[1]}:{texts[2]}"
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Waits until ``condition`` holds; fails with ``what`` when it does not in time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {DEADLINE_SECONDS} s for {what}")
-        time.sleep(0.02)
 
 
 @dataclass
@@ -122,7 +113,7 @@ class Machine:
                 pytest.fail(f"the server ended with {process.returncode}:\n{self.log()}")
             return subprocess.run(asks, check=False).returncode == 0
 
-        wait_for(ready, "the server to be ready")
+        eventually(ready, "the server is ready", DEADLINE_SECONDS)
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda version: f"postgres{version}")
@@ -211,8 +202,8 @@ def kill_during_initialization(machine: Machine, attempt: int, landmark: str) ->
     """Starts for the ``attempt``-th time and kills everything as soon as initdb has written ``landmark``."""
     unfinished = machine.home / "data" / "pgdata.unfinished"
     process = machine.start()
-    wait_for(lambda: machine.log().count(INITIALIZING) == attempt, "initdb to begin")
-    wait_for((unfinished / landmark).exists, f"initdb to write {landmark}")
+    eventually(lambda: machine.log().count(INITIALIZING) == attempt, "initdb begins", DEADLINE_SECONDS)
+    eventually((unfinished / landmark).exists, f"initdb writes {landmark}", DEADLINE_SECONDS)
     machine.kill(process)
     assert unfinished.exists()
     assert not (machine.home / "data" / "pgdata").exists()

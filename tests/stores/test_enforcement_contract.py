@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -444,7 +444,7 @@ class EnforcementContract:
     def test_nobody_else_ends_a_run_that_is_under_way_or_tells_of_failures_in_it(self, tenant: Tenant) -> None:
         with session(tenant) as first, session(tenant) as second:
             run_id, _ = begin(first, tenant)
-            attempts = [
+            attempts: list[Callable[[], object]] = [
                 lambda: second.finish_run(run_id),
                 lambda: second.record_failure(run_id, "cases", "Unforeseen"),
                 lambda: second.objects_to_lock(run_id, "recordings", None, 1),

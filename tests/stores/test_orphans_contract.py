@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -47,7 +48,7 @@ def place(tenant: Tenant, kind: OrphanKind, name: str) -> Place:
         database.close()
 
 
-class OrphansContract:
+class OrphansContract(ABC):
     """The contract; subclasses say which tenant."""
 
     @pytest.fixture(autouse=True)
@@ -84,7 +85,7 @@ class OrphansContract:
         for number in range(5):
             tenant.put(f"lost/{number}")
             tenant.call_with_object_of(f"vanished-{number}", f"row-{number}", days_ago(2), "v-gone")
-        nights = []
+        nights: list[OrphanResult | None] = []
         while not nights or place(tenant, *RECORDINGS) is not None:
             nights.append(night(tenant)[1])
             assert len(nights) < 5, "a pass comes to its end"
@@ -145,9 +146,9 @@ class OrphansContract:
             assert refused.value.reason == "CategoryUnknown"
         database.close()
 
+    @abstractmethod
     def counted(self, tenant: Tenant) -> tuple[int, int]:
         """Looked at and found, of the last whole pass over the recordings."""
-        raise NotImplementedError
 
 
 class TestInMemory(OrphansContract):

@@ -7,8 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import requests
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 ADMINISTRATOR = "administrator"
@@ -128,14 +128,6 @@ def start(folder: Path) -> ApiServer:
         server.stop()
         raise
     return server
-
-
-def eventually(holds: Callable[[], bool], message: str, seconds: float = 30) -> None:
-    """Wait until `holds`; fails with `message` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"{message} after {seconds} s"
-        time.sleep(0.1)
 
 
 def _ready(server: ApiServer) -> bool:

@@ -32,7 +32,8 @@ class Replies:
         assert (service, region, method) == ("iam", "us-east-1", "POST")
         self.asked.append(request["data"])
         self.urls.add(url)
-        return self._replies.get(request["data"]["Action"], lambda _: empty())(request["data"])
+        reply = self._replies.get(request["data"]["Action"])
+        return reply(request["data"]) if reply else empty()
 
     def actions(self) -> list[str]:
         return [form["Action"] for form in self.asked]

@@ -25,8 +25,8 @@ def modules() -> Iterator[tuple[Path, ast.Module]]:
 def raised_in_python() -> Iterator[tuple[str, str]]:
     """Every ``reason="..."`` with its place."""
     for path, tree in modules():
-        for node in ast.walk(tree):
-            for keyword in node.keywords if isinstance(node, ast.Call) else ():
+        for node in (each for each in ast.walk(tree) if isinstance(each, ast.Call)):
+            for keyword in node.keywords:
                 if keyword.arg == "reason" and isinstance(keyword.value, ast.Constant):
                     yield str(keyword.value.value), f"{path.relative_to(PACKAGE)}:{node.lineno}"
 

@@ -163,7 +163,7 @@ async def test_an_api_server_that_does_not_answer_is_tried_again_and_nothing_els
     async def away(*_: Any) -> Any:
         raise Unavailable("Kubernetes API does not answer", reason="Unavailable")
 
-    operator.cluster.get = away  # type: ignore[method-assign]
+    operator.cluster.get = away  # type: ignore[method-assign, assignment]
     try:
         await operator.reconcile("TenantRetentionPolicy", NAMESPACE, "acme")
     except Unavailable:

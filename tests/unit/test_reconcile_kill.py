@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Manifest
 from tests.support.operator_world import NAMESPACE, Killed, Operator, operator_with, policy
 
-SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 
 
 async def first_time() -> Operator:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+from tenant_retention.adapters.fakes.stores import KeptBucket, KeptDatabase
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, SECRET, STORE, Manifest
 from tests.support.operator_world import (
@@ -17,7 +19,12 @@ from tests.support.operator_world import (
     profile,
 )
 
-SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+
+
+def stores_of(operator: Operator) -> list[KeptDatabase | KeptBucket]:
+    """What the servers keep of them."""
+    return [*operator.stores.databases.values(), *operator.stores.buckets.values()]
 
 
 async def released() -> Operator:
@@ -167,7 +174,7 @@ async def test_a_lost_ledger_of_a_rebuilt_cluster_is_written_from_the_markers_an
         for entry in operator.objects("DataStore"):
             await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
         assert condition(await operator.settled(), "Ready")["status"] == "True"
-        kept_stores = [*operator.stores.databases.values(), *operator.stores.buckets.values()]
+        kept_stores = stores_of(operator)
         assert {kept.namespace_uid for kept in kept_stores} == {life}
         assert {entry["spec"]["namespaceUid"] for entry in operator.objects("DataStore")} == {life}
         marked = {life}
@@ -196,7 +203,7 @@ async def test_a_store_released_before_its_ledger_was_lost_waits_for_an_administ
         await operator.edit(STORE, entry["metadata"]["name"], None, confirm)
     found = await operator.settled()
     assert condition(found, "Ready")["status"] == "True"
-    kept_stores = [*operator.stores.databases.values(), *operator.stores.buckets.values()]
+    kept_stores = stores_of(operator)
     assert {kept.policy_uid for kept in kept_stores} == {found["metadata"]["uid"]}
     assert {entry["spec"]["policyRef"]["uid"] for entry in operator.objects("DataStore")} == {found["metadata"]["uid"]}
 
@@ -223,7 +230,7 @@ async def test_a_ledger_lost_under_its_living_policy_is_written_anew_and_goes_on
 async def test_stores_whose_markers_name_no_policy_yet_go_on_and_name_theirs_from_then__M10() -> None:
     operator = await operator_with(policy(**SHORTEST))
     await operator.settled()
-    kept_stores = [*operator.stores.databases.values(), *operator.stores.buckets.values()]
+    kept_stores = stores_of(operator)
     for kept in kept_stores:
         kept.policy_uid = ""
     operator.restart()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from tenant_retention.adapters.postgres.passwords import is_verifier_of
 from tenant_retention.domain.ports.cluster import SECRET, VOLUME_CLAIM, Manifest
 from tests.support.operator_world import NAMESPACE, OPERATOR, Operator, condition, operator_with, policy
 
-SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 SERVER_SECRET = "acme-s3-admin"
 KEK = "WEED_S3_SSE_KEK"
 

@@ -31,7 +31,7 @@ from tests.support.operator_world import (
     profile,
 )
 
-SHORTEST = {
+SHORTEST: dict[str, Any] = {
     "retention": [{"category": "general-information", "keep": "P180D"}, {"category": "recordings", "keep": "P14D"}]
 }
 

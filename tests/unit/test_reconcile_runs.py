@@ -15,7 +15,7 @@ from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvide
 from tenant_retention.domain.ports.observation import GuardRequest
 from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy, profile
 
-SHORTEST = {"retention": [{"category": "recordings", "keep": "P14D"}]}
+SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 NAME = "now"
 
 

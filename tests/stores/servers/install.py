@@ -16,15 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VERSIONS = (15, 17)
-_SUITES = {15: "bookworm", 17: "trixie"}
+TOO_OLD = 13
+"""Older than the oldest one supported; Debian has no 14."""
+_SUITES = {13: "bullseye", 15: "bookworm", 17: "trixie"}
 UNPRIVILEGED = 65534
 """nobody, as who programs run where the tests run as root: PostgreSQL refuses to be root."""
 
-# A mount namespace of the process's own: its directory, under the same name, and the devices appear inside the root tree,
-# and vanish with it.
+# A mount namespace of the process's own: its directory, under the same name, the devices and /proc (without which Debian 11
+# drops no privileges) appear inside the root tree, and vanish with it.
 _INSIDE_ROOT_TREE = (
     'directory=$1 tree=$2 && shift 2 && mount -t tmpfs tmpfs "$tree/tmp" && mkdir -p "$tree$directory" && '
-    'mount --bind "$directory" "$tree$directory" && mount --rbind /dev "$tree/dev" && exec chroot "$tree" "$@"'
+    'mount --bind "$directory" "$tree$directory" && mount --rbind /dev "$tree/dev" && '
+    'mount --rbind /proc "$tree/proc" && exec chroot "$tree" "$@"'
 )
 _NO_MAIN_CLUSTER = (
     'mkdir -p "$1/etc/postgresql-common" && '
@@ -109,7 +112,7 @@ def _fetch(command: list[str], roots: Path, wanted: Path) -> None:
 
 def main() -> int:
     """Installs every version the tests need and says where each one is."""
-    for version in VERSIONS:
+    for version in (TOO_OLD, *VERSIONS):
         found = installation(version)
         print(f"PostgreSQL {version}: {found.root or ''}{found.programs}")
     return 0

@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_2
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.install import UNPRIVILEGED, VERSIONS, Installation, installation
+from tests.support.waiting import eventually
 
 HOST = "localhost"
 """The certificate names this host and nothing else, so that 127.0.0.1 is the same server under a wrong name."""
@@ -186,15 +186,15 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], superuser: ServerAccess, log_file: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
+    def ready() -> bool:
+        assert process.poll() is None, f"PostgreSQL ended with {process.returncode}:\n{log_file.read_text()}"
         try:
             connect_as(superuser).close()
-            return
-        except psycopg.OperationalError as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start: {error}\n{log_file.read_text()}") from error
-            time.sleep(0.05)
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    eventually(ready, "PostgreSQL answers", _START_SECONDS, log=log_file.read_text)
 
 
 def _make_administrator(superuser: ServerAccess) -> ServerAccess:

@@ -16,7 +16,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from tenant_retention.domain.bucket_identities import AccessKey, Iam
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.ports.stores import BucketServer
 from tests.stores.servers.certificates import ThrowawayAuthority
+from tests.support.waiting import eventually
 
 HOST = "localhost"
 REGION = "eu-test-1"
@@ -234,26 +234,20 @@ def _wait_until_healthy(
     process: subprocess.Popen[bytes], url: str, authority: ThrowawayAuthority, log_file: Path
 ) -> None:
     context = ssl.create_default_context(cadata=authority.pem().decode())
-    deadline = time.monotonic() + _START_SECONDS
-    last: urllib3.exceptions.HTTPError | None = None
+
+    def log() -> str:
+        return log_file.read_text(errors="replace")
+
     with urllib3.PoolManager(ssl_context=context, retries=False, timeout=2) as pool:
-        while True:
-            if process.poll() is not None:
-                raise RuntimeError(
-                    f"the server ended with {process.returncode}:\n{log_file.read_text(errors='replace')}"
-                )
+
+        def healthy() -> bool:
+            assert process.poll() is None, f"the server ended with {process.returncode}:\n{log()}"
             try:
-                if pool.request("GET", url).status == 200:
-                    return
-            except urllib3.exceptions.HTTPError as error:
-                last = error
-            else:
-                last = None
-            if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"not healthy after {_START_SECONDS} s ({last}):\n{log_file.read_text(errors='replace')}"
-                )
-            time.sleep(0.1)
+                return pool.request("GET", url).status == 200
+            except urllib3.exceptions.HTTPError:
+                return False
+
+        eventually(healthy, f"{url} is healthy", _START_SECONDS, log=log)
 
 
 def _free_ports(count: int) -> list[int]:

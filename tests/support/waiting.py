@@ -1,0 +1,18 @@
+"""Waiting in tests: for a condition, never for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+def eventually(
+    holds: Callable[[], object], message: str, seconds: float = 30, *, log: Callable[[], str] = lambda: ""
+) -> None:
+    """Waits until ``holds`` returns something true; after ``seconds`` AssertionError with ``message`` and ``log``."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{message}: not within {seconds:.0f} s\n{log()}"
+        time.sleep(_LOOK_AGAIN_SECONDS)

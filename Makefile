@@ -9,7 +9,7 @@ help: ## list every target with one line
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: setup
-setup: ## make .venv from uv.lock (installs uv into it if there is none)
+setup: ## make .venv from uv.lock (fetches uv first where there is none)
 	@$(PYTHON) tests/setup.py
 
 .PHONY: demo
@@ -25,7 +25,7 @@ lint: setup ## ruff, mypy --strict, import rules, generated files up to date
 	@.venv/bin/python tests/run.py lint
 unit: setup ## unit tests
 	@.venv/bin/python tests/run.py unit
-stores: setup ## tests on real PostgreSQL 15 and 17 and a real S3 server
+stores: setup ## tests on real PostgreSQL 15 and 17, SeaweedFS and MinIO
 	@.venv/bin/python tests/run.py stores
 chart: setup ## Helm chart tests
 	@.venv/bin/python tests/run.py chart
@@ -33,7 +33,7 @@ cluster: setup ## tests on a real Kubernetes (CLUSTER=current: your current cont
 	@.venv/bin/python tests/run.py cluster
 
 .PHONY: bench
-bench: setup ## benchmarks, ours and others side by side in one run, as a table
+bench: setup ## benchmarks: this product beside other ways to do the same, in one run, as a table
 	@.venv/bin/python -m tests.benchmarks
 
 .PHONY: generate
@@ -44,7 +44,7 @@ generate: setup ## write the generated files anew: CRDs, chart CRDs, reference p
 .PHONY: cluster-up cluster-down images
 cluster-up: ## start the embedded one-node Kubernetes and import the images
 	@$(PYTHON) -m devcluster up
-cluster-down: ## end it and leave nothing behind
+cluster-down: ## end the embedded Kubernetes and leave nothing behind
 	@$(PYTHON) -m devcluster down
 images: ## build the images that are out of date and import them
 	@$(PYTHON) -m devcluster images

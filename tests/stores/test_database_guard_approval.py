@@ -87,6 +87,27 @@ def test_a_first_run_over_old_data_stops_and_asks_and_an_approval_lets_it_throug
     assert count(database) == 20
 
 
+def test_a_run_limited_to_another_category_hides_no_question_of_the_guard_and_is_no_night_s_success(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = definition(
+        [table("calls"), table("notes")], [category("records", "calls", keep="P180D"), category("notes", "notes")]
+    )
+    with tenant_databases.having(rules) as database:
+        fill(database, [1, 200, 300])
+        run(database, rules)
+        enforcement, run_id = database.enforcer(), uuid4()
+        enforcement.begin_run(run_id, Mode.ENFORCE, rules.rules_digest(), datetime.now(UTC))
+        enforcement.limit_run(run_id, ["notes"])
+        assert enforcement.partition_steps(run_id, "notes") == ()
+        assert enforcement.finish_run(run_id).outcome == "Succeeded"
+        enforcement.close()
+        facts = database.observer().observe()
+        assert [(each.category, each.surplus) for each in facts.guard_requests] == [("records", 40)]
+        assert facts.latest_success is None
+        assert facts.chain_intact
+
+
 def test_debt_counts_on_while_the_guard_waits__X4(database: TenantDatabase) -> None:
     fill(database, [1, 200, 300])
     run(database, RULES)

@@ -441,6 +441,49 @@ class EnforcementContract:
             database.partition_steps(run_id, "recordings")
             assert database.finish_run(run_id).outcome == "Incomplete"
 
+    def test_a_run_that_was_limited_to_some_categories_is_judged_by_them_and_its_evidence_says_so(
+        self, tenant: Tenant
+    ) -> None:
+        tenant.call("due", days_ago(31), "chat_logs")
+        tenant.call("old", days_ago(200), "requests", "recordings")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            for wrong in ([], ["no-such-category"]):
+                with pytest.raises(Invalid) as refused:
+                    database.limit_run(run_id, wrong)
+                assert refused.value.reason == "CategoryUnknown"
+            for _ in range(2):
+                (only,) = database.limit_run(run_id, ["chat-logs"])
+            assert (only.category, only.candidates) == ("chat-logs", 1)
+            with pytest.raises(Invalid):
+                database.claim_content(run_id, "recordings", 10)
+            take_all(database, run_id, "chat-logs")
+            evidence = database.finish_run(run_id)
+        assert (evidence.outcome, evidence.limited_to) == ("Succeeded", ("chat-logs",))
+        assert [(each.category, each.acted, each.residue) for each in evidence.categories] == [("chat-logs", 1, 0)]
+        assert {"requests:old", "recordings:old"} <= tenant.left()
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            assert database.finish_run(run_id).limited_to == ()
+
+    def test_a_record_waits_for_content_that_the_run_is_not_to_touch__P4(self, tenant: Tenant) -> None:
+        tenant.call("old", days_ago(400), "requests", "recordings")
+        tenant.call("alone", days_ago(400), "requests")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            database.limit_run(run_id, ["general-information"])
+            take_all(database, run_id, "general-information")
+            (record,) = database.finish_run(run_id).categories
+        assert (record.acted, record.residue) == (1, 1)
+        assert tenant.left() == {"requests:old", "recordings:old"}
+
+    def test_a_run_that_left_what_it_was_limited_to_is_incomplete(self, tenant: Tenant) -> None:
+        tenant.call("due", days_ago(31), "chat_logs")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            database.limit_run(run_id, ["chat-logs"])
+            assert database.finish_run(run_id).outcome == "Incomplete"
+
     def test_nobody_else_ends_a_run_that_is_under_way_or_tells_of_failures_in_it(self, tenant: Tenant) -> None:
         with session(tenant) as first, session(tenant) as second:
             run_id, _ = begin(first, tenant)

@@ -141,8 +141,10 @@ def test_a_record_waits_while_its_object_cannot_be_deleted_and_goes_once_it_can_
 
 def test_a_run_limited_to_one_category_touches_no_other(acme: Archive) -> None:
     acme.call("old", days(200), "requests", "recordings", "chat_logs")
-    acme.run(categories=("chat-logs",))
+    result = acme.run(categories=("chat-logs",))
     assert acme.left() == {"requests:old", "recordings:old"}
+    assert result.outcome is Outcome.SUCCEEDED, "it is judged by what it was limited to"
+    assert acme.server.evidence[-1].limited_to == ("chat-logs",)
 
 
 def test_a_held_call_stays_whole_and_is_counted__X3(acme: Archive) -> None:

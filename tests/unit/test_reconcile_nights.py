@@ -92,8 +92,11 @@ async def test_a_job_that_failed_without_evidence_is_told_once_as_an_event() -> 
     assert len(operator.told("RunFailed")) == 1
 
 
+@pytest.mark.parametrize("by_hand", [{"mode": Mode.DRY_RUN}, {"limited_to": ("recordings",)}], ids=["dry", "limited"])
 @pytest.mark.parametrize("outcome", ["Incomplete", "Failed", None])
-async def test_a_dry_run_by_hand_does_not_hide_that_the_night_failed__X6(outcome: str | None) -> None:
+async def test_a_run_by_hand_that_was_dry_or_limited_does_not_hide_that_the_night_failed__X6(
+    outcome: str | None, by_hand: dict[str, Any]
+) -> None:
     operator = await ready()
     (database,) = operator.stores.databases.values()
     await night(operator, "Failed")
@@ -101,8 +104,7 @@ async def test_a_dry_run_by_hand_does_not_hide_that_the_night_failed__X6(outcome
         failed = evidence(operator.clock.now - timedelta(minutes=5)).model_copy(update={"outcome": outcome})
         database.runs.append(failed)
     assert condition(await operator.settled(), "Compliant")["reason"] == "RunFailed"
-    by_hand = evidence(operator.clock.now, 2).model_copy(update={"mode": Mode.DRY_RUN})
-    database.runs.append(by_hand)
+    database.runs.append(evidence(operator.clock.now, 2).model_copy(update=by_hand))
     operator.clock.forward(timedelta(minutes=10))
     operator.stores.now = operator.clock.now
     found = await operator.settled()

@@ -135,7 +135,7 @@ def print_verification(verifications: Sequence[Verification], stream: TextIO) ->
                     purpose,
                     link.run_id,
                     link.mode.value,
-                    link.outcome,
+                    _outcome(link),
                     _instant(link.started_at),
                     sum(category.acted for category in link.categories),
                     _residue(link),
@@ -149,6 +149,10 @@ def print_verification(verifications: Sequence[Verification], stream: TextIO) ->
     for purpose, text in problems:
         stream.write(f"{visible(purpose)}: {visible(text)}\n")
     stream.write("NotCompliant\n" if problems else "Compliant\n")
+
+
+def _outcome(link: RunEvidence) -> str:
+    return f"{link.outcome} ({', '.join(link.limited_to)})" if link.limited_to else link.outcome
 
 
 def _residue(link: RunEvidence) -> int | None:

@@ -28,7 +28,8 @@ class StoreBinding(Value):
 class PlanDocument(Value):
     """One policy's run. ``definition`` decides; the database refuses the run if its own rules digest differs.
 
-    ``categories``: limits the run to these (empty: all). ``batch_milliseconds``: aim of one keyset batch.
+    ``categories``: limits the run to these (empty: all); it is judged by these, and never counts as a night's run.
+    ``batch_milliseconds``: aim of one keyset batch.
     """
 
     version: Literal[1] = 1

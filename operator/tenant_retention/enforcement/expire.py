@@ -49,7 +49,10 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
     started = world.now()
     world.journal.tell("run.started", mode=plan.mode.value, databases=len(stores.databases))
     results = []
+    concerned = _concerned(plan)
     for purpose, database in stores.databases.items():
+        if concerned is not None and purpose not in concerned:
+            continue
         if world.stopping():
             results.append(StoreResult(purpose, Outcome.INTERRUPTED, reason="Interrupted"))
             continue
@@ -60,6 +63,13 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
     result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets)
     world.journal.tell("run.finished", outcome=result.outcome.value)
     return result
+
+
+def _concerned(plan: PlanDocument) -> set[str] | None:
+    """The databases of the categories that the plan is limited to; None: it is not."""
+    if not plan.categories:
+        return None
+    return {category.database for category in plan.definition.categories if category.name in plan.categories}
 
 
 def _tidy(definition: RetentionDefinition, stores: Stores, world: World) -> tuple[BucketResult, ...]:
@@ -165,6 +175,10 @@ class _DatabaseRun:
         runs = self._persistence.briefly(
             self._database.begin_run, self._run_id, self._plan.mode, self._plan.rules_digest, self._world.now()
         )
+        if self._plan.categories:
+            here = {run.category for run in runs}
+            only = [name for name in self._plan.categories if name in here]
+            runs = self._persistence.briefly(self._database.limit_run, self._run_id, only)
         wanted = self._in_order(runs)
         self._categories = tuple(CategoryResult(run) for run in wanted)
         if self._plan.mode is Mode.ENFORCE:
@@ -188,8 +202,7 @@ class _DatabaseRun:
     def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
         """Content before the records that name it (P4): a record waits for its content."""
         definition = self._plan.definition
-        wanted = [run for run in runs if not self._plan.categories or run.category in self._plan.categories]
-        return tuple(sorted(wanted, key=lambda run: definition.category(run.category).content_of is None))
+        return tuple(sorted(runs, key=lambda run: definition.category(run.category).content_of is None))
 
     def _prepare(self) -> None:
         """Partitions ahead first, in a transaction of their own: neither may deletion undo them, nor they stop deletion."""

@@ -60,8 +60,10 @@ async def newest_runs(world: World, login: DatabaseLogin, facts: DatabaseFacts, 
 
 
 def night_of(runs: Sequence[RunEvidence], mode: Mode) -> RunEvidence | None:
-    """The newest run of those that a policy of this mode wants: a dry run by hand proves and hides no deletion."""
-    return next((run for run in runs if mode is Mode.DRY_RUN or run.mode is mode), None)
+    """The newest run of those that a policy of this mode wants: one by hand that was dry, or limited to some categories,
+    proves and hides no night."""
+    nights = (run for run in runs if not run.limited_to)
+    return next((run for run in nights if mode is Mode.DRY_RUN or run.mode is mode), None)
 
 
 def logins_secret(world: World, reference: PolicyRef, purpose: str) -> Manifest:

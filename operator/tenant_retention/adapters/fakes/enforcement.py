@@ -71,6 +71,16 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
         server.run.approved = {run.category: run.surplus for run in asked}
         return runs
 
+    def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
+        run = self._current(run_id)
+        if not categories or set(categories) - run.categories.keys():
+            raise Invalid("a category is not in this run", reason="CategoryUnknown")
+        run.limited_to = tuple(sorted(set(categories)))
+        run.categories = {
+            name: start for name, start in run.categories.items() if name in categories or name in run.begun
+        }
+        return tuple(run.categories.values())
+
     def ensure_partitions(self, run_id: UUID) -> int:
         self._current(run_id)
         return 0
@@ -199,7 +209,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
 
     def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
         """Categories whose rules this run carried out; an approved one only if it came to its end."""
-        for category in self._server.categories():
+        for category in self._looked_at(run):
             start = run.categories[category.name]
             wholly = not run.failed.get(category.name) and run.acted.get(category.name, 0) >= start.candidates
             if start.guard is GuardState.CLEAR or (start.guard is GuardState.APPROVED and wholly):
@@ -213,12 +223,15 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
             return "Incomplete"
         if run.mode is Mode.ENFORCE and any(
             not self._server.waits_for_content(category, row) and not self._locked_out(category, row)
-            for category in self._server.categories()
+            for category in self._looked_at(run)
             for row in self._due_unheld(category)
         ):
             return "Incomplete"
         tripped = any(category.guard is GuardState.TRIPPED for category in run.categories.values())
         return "ApprovalRequired" if tripped and run.mode is Mode.ENFORCE else "Succeeded"
+
+    def _looked_at(self, run: Run) -> list[CategoryDefinition]:
+        return [category for category in self._server.categories() if category.name in run.categories]
 
     def _planned(self, category: CategoryDefinition) -> list[Row]:
         """What goes by steps: rows that name objects go by claims. The same for a dry run and the real one (X7)."""
@@ -253,11 +266,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
         if run is None:
             return
         previous = server.evidence[-1].digest if server.evidence else _NO_DIGEST
-        categories = tuple(
-            self._category_evidence(category, run)
-            for category in server.categories()
-            if category.name in run.categories
-        )
+        categories = tuple(self._category_evidence(category, run) for category in self._looked_at(run))
         link = RunEvidence(
             sequence=len(server.evidence) + 1,
             run_id=run.run_id,
@@ -268,6 +277,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
             policy_generation=server.definition.policy_generation,
             rules_digest=run.rules_digest,
             categories=categories,
+            limited_to=run.limited_to,
             previous_digest=previous,
             digest="",
         )

@@ -142,7 +142,10 @@ class FakeTenantStores:
                 (
                     run.finished_at
                     for run in kept.runs
-                    if run.mode is Mode.ENFORCE and run.outcome == "Succeeded" and run.finished_at is not None
+                    if run.mode is Mode.ENFORCE
+                    and run.outcome == "Succeeded"
+                    and run.finished_at
+                    and not run.limited_to
                 ),
                 default=None,
             ),

@@ -93,6 +93,7 @@ class Run:
     locked: dict[str, int] = field(default_factory=dict)
     refused_locks: set[ObjectName] = field(default_factory=set)
     finished: bool = False
+    limited_to: tuple[str, ...] = ()
 
 
 @dataclass

@@ -32,6 +32,8 @@ class TenantSession:
 
     def _begun(self, run_id: UUID, category: str) -> Run:
         run = self._current(run_id)
+        if category not in run.categories:
+            raise Invalid(f"category {category} is not in this run", reason="CategoryUnknown")
         run.begun.add(category)
         return run
 

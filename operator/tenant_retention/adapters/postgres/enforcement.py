@@ -54,6 +54,10 @@ class PostgresEnforcementDatabase(PostgresOrphans):
         rows = self._call("begin_run", run_id, mode.value, rules_digest, own_clock)
         return tuple(CategoryRun.model_validate(row) for row in rows)
 
+    def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
+        """See ``EnforcementDatabase.limit_run``."""
+        return tuple(CategoryRun.model_validate(row) for row in self._call("limit_run", run_id, list(categories)))
+
     def ensure_partitions(self, run_id: UUID) -> int:
         """See ``EnforcementDatabase.ensure_partitions``: one transaction a table, so that a busy one stops no other.
 

@@ -140,7 +140,10 @@ class CategoryEvidence(Value):
 
 
 class RunEvidence(Value):
-    """One link of the hash chain (X6): no personal data. Instants in UTC; ``digest`` chains over ``previous_digest``."""
+    """One link of the hash chain (X6): no personal data. Instants in UTC; ``digest`` chains over ``previous_digest``.
+
+    ``limited_to``: the only categories that the run looked at; empty: all of them, as every night does.
+    """
 
     sequence: int
     run_id: UUID
@@ -151,6 +154,7 @@ class RunEvidence(Value):
     policy_generation: int
     rules_digest: str
     categories: tuple[CategoryEvidence, ...]
+    limited_to: tuple[str, ...] = ()
     previous_digest: str
     digest: str
 
@@ -164,6 +168,10 @@ class EnforcementDatabase(OrphanDatabase, Protocol):
         Raises Invalid (reason RulesChanged) if the digest is not the database's; NotReady (reason ClockSkew) if the
         clocks differ by over a minute; NotReady (reason RunInProgress) if another session is in a run right now.
         """
+
+    def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
+        """Takes all other categories out of a run that has just begun: it works on these, is judged by these, and its
+        evidence says so. It never counts as a night's run. Raises Invalid (CategoryUnknown)."""
 
     def ensure_partitions(self, run_id: UUID) -> int:
         """Creates partitions ahead; returns how many were made. A failure here never undoes or stops deletion."""

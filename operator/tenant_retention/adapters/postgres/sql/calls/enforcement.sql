@@ -5,6 +5,9 @@ SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalive
 -- name: begin_run
 SELECT retention.begin_run(%s, %s, %s, %s)
 
+-- name: limit_run
+SELECT retention.limit_run(%s, %s)
+
 -- name: active_tables
 SELECT retention.active_tables()
 

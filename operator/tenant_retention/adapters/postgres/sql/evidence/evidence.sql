@@ -29,7 +29,8 @@ BEGIN
     body := jsonb_build_object(
         'sequence', coalesce(last_link.sequence, 0) + 1, 'runId', r.run_id, 'mode', r.mode, 'outcome', run_outcome,
         'startedAt', r.started_at, 'finishedAt', r.finished_at, 'policyGeneration', r.policy_generation,
-        'rulesDigest', r.rules_digest, 'categories', categories)::text;
+        'rulesDigest', r.rules_digest, 'categories', categories,
+        'limitedTo', coalesce(to_jsonb(r.limited_to), '[]'))::text;
     INSERT INTO retention.evidence (sequence, run_id, body, previous_digest, digest)
         VALUES (coalesce(last_link.sequence, 0) + 1, for_run, body, previous, retention.digest_of(previous, body));
 END

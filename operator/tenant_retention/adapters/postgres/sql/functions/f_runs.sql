@@ -235,3 +235,28 @@ BEGIN
     RETURN retention.run_categories_as_json(wanted);
 END
 $$;
+
+-- A run by hand that concerns some categories only: the others are no longer part of it, neither of its work nor of its
+-- judgement. Its evidence says so, and it never counts as a night's run.
+CREATE OR REPLACE FUNCTION retention.limit_run(wanted uuid, wanted_categories text[]) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    r retention.run;
+    unknown text;
+BEGIN
+    SELECT * INTO r FROM retention.run WHERE run_id = wanted;
+    r := retention.assert_run(wanted, r.mode);
+    SELECT name INTO unknown FROM unnest(wanted_categories) AS name
+        WHERE name NOT IN (SELECT category FROM retention.run_category WHERE run_id = wanted);
+    IF unknown IS NOT NULL OR wanted_categories IS NULL OR wanted_categories = '{}' THEN
+        RAISE EXCEPTION 'category % is not in this run', coalesce(unknown, 'none')
+            USING ERRCODE = 'RTI00', DETAIL = 'CategoryUnknown';
+    END IF;
+    UPDATE retention.run SET limited_to = ARRAY(SELECT DISTINCT name FROM unnest(wanted_categories) AS name ORDER BY 1)
+        WHERE run_id = wanted;
+    -- What work was done in already stays in the judgement. The counts by month stay too: they say which records wait for
+    -- content that this run leaves where it is.
+    DELETE FROM retention.run_category WHERE run_id = wanted AND category <> ALL (wanted_categories) AND NOT begun;
+    RETURN retention.run_categories_as_json(wanted);
+END
+$$;

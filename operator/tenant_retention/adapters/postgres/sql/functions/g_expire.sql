@@ -224,7 +224,8 @@ BEGIN
         RETURN done;
     END IF;
     PERFORM retention.lock_holds();
-    FOR wanted IN SELECT partition FROM retention.detached_partition ORDER BY detached_at, partition LOOP
+    FOR wanted IN SELECT partition FROM retention.detached_partition
+        WHERE r.limited_to IS NULL OR category = ANY (r.limited_to) ORDER BY detached_at, partition LOOP
         BEGIN
             IF to_regclass(format('public.%I', wanted)) IS NOT NULL THEN
                 -- The first one's lock is waited for, the others' are not: a queue of busy months costs one wait.

@@ -21,7 +21,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     SELECT 'FUNCTION', p.oid::regprocedure::text, NULL, roles ->> g.role, 'EXECUTE'
     FROM pg_proc AS p JOIN (VALUES
-        ('begin_run', 'enforcer'), ('active_tables', 'enforcer'), ('ensure_partitions', 'enforcer'),
+        ('begin_run', 'enforcer'), ('limit_run', 'enforcer'), ('active_tables', 'enforcer'), ('ensure_partitions', 'enforcer'),
         ('finish_detached_months', 'enforcer'), ('pressure', 'enforcer'), ('refresh_statistics', 'enforcer'), ('partition_steps', 'enforcer'), ('expire_months', 'enforcer'),
         ('expire_range', 'enforcer'), ('claim_content', 'enforcer'), ('confirm_claims', 'enforcer'),
         ('release_claims', 'enforcer'), ('objects_to_lock', 'enforcer'), ('record_locks', 'enforcer'), ('record_failure', 'enforcer'), ('finish_run', 'enforcer'),

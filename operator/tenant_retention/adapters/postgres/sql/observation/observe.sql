@@ -52,7 +52,6 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     s retention.settings;
-    latest retention.run;
     latest_link retention.evidence;
     c retention.category;
     categories jsonb := '[]';
@@ -61,17 +60,18 @@ BEGIN
     FOR c IN SELECT * FROM retention.category WHERE active ORDER BY position LOOP
         categories := categories || retention.observe_category(c, s);
     END LOOP;
-    SELECT * INTO latest FROM retention.run ORDER BY number DESC LIMIT 1;
     SELECT * INTO latest_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
     RETURN jsonb_build_object(
         'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories, 'left', retention.observe_left(),
         'guardRequests', (SELECT coalesce(jsonb_agg(jsonb_build_object('category', rc.category, 'rulesDigest', s.rules_digest,
             'surplus', rc.surplus, 'total', rc.total) ORDER BY rc.position), '[]')
-            FROM retention.run_category AS rc
-            WHERE rc.run_id = latest.run_id AND latest.rules_digest = s.rules_digest AND rc.guard = 'Tripped'),
+            FROM (SELECT DISTINCT ON (n.category) n.*, r.rules_digest FROM retention.run_category AS n
+                JOIN retention.run AS r USING (run_id) ORDER BY n.category, r.number DESC) AS rc
+            WHERE rc.rules_digest = s.rules_digest AND rc.guard = 'Tripped'),
         'latestRun', CASE WHEN latest_link.sequence IS NULL THEN NULL ELSE retention.link_as_json(latest_link) END,
         'latestSuccess', (SELECT max((body::jsonb ->> 'finishedAt')::timestamptz) FROM retention.evidence
-            WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'),
+            WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'
+                AND coalesce(body::jsonb -> 'limitedTo', '[]') = '[]'),
         'orphans', retention.orphan_counts(), 'chainIntact', retention.chain_is_intact());
 END
 $$;

@@ -177,6 +177,9 @@ CREATE TABLE IF NOT EXISTS retention.object_lock (
 ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS locked bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS locked_out bigint NOT NULL DEFAULT 0;
 
+-- limited_to: the only categories that the run looked at; null: all of them, as every night does.
+ALTER TABLE retention.run ADD COLUMN IF NOT EXISTS limited_to text[];
+
 -- Months that are detached and not yet dropped: still counted, dropped or attached back by the next step.
 CREATE TABLE IF NOT EXISTS retention.detached_partition (
     partition text PRIMARY KEY,

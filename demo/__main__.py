@@ -35,7 +35,8 @@ def main() -> int:
     print("  kubectl get trp -A")
     print("  kubectl -n customer-acme describe trp acme")
     print("  kubectl get dst")
-    print("  make cluster-down")
+    if os.environ.get("CLUSTER") != "current":
+        print("  make cluster-down    # ends the node and all that is on it")
     return 0
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+TOLD_EVERY_SECONDS = 10
+
 
 class DemoFailure(Exception):
     """The story did not go as told; the message says where and what to look at."""
@@ -75,13 +77,20 @@ def cluster_environment(root: Path) -> dict[str, str]:
     return {name: value.strip("'\"").replace("$PATH", os.environ["PATH"]) for name, _, value in pairs}
 
 
-def wait(what: str, seconds: float, look: Callable[[], Any]) -> Any:
-    """Looks until ``look`` returns something true; DemoFailure naming ``what`` after ``seconds``."""
-    deadline = time.monotonic() + seconds
+def wait(what: str, seconds: float, look: Callable[[], Any], *, tell: bool = True) -> Any:
+    """Looks until ``look`` returns something true; DemoFailure naming ``what`` after ``seconds``.
+
+    Says every ten seconds what it waits for, unless ``tell`` is False: where somebody else tells of several waits at once.
+    """
+    began = told = time.monotonic()
     while True:
         found = look()
         if found:
             return found
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > began + seconds:
             raise DemoFailure(f"waited {seconds:.0f} s in vain for {what}")
+        if tell and now > told + TOLD_EVERY_SECONDS:
+            told = now
+            print(f"        waiting for {what}, {now - began:.0f} s", flush=True)
         time.sleep(1)

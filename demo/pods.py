@@ -52,7 +52,7 @@ def run_pod(kubectl: Kubectl, application: Application, name: str, command: list
         found = kubectl.get(*place, "pod", name)["status"].get("phase")
         return found if found in ("Succeeded", "Failed") else None
 
-    ended = wait(f"pod {name} in {application.namespace}", seconds, phase)
+    ended = wait(f"pod {name} in {application.namespace}", seconds, phase, tell=False)
     log = kubectl.run(*place, "logs", name, show=False)
     if ended == "Failed":
         raise DemoFailure(f"pod {name} in {application.namespace} failed: {log.strip()[-2000:]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,13 +11,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from demo import checks, servers
+from demo import checks, ownership, servers
 from demo.customers import CUSTOMERS, EXAMPLES, Customer
 from demo.kubectl import DemoFailure, Kubectl, wait
 from demo.pods import Application, deliver_loader, run_loader, run_pod
+from demo.progress import in_turn, tell_progress
 
 OPERATOR_NAMESPACE = "tenant-retention-system"
 RELEASE = "tenant-retention-operator"
+SITE = ownership.Site(
+    namespaces=(*(customer.namespace for customer in CUSTOMERS), servers.NAMESPACE),
+    operator_namespace=OPERATOR_NAMESPACE,
+    release=RELEASE,
+    secrets=servers.ADMINISTRATION,
+    catalogue=(EXAMPLES / "profiles", EXAMPLES / "classes/initech.yaml"),
+)
 
 
 @dataclass
@@ -33,25 +42,18 @@ class Story:
         """The customer's policy as the cluster holds it."""
         return self.kubectl.get("-n", customer.namespace, "trp", customer.name)
 
-    def all_customers(self, act: Callable[[Customer], Any]) -> list[Any]:
-        """Does the same for every customer at once; the results in the customers' order."""
+    def all_customers(self, what: str, act: Callable[[Customer], Any]) -> list[Any]:
+        """Does the same for every customer at once, and tells how many are done; the results in the customers' order."""
         with ThreadPoolExecutor(len(CUSTOMERS)) as pool:
-            return list(pool.map(act, CUSTOMERS))
+            futures = [pool.submit(act, customer) for customer in CUSTOMERS]
+            tell_progress(what, futures)
+            return [future.result() for future in futures]
 
 
 def clear(story: Story) -> None:
-    """What an earlier demo left is removed: its customers, their ledger entries and retained volumes"""
-    namespaces = [customer.namespace for customer in CUSTOMERS] + [servers.NAMESPACE]
-    story.kubectl.run("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=180s")
-    if story.kubectl.attempt("get", "crd", "datastores.tenantretention.io", show=False).returncode == 0:
-        stores = story.kubectl.get("dst")["items"]
-        mine = [store["metadata"]["name"] for store in stores if store["spec"]["namespace"] in namespaces]
-        if mine:
-            story.kubectl.run("delete", "dst", *mine, "--timeout=60s")
-    claims = [(v["metadata"]["name"], v["spec"].get("claimRef", {})) for v in story.kubectl.get("pv")["items"]]
-    left = [name for name, claim in claims if claim.get("namespace") in namespaces]
-    if left:
-        story.kubectl.run("delete", "pv", *left, "--timeout=60s")
+    """What an earlier demo left is removed; if anything else stands in the way, nothing is touched"""
+    ownership.refuse_what_others_made(story.kubectl, SITE)
+    ownership.remove_what_an_earlier_demo_made(story.kubectl, SITE)
 
 
 def install(story: Story) -> None:
@@ -73,15 +75,19 @@ def install(story: Story) -> None:
 
 def platform(story: Story) -> None:
     """The platform offers four vendors' profiles, and labels the customers' namespaces"""
-    story.kubectl.show("apply", "-f", str(EXAMPLES / "profiles"))
-    story.kubectl.show("apply", "-f", str(EXAMPLES / "namespaces"))
+    print(f"      what the demo makes carries the label {ownership.MARK}: the next demo removes that, and nothing else")
+    for folder in (EXAMPLES / "profiles", EXAMPLES / "namespaces"):
+        ownership.create_marked(story.kubectl, ownership.documents(folder))
+        story.kubectl.show("apply", "-f", str(folder))
     story.kubectl.show("get", "namespaces", "-l", "tenantretention.io/tenant=true")
 
 
 def own_servers(story: Story) -> None:
     """The third customer runs its own PostgreSQL and S3 server; the platform writes classes for them"""
     servers.start(story.kubectl, OPERATOR_NAMESPACE)
-    story.kubectl.show("apply", "-f", str(EXAMPLES / "classes/initech.yaml"))
+    classes = EXAMPLES / "classes/initech.yaml"
+    ownership.create_marked(story.kubectl, ownership.documents(classes))
+    story.kubectl.show("apply", "-f", str(classes))
 
 
 def policies(story: Story) -> None:
@@ -106,7 +112,8 @@ def load(story: Story) -> None:
         deliver_loader(story.kubectl, customer.application(), job)
         return run_loader(story.kubectl, customer.application(), "load", "loader")
 
-    for customer, written in zip(CUSTOMERS, story.all_customers(write), strict=True):
+    writing = "writing rows and objects, a pod of each customer"
+    for customer, written in zip(CUSTOMERS, story.all_customers(writing, write), strict=True):
         rows = written["rows"]
         print(f"      {customer.namespace}: {sum(rows.values())} rows in {len(rows)} tables")
     _check(story, deleted=False)
@@ -114,7 +121,7 @@ def load(story: Story) -> None:
 
 def dry_run(story: Story) -> None:
     """A dry run says what a real run would remove, and removes nothing"""
-    for customer in CUSTOMERS:
+    for customer in in_turn(CUSTOMERS):
         found = _run(story, customer, {"mode": "DryRun"}, "Succeeded")
         _tell_dry_run(customer, found)
     _check(story, deleted=False)
@@ -135,14 +142,14 @@ def first_night(story: Story) -> None:
 
 def approval(story: Story) -> None:
     """An administrator approves; exactly what is due goes, everything else stays"""
-    for customer in CUSTOMERS:
+    for customer in in_turn(CUSTOMERS):
         _approve(story, customer)
     _check(story, deleted=True)
 
 
 def second_night(story: Story) -> None:
     """The next run finds nothing left to do but the minutes that have passed"""
-    for customer in CUSTOMERS:
+    for customer in in_turn(CUSTOMERS):
         _run(story, customer, {"mode": "Enforce"}, "Succeeded")
     _check(story, deleted=True)
 
@@ -260,7 +267,9 @@ def _run(story: Story, customer: Customer, spec: dict[str, Any], phase: str) -> 
     }
     created = story.kubectl.run("create", "-f", "-", "-o", "name", text=_json(run), show=False).strip()
     place = ("-n", customer.namespace, created)
-    print(f"      {customer.namespace}: {created} {spec['mode']}{' with approval' if 'approves' in spec else ''}")
+    print(f"      {created} {spec['mode']}{' with approval' if 'approves' in spec else ''}", flush=True)
+
+    began = time.monotonic()
 
     def ended() -> Any:
         found = story.kubectl.get(*place)
@@ -272,6 +281,7 @@ def _run(story: Story, customer: Customer, spec: dict[str, Any], phase: str) -> 
         raise DemoFailure(
             f"{created} in {customer.namespace} ended {found['status']['phase']}, not {phase}: {messages}"
         )
+    print(f"        {phase}, {time.monotonic() - began:.0f} s", flush=True)
     return found
 
 
@@ -306,12 +316,14 @@ def _lines(story: Story, deleted: bool) -> list[checks.Line]:
     def one(customer: Customer) -> list[checks.Line]:
         job = story.jobs[customer.namespace]
         # The customer's own night may come while the story is told; it is no mistake, and it is counted.
-        wait(f"the jobs of {customer.namespace} to end", 600, lambda: not _at_work(story, customer))
+        jobs = f"the jobs of {customer.namespace} to end"
+        wait(jobs, 600, lambda: not _at_work(story, customer), tell=False)
         actual = run_loader(story.kubectl, customer.application(), "count", "counter")
         clock = _last_clock(story, customer) if deleted else None
         return checks.compare(customer, job, actual, clock, story.policies[customer.namespace])
 
-    return [line for lines in story.all_customers(one) for line in lines]
+    counting = "counting what is left, a pod of each customer"
+    return [line for lines in story.all_customers(counting, one) for line in lines]
 
 
 def _at_work(story: Story, customer: Customer) -> bool:

@@ -8,17 +8,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from demo import ownership
 from demo.kubectl import Kubectl
 from tenant_retention.adapters.certificates import issue_server_certificate, make_authority
 
 NAMESPACE = "initech-servers"
 HOSTS = ("postgresql", "s3")
+ADMINISTRATION = ("initech-ca", "initech-postgresql-admin", "initech-s3-admin")
+"""Secrets of the operator's namespace that the classes name: authority, administrators."""
 
 
 def start(kubectl: Kubectl, operator_namespace: str) -> None:
     """Starts the customer's PostgreSQL and S3 server and hands the platform what a class needs: authority and administrators."""
     folder = Path(__file__).parent
-    kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
+    ownership.create_marked(kubectl, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
     if kubectl.attempt("-n", NAMESPACE, "get", "secret", "server-files", show=False).returncode:
         for secret in _secrets(operator_namespace):
             kubectl.apply([secret])
@@ -40,14 +43,16 @@ def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
         "s3-secret-key": secret_key,
         "s3-encryption-key": secrets.token_hex(32),
     }
+    administration = (
+        {"ca.crt": authority.certificate},
+        {"username": "platform_admin", "password": password},
+        {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
+    )
     return [
         _secret(NAMESPACE, "server-files", server),
-        _secret(operator_namespace, "initech-ca", {"ca.crt": authority.certificate}),
-        _secret(operator_namespace, "initech-postgresql-admin", {"username": "platform_admin", "password": password}),
-        _secret(
-            operator_namespace,
-            "initech-s3-admin",
-            {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
+        *(
+            ownership.marked(_secret(operator_namespace, name, values))
+            for name, values in zip(ADMINISTRATION, administration, strict=True)
         ),
     ]
 

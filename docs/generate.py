@@ -67,6 +67,12 @@ def metrics_page() -> str:
         "Served by the operator on port 8080, path `/metrics`. A series goes with its object; labels are",
     ]
     lines += ["names of Kubernetes objects and categories, never values of customers' data.", ""]
+    lines += [
+        "The chart's NetworkPolicy lets pods labelled `app.kubernetes.io/name: prometheus` of namespace `monitoring` read them,",
+        "as the policies of kube-prometheus do, and no other pod: the counts tell of every tenant. For a Prometheus elsewhere",
+        "set `metrics.networkPolicy.from`; a target that stays down with a timeout is the sign of it.",
+        "",
+    ]
     lines += ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for metric in Telemetry().described():
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"

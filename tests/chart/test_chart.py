@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tenant_retention.settings import Settings
+from tests.chart.validate import schema_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "tenant-retention-operator"
@@ -82,6 +83,8 @@ def test_the_definitions_survive_an_uninstall_unless_told_otherwise(helm: str) -
         ("resync.intervalSeconds=0", "intervalSeconds"),
         ("logLevel=LOUD", "logLevel"),
         ("metrics.prot=1", "prot"),
+        ("metrics.networkPolicy.form=1", "form"),
+        ("metrics.networkPolicy.from[0].podSelecter.matchLabels.a=b", "podSelecter"),
     ],
 )
 def test_a_typo_in_the_values_is_refused_by_name(helm: str, setting: str, named: str) -> None:
@@ -201,6 +204,45 @@ def test_a_missing_service_monitor_kind_is_skipped_refused_or_rendered_as_told(h
     done = run(helm, "template", "trial", str(CHART), *enabled, *failing)
     assert done.returncode != 0
     assert "renderMode" in done.stderr
+
+
+def test_only_prometheus_and_helm_test_reach_the_operators_port_and_its_own_way_out_stays_open__X2(helm: str) -> None:
+    documents = render(helm)
+    (found,) = of_kind(documents, "NetworkPolicy")
+    assert schema_errors(found) == []
+    (deployment,) = of_kind(documents, "Deployment")
+    template = deployment["spec"]["template"]
+    # It is about the operator's own pod, by labels that values cannot take away.
+    assert found["spec"]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert found["spec"]["policyTypes"] == ["Ingress"]
+    (rule,) = found["spec"]["ingress"]
+    assert rule["ports"] == [
+        {"protocol": "TCP", "port": template["spec"]["containers"][0]["ports"][0]["containerPort"]}
+    ]
+    tester, prometheus = rule["from"]
+    (pod,) = of_kind(documents, "Pod")
+    assert tester["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert not tester["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    # Both selectors in one peer: a customer cannot give its own pods access by a label.
+    assert prometheus == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+    }
+
+
+def test_who_reads_the_metrics_is_a_value_and_nobody_named_never_means_everybody(helm: str) -> None:
+    def sources(*arguments: str) -> list[dict[str, Any]]:
+        (found,) = of_kind(render(helm, *arguments), "NetworkPolicy")
+        assert schema_errors(found) == []
+        peers: list[dict[str, Any]] = found["spec"]["ingress"][0]["from"]
+        return peers
+
+    other = {"namespaceSelector": {"matchLabels": {"team": "observability"}}}
+    named = sources("--set-json", f"metrics.networkPolicy.from={json.dumps([other])}")
+    assert named[1:] == [other]
+    assert sources("--set-json", "metrics.networkPolicy.from=[]") == named[:1]
+    assert named[0]["podSelector"]["matchLabels"]
+    assert of_kind(render(helm, "--set", "metrics.networkPolicy.enabled=false"), "NetworkPolicy") == []
 
 
 def test_served_namespaces_get_their_role_binding_from_the_chart(helm: str) -> None:

@@ -24,6 +24,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/* The pod of `helm test`, which asks the operator over the network. */}}
+{{- define "tenant-retention-operator.testLabels" -}}
+app.kubernetes.io/name: tenant-retention-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end }}
+
 {{- define "tenant-retention-operator.labels" -}}
 app.kubernetes.io/name: tenant-retention-operator
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -780,6 +781,54 @@ def test_a_month_in_use_keeps_the_others_of_its_call_from_nothing_and_is_waited_
     assert left(months.database) == set()
     evidence = evidence_of(months.enforcement.finish_run(months.run_id).categories)
     assert (evidence.acted, evidence.residue) == (5, 0)
+
+
+def test_a_month_that_fails_takes_back_none_of_those_before_it__M10(five_months: Months) -> None:
+    months = five_months
+    failing = months.steps[2]
+    with months.database.as_owner() as owner:
+        if failing.kind is PartitionStepKind.TRUNCATE:
+            owner.execute(
+                "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS"
+                " 'BEGIN RAISE EXCEPTION ''the disk is full'' USING ERRCODE = ''disk_full''; END'"
+            )
+            owner.execute(
+                sql.SQL(
+                    "CREATE TRIGGER fail BEFORE TRUNCATE ON public.{} FOR EACH STATEMENT EXECUTE FUNCTION public.fail()"
+                ).format(sql.Identifier(failing.partition))
+            )
+        else:
+            # A key that somebody made to the table: the months whose rows it names cannot be detached.
+            owner.execute(
+                "CREATE TABLE public.notes (id bigint, started_at timestamptz,"
+                " FOREIGN KEY (id, started_at) REFERENCES public.calls)"
+            )
+            owner.execute(
+                sql.SQL("INSERT INTO public.notes SELECT id, started_at FROM public.{}").format(
+                    sql.Identifier(failing.partition)
+                )
+            )
+    batch = months.enforcement.expire_months(months.run_id, months.steps, 60_000)
+    assert (batch.deleted, batch.months) == (2, 2)
+    with pytest.raises(RetentionError):
+        months.enforcement.expire_months(months.run_id, months.steps[2:], 60_000)
+    assert len(left(months.database)) == 3
+    assert evidence_of(months.enforcement.finish_run(months.run_id).categories).acted == 2
+
+
+def test_whoever_reads_one_old_month_makes_nobody_wait_for_the_whole_table(tenant_databases: TenantDatabases) -> None:
+    with tenant_databases.having(OPEN_GUARD) as database:
+        insert(database, {1: days_ago(250)})
+        database.apply(SHORT_BACK)
+        enforcement, run_id = begin(database, SHORT_BACK)
+        step = next(each for each in steps_of(enforcement, run_id) if each.rows)
+        with database.as_owner() as backup, backup.transaction():
+            backup.execute(sql.SQL("SELECT FROM public.{}").format(sql.Identifier(step.partition)))
+            began = time.monotonic()
+            assert reason_of(enforcement.expire_months, run_id, [step], 0) == "LockTimeout"
+            assert time.monotonic() - began < 1, "the table's lock was kept while the month's was waited for"
+        assert enforcement.expire_months(run_id, [step], 0).deleted == 1
+        enforcement.close()
 
 
 def test_a_held_row_in_one_of_several_months_stays_and_the_rest_goes__X3(five_months: Months) -> None:

@@ -89,8 +89,7 @@ class PostgresEnforcementDatabase(PostgresOrphans):
         Where held rows, or rows that wait for content, appeared since the plan, the rest goes row by row instead.
         """
         if steps[0].kind is PartitionStepKind.DETACH:
-            # Each DETACH is a transaction, the parent's lock with it; what they took out is dropped together.
-            done = [self._months(run_id, [step], milliseconds)[0] for step in steps[:_DETACHED_AT_ONCE]]
+            done = self._months(run_id, steps[:_DETACHED_AT_ONCE], milliseconds)
             dropped, busy = self._drop_detached(run_id)
             # A month of before that somebody reads is finish_detached's matter, and keeps none of these.
             _refuse_busy(busy & {step.partition for step in steps})

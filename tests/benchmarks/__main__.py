@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks.objects import objects
 from tests.benchmarks.report import Comparison, Steps, print_table
-from tests.benchmarks.rows import Bench, inserts_meanwhile, rows_inside, whole_months
+from tests.benchmarks.rows import ROUNDS, Bench, inserts_meanwhile, rows_inside, whole_months
 from tests.stores.enforcement_archive import live_archive
 from tests.stores.servers.postgres import running_postgres
 from tests.stores.servers.s3 import running_seaweedfs
@@ -27,7 +27,7 @@ max_wal_size = '1GB'
 log_statement = 'none'
 """
 """As customers run it: a commit is on disk when it returns, for both sides of every comparison."""
-STEPS = {"months": 4, "rows": 5, "inserts": 3, "objects": 5}
+STEPS = {"months": 4 * ROUNDS, "rows": 5, "inserts": 3 * ROUNDS, "objects": 5}
 
 
 def main() -> None:

@@ -53,11 +53,15 @@ def births(now: datetime) -> list[tuple[datetime, bool]]:
     return [(_month(now, back), back > MONTHS // 2) for back in months]
 
 
-def fill(archive: LiveArchive, schema: str, table: str, rows: int, *, clock: str | None = None) -> None:
-    """Spreads ``rows`` over the months, evenly over the first 20 days of each."""
+def fill(
+    archive: LiveArchive, schema: str, table: str, rows: int, *, clock: str | None = None, due_only: bool = False
+) -> None:
+    """Spreads ``rows`` over the months, evenly over the first 20 days of each; ``due_only``: writes those of due months."""
     share = rows // MONTHS
     with archive.owner() as connection:
-        for number, (first, _) in enumerate(births(datetime.now(UTC))):
+        for number, (first, is_due) in enumerate(births(datetime.now(UTC))):
+            if due_only and not is_due:
+                continue
             birth = sql.SQL("{}::timestamptz + (n % {}) * interval '20 days' / {}").format(
                 sql.Literal(first), sql.Literal(share), sql.Literal(share)
             )
@@ -85,16 +89,22 @@ def bare_copy(archive: LiveArchive, table: str) -> str:
                 " PARTITION BY RANGE (started_at)"
             ).format(sql.Identifier(table))
         )
+    bare_months(archive, table)
+    return table
+
+
+def bare_months(archive: LiveArchive, table: str) -> None:
+    """The months of the bare copy that are not there (yet, or any more)."""
+    with archive.owner() as connection:
         for first, _ in births(datetime.now(UTC)):
             connection.execute(
-                sql.SQL("CREATE TABLE bare.{} PARTITION OF bare.{} FOR VALUES FROM ({}) TO ({})").format(
+                sql.SQL("CREATE TABLE IF NOT EXISTS bare.{} PARTITION OF bare.{} FOR VALUES FROM ({}) TO ({})").format(
                     sql.Identifier(month_name(table, first)),
                     sql.Identifier(table),
                     sql.Literal(first),
                     sql.Literal(_next(first)),
                 )
             )
-    return table
 
 
 def old_months(archive: LiveArchive, table: str) -> None:

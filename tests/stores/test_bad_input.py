@@ -157,7 +157,7 @@ def test_a_case_that_was_closed_at_no_time_is_refused_and_an_open_one_is_kept__X
     with tenant_databases.having(rules) as made:
         statement = "INSERT INTO cases (id, session_id, started_at, closed_at) VALUES (%s, 's', %s, %s)"
         made.write(statement, 1, days_ago(400), None)
-        with pytest.raises(psycopg.errors.CheckViolation, match="retention_finite_closed_at"):
+        with pytest.raises(psycopg.errors.CheckViolation, match="retention_readable_closed_at"):
             made.write(statement, 2, days_ago(400), closed)
         with pytest.raises(psycopg.errors.CheckViolation), made.connect("app") as app:
             app.execute("UPDATE cases SET closed_at = %s", (closed,))

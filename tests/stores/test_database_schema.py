@@ -118,7 +118,7 @@ def test_there_is_no_default_partition_and_no_foreign_key_between_managed_tables
         ("DELETE FROM retention.managed_table", "rules put right"),
         ("DROP INDEX public.calls_by_5fad0c2e", "index on calls.started_at created"),
         (
-            "ALTER TABLE public.calls DROP CONSTRAINT retention_finite_started_at",
+            "ALTER TABLE public.calls DROP CONSTRAINT retention_readable_started_at",
             "check on calls.started_at added",
         ),
     ],

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from tenant_retention.cli.output import table, visible
+from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
@@ -161,4 +162,4 @@ def _residue(link: RunEvidence) -> int | None:
 
 
 def _instant(value: datetime | None) -> str | None:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
+    return instant(value) if value else None

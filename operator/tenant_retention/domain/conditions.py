@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
@@ -35,7 +35,8 @@ class Transition:
 
 def instant(moment: datetime) -> str:
     """A point in time as Kubernetes writes it, to the second."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: it writes the year 26 with two digits, which nobody reads back.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def moment(text: str) -> datetime:

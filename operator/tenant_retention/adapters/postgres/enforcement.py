@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from tenant_retention.adapters.postgres.failures import translated
+from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.orphans import PostgresOrphans
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
@@ -52,7 +52,7 @@ class PostgresEnforcementDatabase(PostgresOrphans):
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
         """See ``EnforcementDatabase.begin_run``; a second call with the same id returns the same answer."""
         rows = self._call("begin_run", run_id, mode.value, rules_digest, own_clock)
-        return tuple(CategoryRun.model_validate(row) for row in rows)
+        return tuple(answer(CategoryRun, row) for row in rows)
 
     def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
         """See ``EnforcementDatabase.limit_run``."""
@@ -81,7 +81,7 @@ class PostgresEnforcementDatabase(PostgresOrphans):
 
     def partition_steps(self, run_id: UUID, category: str) -> tuple[PartitionStep, ...]:
         """See ``EnforcementDatabase.partition_steps``."""
-        return tuple(PartitionStep.model_validate(row) for row in self._call("partition_steps", run_id, category))
+        return tuple(answer(PartitionStep, row) for row in self._call("partition_steps", run_id, category))
 
     def expire_months(self, run_id: UUID, steps: Sequence[PartitionStep], milliseconds: int) -> MonthBatch:
         """See ``EnforcementDatabase.expire_months``. DETACHes are followed by their DROPs, in transactions of their own.
@@ -104,12 +104,12 @@ class PostgresEnforcementDatabase(PostgresOrphans):
     def expire_range(self, run_id: UUID, step: PartitionStep, resume_after: datetime | None, limit: int) -> RangeBatch:
         """See ``EnforcementDatabase.expire_range``; rows with equal clocks go together, so a batch may exceed ``limit``."""
         arguments = (run_id, step.category, step.table, step.partition, resume_after, limit)
-        return RangeBatch.model_validate(self._call("expire_range", *arguments))
+        return answer(RangeBatch, self._call("expire_range", *arguments))
 
     def pressure(self) -> Pressure | None:
         """See ``EnforcementDatabase.pressure``."""
         found = self._call("pressure")
-        return Pressure.model_validate(found) if found is not None else None
+        return answer(Pressure, found) if found is not None else None
 
     def refresh_statistics(self, run_id: UUID, category: str, tables: Sequence[str]) -> int:
         """See ``EnforcementDatabase.refresh_statistics``: one transaction a table."""
@@ -117,7 +117,7 @@ class PostgresEnforcementDatabase(PostgresOrphans):
 
     def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
         """See ``EnforcementDatabase.claim_content``."""
-        return tuple(Claim.model_validate(row) for row in self._call("claim_content", run_id, category, limit))
+        return tuple(answer(Claim, row) for row in self._call("claim_content", run_id, category, limit))
 
     def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
         """See ``EnforcementDatabase.confirm_claims``; rows that a hold reached meanwhile stay and are counted as held."""
@@ -130,7 +130,7 @@ class PostgresEnforcementDatabase(PostgresOrphans):
 
     def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
         """See ``EnforcementDatabase.objects_to_lock``: at most one month's objects a call."""
-        return LockBatch.model_validate(self._call("objects_to_lock", run_id, category, resume_from, limit))
+        return answer(LockBatch, self._call("objects_to_lock", run_id, category, resume_from, limit))
 
     def record_locks(self, run_id: UUID, category: str, outcomes: Iterable[tuple[int, str | None]]) -> None:
         """See ``EnforcementDatabase.record_locks``."""
@@ -142,7 +142,7 @@ class PostgresEnforcementDatabase(PostgresOrphans):
 
     def finish_run(self, run_id: UUID) -> RunEvidence:
         """See ``EnforcementDatabase.finish_run``."""
-        return RunEvidence.model_validate(self._call("finish_run", run_id))
+        return answer(RunEvidence, self._call("finish_run", run_id))
 
     def close(self) -> None:
         """Ends the session; an unfinished run is marked Interrupted by the next one."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import psycopg
+from pydantic import BaseModel, ValidationError
 
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 
+Answer = TypeVar("Answer", bound=BaseModel)
 _OWN_CODES: dict[str, type[RetentionError]] = {"RTI00": Invalid, "RTN00": NotReady, "RTG00": Invalid}
 """SQLSTATEs that our own functions raise: the reason word is in the DETAIL."""
 _REASONS = {
@@ -46,3 +49,16 @@ def domain_error(error: psycopg.Error) -> RetentionError:
     reason = _REASONS.get(code, "Unavailable" if code else "ServerUnreachable")
     kind = Invalid if code == "42501" else Unavailable
     return kind(message, reason=reason)
+
+
+def answer(model: type[Answer], told: Any) -> Answer:
+    """What one of our functions told. Raises Invalid (Unforeseen) for a value that no reader can hold: that ends the work it
+    belongs to, never the run's other work. The message names fields, never values."""
+    try:
+        return model.model_validate(told)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, found["loc"])) for found in error.errors(include_input=False)})
+        raise Invalid(
+            f"the database tells what this version cannot read ({model.__name__}: {', '.join(fields)}); report it",
+            reason="Unforeseen",
+        ) from None

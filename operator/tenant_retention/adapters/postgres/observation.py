@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenant_retention.adapters.postgres.enforcement import Connect
-from tenant_retention.adapters.postgres.failures import translated
+from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
@@ -19,11 +19,11 @@ class PostgresObserverDatabase:
 
     def observe(self) -> DatabaseFacts:
         """See ``ObserverDatabase.observe``."""
-        return DatabaseFacts.model_validate(self._call("observe"))
+        return answer(DatabaseFacts, self._call("observe"))
 
     def evidence(self, limit: int) -> tuple[RunEvidence, ...]:
         """See ``ObserverDatabase.evidence``."""
-        return tuple(RunEvidence.model_validate(link) for link in self._call("read_evidence", limit))
+        return tuple(answer(RunEvidence, link) for link in self._call("read_evidence", limit))
 
     def _call(self, name: str, *arguments: object) -> Any:
         with translated(), self._connect() as connection:

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from tenant_retention.adapters.postgres.failures import answer
 from tenant_retention.domain.orphans import StoredObject
 from tenant_retention.domain.ports.orphans import OrphanKind, OrphanPage, Place, RowPage
 
@@ -27,7 +28,7 @@ class PostgresOrphans(ABC):
 
     def rows_naming_objects(self, category: str, begins_at: Place, born_before: datetime, limit: int) -> RowPage:
         """See ``OrphanDatabase.rows_naming_objects``."""
-        return RowPage.model_validate(self._call("rows_naming_objects", category, _json(begins_at), born_before, limit))
+        return answer(RowPage, self._call("rows_naming_objects", category, _json(begins_at), born_before, limit))
 
     def record_orphans(self, page: OrphanPage) -> None:
         """See ``OrphanDatabase.record_orphans``."""

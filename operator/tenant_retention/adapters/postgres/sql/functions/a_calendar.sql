@@ -16,18 +16,26 @@ LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
         ELSE 0 END
 $$;
 
+-- The years 1 to 9999: what every reader of a time can hold. PostgreSQL takes others, and an application may have written one.
+CREATE OR REPLACE FUNCTION retention.readable(at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT least(greatest(at, timestamptz '0001-01-01 00:00:00+00'), timestamptz '9999-12-31 23:59:59.999999+00')
+$$;
+
 -- A day that the target month does not have ends at 00:00 of the first day of the month after it. Days are 24 hours.
 -- Months are counted on UTC's wall clock, so that no session's time zone plays a part.
 CREATE OR REPLACE FUNCTION retention.period_end(birth timestamptz, months integer, days integer) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT least(
-        CASE WHEN months = 0 THEN birth + make_interval(hours => 24 * days)
+        CASE WHEN months = 0 THEN wall AT TIME ZONE 'UTC' + make_interval(hours => 24 * days)
         ELSE least(
             target + (wall - date_trunc('month', wall)),
             target + interval '1 month') AT TIME ZONE 'UTC' END,
         timestamptz '9999-12-31 23:59:59.999999+00')
-    FROM (SELECT birth AT TIME ZONE 'UTC' AS wall,
-        date_trunc('month', birth AT TIME ZONE 'UTC') + make_interval(months => months) AS target) AS calendar
+    -- As retention.readable: at the end of PostgreSQL's own range nothing could be added.
+    FROM (SELECT least(greatest(birth, timestamptz '0001-01-01 00:00:00+00'), timestamptz '9999-12-31 23:59:59.999999+00')
+            AT TIME ZONE 'UTC' AS wall) AS born,
+        LATERAL (SELECT date_trunc('month', wall) + make_interval(months => months) AS target) AS calendar
 $$;
 
 -- The latest birth whose period has passed: due exactly when birth <= cutoff.

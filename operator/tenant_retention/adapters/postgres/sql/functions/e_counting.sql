@@ -79,6 +79,10 @@ BEGIN
         -- Months come in order, so the first one with rows has the oldest birth, unless it is DEFAULT, which has any.
         IF total > 0 AND t.clock IS NOT NULL AND (oldest_of_table IS NULL OR NOT t.by_birth) THEN
             EXECUTE format('SELECT min(r.%I) FROM public.%I AS r', t.clock, p.partition) INTO oldest;
+            IF oldest IS NOT NULL THEN
+                -- Nothing ends before it began (retention.due_condition): one odd row is not the oldest of all.
+                oldest := retention.readable(greatest(oldest, p.born_from));
+            END IF;
             oldest_of_table := coalesce(oldest_of_table, CASE WHEN p.born_to < 'infinity' THEN oldest END);
         END IF;
         IF total > 0 OR p.born_to <= date_trunc('month', retention.cutoff(at, t.back)) THEN
@@ -89,7 +93,7 @@ BEGIN
     RETURN QUERY SELECT d.table_name, NULL::text, d.born_from, d.born_to, d.rows,
         CASE WHEN d.born_to - interval '1 microsecond' <= remove THEN d.rows ELSE 0 END,
         CASE WHEN d.born_to - interval '1 microsecond' <= previous THEN d.rows ELSE 0 END, 0::bigint,
-        CASE WHEN d.born_to - interval '1 microsecond' <= overdue_at THEN d.rows ELSE 0 END, 0::bigint, d.born_from
+        CASE WHEN d.born_to - interval '1 microsecond' <= overdue_at THEN d.rows ELSE 0 END, 0::bigint, retention.readable(d.born_from)
         FROM retention.detached_partition AS d WHERE d.table_name = t.table_name;
 END
 $$;

@@ -133,6 +133,8 @@ BEGIN
     PERFORM retention.lock_holds();
     EXECUTE format('SELECT r.%1$I FROM public.%2$I AS r WHERE r.%1$I > $1 AND r.%1$I <= $2 ORDER BY r.%1$I OFFSET $3 LIMIT 1',
         t.clock, wanted) INTO range_end USING range_start, through, greatest(batch, 1) - 1;
+    -- The client holds it until the next batch. What is older goes with this one.
+    range_end := retention.readable(range_end);
     kept := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to);
     waiting := retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to);
     EXECUTE format('DELETE FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND %3$s AND %4$s AND NOT %5$s AND NOT %6$s',

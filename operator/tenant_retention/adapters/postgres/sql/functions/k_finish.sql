@@ -55,10 +55,12 @@ DECLARE
     oldest_of_table timestamptz;
 BEGIN
     FOR t IN SELECT * FROM retention.managed WHERE category = wanted AND active AND clock IS NOT NULL LOOP
-        EXECUTE format('SELECT min(%I) FROM public.%I', t.clock, t.table_name) INTO oldest_of_table;
+        -- As in retention.counts_of_table: nothing ends before it began.
+        EXECUTE format('SELECT CASE WHEN min(%1$I) IS NOT NULL THEN greatest(min(%1$I), min(%2$I)) END FROM public.%3$I',
+            t.clock, t.born_at, t.table_name) INTO oldest_of_table;
         oldest := least(oldest, oldest_of_table);
     END LOOP;
-    RETURN oldest;
+    RETURN retention.readable(oldest);
 END
 $$;
 

@@ -74,8 +74,9 @@ BEGIN
     END IF;
     found_locks := retention.locks_of_month(r, t, p.partition, coalesce(resume_from, '-infinity'), greatest(batch, 1));
     RETURN jsonb_build_object('locks', found_locks.locks, 'resumeFrom',
-        CASE WHEN found_locks.seen = greatest(batch, 1) THEN found_locks.last_birth
-        WHEN p.born_to <> 'infinity' THEN p.born_to END);
+        CASE WHEN found_locks.seen = greatest(batch, 1) THEN retention.readable(found_locks.last_birth)
+        -- Behind the last readable birth there is one partition at most.
+        WHEN p.born_to < '9999-12-31' THEN retention.readable(p.born_to) END);
 END
 $$;
 

@@ -149,7 +149,8 @@ def test_objects_of_rows_with_odd_times_of_before_are_locked_and_claimed_like_al
         database.apply(MEDIA)
         enforcer, run_id = database.enforcer(), uuid4()
         enforcer.begin_run(run_id, Mode.ENFORCE, MEDIA.rules_digest(), datetime.now(UTC))
-        locked, resume = {}, None
+        locked: dict[str, datetime] = {}
+        resume = None
         while True:
             batch = enforcer.objects_to_lock(run_id, "media", resume, 1)
             locked |= {lock.key: lock.until for lock in batch.locks}

@@ -90,7 +90,7 @@ def wait(what: str, seconds: float, look: Callable[[], Any], *, tell: bool = Tru
         now = time.monotonic()
         if now > began + seconds:
             raise DemoFailure(f"waited {seconds:.0f} s in vain for {what}")
-        if tell and now > told + TOLD_EVERY_SECONDS:
+        if tell and now >= told + TOLD_EVERY_SECONDS:
             told = now
             print(f"        waiting for {what}, {now - began:.0f} s", flush=True)
         time.sleep(1)

@@ -42,12 +42,17 @@ def run(
     return finished.stdout
 
 
-def succeeds(command: Sequence[str | Path]) -> bool:
+def succeeds(command: Sequence[str | Path], *, extra_environment: Mapping[str, str] | None = None) -> bool:
     """Whether the command exits with 0; its output is dropped."""
     arguments = [str(part) for part in command]
     return (
         subprocess.run(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+            arguments,
+            env={**os.environ, **(extra_environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
         ).returncode
         == 0
     )

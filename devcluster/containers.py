@@ -7,6 +7,8 @@ from devcluster.commands import run, succeeds
 from devcluster.errors import DevclusterError
 from devcluster.layout import Layout
 
+NAMESPACE = "k8s.io"
+"""Where the kubelet's containers and images live in containerd."""
 _DEADLINE_SECONDS = 20
 
 
@@ -50,4 +52,4 @@ def _containers(layout: Layout) -> list[str]:
 
 
 def _ctr(layout: Layout, *arguments: str | Path) -> list[str | Path]:
-    return ["ctr", "--address", layout.containerd_socket, "--namespace", "k8s.io", *arguments]
+    return ["ctr", "--address", layout.containerd_socket, "--namespace", NAMESPACE, *arguments]

@@ -46,7 +46,11 @@ class Images:
     def build(self, recipe: Recipe, progress: Progress) -> None:
         """Build one image, and its archive. An archive that exists is a whole one."""
         with progress.step(f"building {recipe.title}"):
-            if recipe.on_base and not succeeds(self._buildah("inspect", "--type", "image", BASE_IMAGE)):
+            self._runroot.mkdir(parents=True, exist_ok=True)
+            # Whatever it does, buildah takes a lock in the folder of networks: in ours, not in /etc/cni/net.d.
+            self._settings.write_text(f'[network]\nnetwork_config_dir = "{self._runroot / "networks"}"\n')
+            inspected = self._buildah("inspect", "--type", "image", BASE_IMAGE)
+            if recipe.on_base and not succeeds(inspected, extra_environment=self._environment):
                 self._build(self._recipes[0])  # buildah's own storage was emptied
             self._build(recipe)
 
@@ -81,6 +85,14 @@ class Images:
         # Not below the node's folder: images can be built without a node.
         return self._layout.run.with_name(f"{self._layout.run.name}-images")
 
+    @property
+    def _settings(self) -> Path:
+        return self._runroot / "containers.conf"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**_ENVIRONMENT, "CONTAINERS_CONF": str(self._settings)}
+
     def _build(self, recipe: Recipe) -> None:
         archive = self.archive(recipe)
         archive.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +111,7 @@ class Images:
                     recipe.reference,
                     f"oci-archive:{temporary}:{recipe.reference}",
                 ),
-                extra_environment=_ENVIRONMENT,
+                extra_environment=self._environment,
             )
             temporary.rename(archive)
         for old in archive.parent.glob(f"{recipe.name}-????????????????.tar"):
@@ -112,7 +124,7 @@ class Images:
                 *("build", "--quiet", "--layers", "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "--pull-never"),
                 *("--file", recipe.containerfile, "--tag", recipe.reference, context),
             ),
-            extra_environment=_ENVIRONMENT,
+            extra_environment=self._environment,
         )
 
     def _buildah(self, *arguments: str | Path) -> list[str | Path]:

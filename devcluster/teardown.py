@@ -4,6 +4,8 @@ It looks at what is there and relies on no record of the start, so it can be rep
 The order matters: what would start something again goes first, and mounts go when nobody uses them any more.
 """
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,7 @@ _PATIENCE_SECONDS = 5
 _NETWORK_RESULTS = Path("/var/lib/cni")
 _CONTAINER_LOG_LINKS = Path("/var/log/containers")
 _KUBELET_FOLDER = Path("/var/lib/kubelet")
+_RUNTIME_FOLDER = Path("/run/containerd")
 
 
 def something_is_left(layout: Layout) -> bool:
@@ -59,6 +62,7 @@ def _remove_files(layout: Layout) -> None:
                 entry.unlink()
     layout.kubeconfig.unlink(missing_ok=True)
     _remove_traces_outside(layout)
+    remove_container_states(layout, _RUNTIME_FOLDER)
 
 
 def _remove_traces_outside(layout: Layout) -> None:
@@ -82,3 +86,32 @@ def _remove_traces_outside(layout: Layout) -> None:
                 socket.unlink()
             if not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def remove_container_states(layout: Layout, runtime_folder: Path) -> None:
+    """What runc and containerd's shims keep of each container where others keep theirs: ours by the bundle it ran from.
+
+    A container killed with its control group leaves both behind. Only when none of the node's containers runs any more.
+    """
+    states = runtime_folder / "runc" / containers.NAMESPACE
+    sockets = runtime_folder / "s"
+    for state in sorted(states.glob("*/state.json")):
+        try:
+            bundle = _bundle(state)
+        except FileNotFoundError:
+            continue  # somebody else's container ended meanwhile
+        if bundle.is_relative_to(layout.run):
+            container = state.parent.name
+            # The shim's name for its socket: a digest of whom it serves.
+            served = str(layout.containerd_socket / containers.NAMESPACE / container)
+            (sockets / hashlib.sha256(served.encode()).hexdigest()).unlink(missing_ok=True)
+            shutil.rmtree(state.parent)
+    for folder in (states, states.parent, sockets, runtime_folder):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _bundle(state: Path) -> Path:
+    """The folder that a container ran from; an empty path where runc does not say, and so nobody's."""
+    labels: list[str] = json.loads(state.read_text())["config"].get("labels") or []
+    return Path(next((label.removeprefix("bundle=") for label in labels if label.startswith("bundle=")), ""))

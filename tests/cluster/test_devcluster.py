@@ -251,6 +251,7 @@ class Machine:
     control_groups: frozenset[str]
     kernel_settings: frozenset[str]
     files: frozenset[str]
+    container_states: frozenset[str]
 
     @classmethod
     def now(cls) -> "Machine":
@@ -268,6 +269,7 @@ class Machine:
             files=frozenset(
                 str(path) for folder in ("/run", "/var/lib", "/var/log", "/etc/cni") for path in Path(folder).glob("*")
             ),
+            container_states=frozenset(container_states()),
         )
 
     def remains_of_a_node(self) -> list[str]:
@@ -278,6 +280,7 @@ class Machine:
                 *(mount for mount in self.mounts if mount.startswith(OUR_FOLDERS) or "/cni-" in mount),
                 *(line for line in self.interfaces_and_routes if "trdev" in line or "10.244." in line),
                 *(group for group in self.control_groups if NAME in group or "kubepods" in group),
+                *self.container_states,
             ]
         )
 
@@ -332,6 +335,16 @@ def network_namespaces() -> Iterator[str]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if " - nsfs " in line:
             yield line.split()[3]
+
+
+def container_states() -> Iterator[str]:
+    """What runc keeps of the node's containers, in the folder of every machine's containers."""
+    for path in Path("/run/containerd/runc/k8s.io").glob("*/state.json"):
+        try:
+            if f"bundle=/run/{NAME}/" in path.read_text():
+                yield str(path.parent)
+        except FileNotFoundError:
+            continue  # its container ended meanwhile
 
 
 def kernel_settings() -> Iterator[str]:

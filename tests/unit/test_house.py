@@ -43,7 +43,14 @@ def test_lint_types_and_layers_come_before_any_test() -> None:
 
 def test_the_readme_says_in_under_sixty_lines_what_a_stranger_needs() -> None:
     assert len(README.splitlines()) < 60
-    commands = ("make demo", "make test", "helm install", "kubectl apply", "wait --for=condition=Ready", "get trp")
+    commands = (
+        "make demo",
+        "make test",
+        "helm upgrade --install",
+        "kubectl apply",
+        "wait --for=condition=Ready",
+        "get trp",
+    )
     for words in (*commands, "helm uninstall", "## Out of scope"):
         assert words in README, words
 

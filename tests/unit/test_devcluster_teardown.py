@@ -1,0 +1,68 @@
+"""What `make cluster-down` takes away at places that other programs use too: what is the node's, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from devcluster.layout import Layout
+from devcluster.teardown import remove_container_states
+
+SHARED = "runc/k8s.io"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(checkout=tmp_path, cache=tmp_path / "cache", state=tmp_path / "state", run=tmp_path / "run/ours")
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """A folder like /run/containerd."""
+    folder = tmp_path / "containerd"
+    (folder / SHARED).mkdir(parents=True)
+    (folder / "s").mkdir()
+    return folder
+
+
+def container(runtime: Path, socket: Path, bundle: Path, name: str) -> Path:
+    """A container that was killed: its state as runc writes it, and its shim's socket; returns the socket."""
+    labels = [f"bundle={bundle / name}", "cgroup=/kubepods"]
+    (runtime / SHARED / name).mkdir()
+    (runtime / SHARED / name / "state.json").write_text(json.dumps({"id": name, "config": {"labels": labels}}))
+    shim = runtime / "s" / hashlib.sha256(f"{socket}/k8s.io/{name}".encode()).hexdigest()
+    shim.touch()
+    return shim
+
+
+def test_what_our_containers_left_goes_and_with_the_last_of_it_the_folders(layout: Layout, runtime: Path) -> None:
+    for name in ("a", "b"):
+        container(runtime, layout.containerd_socket, layout.containerd_socket.parent, name)
+    remove_container_states(layout, runtime)
+    assert not runtime.exists()
+    remove_container_states(layout, runtime)
+
+
+def test_other_peoples_containers_keep_their_state_and_their_sockets(layout: Layout, runtime: Path) -> None:
+    ours = container(runtime, layout.containerd_socket, layout.containerd_socket.parent, "a")
+    other = Path("/run/containerd/containerd.sock")
+    theirs = container(runtime, other, Path("/run/containerd/io.containerd.runtime.v2.task/k8s.io"), "b")
+    beside = container(runtime, other, layout.run.with_name("ours-not") / "containerd", "c")
+    # Without a state nobody can say whose it is: a container that is just being made, for instance.
+    (runtime / SHARED / "d").mkdir()
+    os.mkdir(runtime / "fifo")
+    remove_container_states(layout, runtime)
+    assert {path.name for path in (runtime / SHARED).iterdir()} == {"b", "c", "d"}
+    assert not ours.exists()
+    assert theirs.exists()
+    assert beside.exists()
+    assert (runtime / "fifo").exists()
+
+
+def test_a_machine_without_containerd_has_nothing_to_remove(layout: Layout, tmp_path: Path) -> None:
+    remove_container_states(layout, tmp_path / "absent")
+    assert not (tmp_path / "absent").exists()

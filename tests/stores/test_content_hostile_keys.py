@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.stores.object_stores import ObjectStore
+from datetime import timedelta
+from io import BytesIO
+
+import pytest
+
+from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.content import S3ContentBucket
+from tenant_retention.adapters.s3.uploads import unfinished_uploads
+from tenant_retention.domain.bucket_identities import BucketRole
+from tests.stores.object_stores import ObjectStore, RealObjectStore
+from tests.stores.servers.s3 import S3Server
 from tests.stores.tenant_buckets import a_tenant_bucket
 from tests.stores.test_content_deletion import outcomes
 
@@ -24,3 +34,43 @@ def test_a_key_that_names_no_object_reaches_no_other_object_no_other_tenant_and_
         assert answers[4] is None, (key, answers)
         assert mine.versions() == kept, key
         assert other.versions() == theirs, key
+
+
+ALIASES = (
+    "audio//young.wav",
+    "//audio/young.wav",
+    "/audio/young.wav",
+    "audio\\young.wav",
+    "audio/young.wav/",
+    "audio/./young.wav",
+    "audio/x/../young.wav",
+    "audio/young.wav.versions",
+    "audio/young.wav.versions/v_{version}",
+)
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_no_other_spelling_of_a_key_deletes_its_object_and_each_is_told__M8(
+    object_store: ObjectStore, alias: str
+) -> None:
+    mine = a_tenant_bucket(object_store)
+    young, due = mine.put("audio/young.wav", b"x"), mine.put("due", b"x")
+    spelled = alias.format(version=young)
+    answers = outcomes(mine, (spelled, young), (spelled, None), ("due", due))
+    assert answers == ["UnsupportedKey", "UnsupportedKey", None]
+    assert mine.versions() == {("audio/young.wav", young, False)}
+
+
+def test_an_object_that_the_store_lists_as_an_upload_without_a_key_keeps_no_other_upload_from_being_ended(
+    seaweedfs: S3Server,
+) -> None:
+    with S3Connection(seaweedfs.endpoint, seaweedfs.administrator) as administrator:
+        bench = RealObjectStore(seaweedfs, administrator)
+        mine = a_tenant_bucket(bench)
+        administrator.client.put_object(mine.name, ".uploads/x", BytesIO(b"x"), 1)
+        assert [upload.key for upload in unfinished_uploads(administrator, mine.name)] == [""]
+        with S3Connection(seaweedfs.endpoint, mine.keys[BucketRole.APP]) as app:
+            assert app.request("POST", mine.name, "a", query="uploads=", task="begin an upload").status == 200
+        with S3Connection(seaweedfs.endpoint, mine.keys[BucketRole.ENFORCER]) as enforcer:
+            assert S3ContentBucket(enforcer, mine.name).abort_unfinished_uploads(timedelta(0)) == 1
+        bench.close()

@@ -36,6 +36,7 @@ from tenant_retention.domain.bucket_steps import (
 )
 from tenant_retention.domain.buckets import PROBE_PREFIX, BucketUsage, ObservedBucket, WantedBucket
 from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.object_keys import is_plain
 from tenant_retention.domain.orphans import StoredObject
 from tenant_retention.domain.ports.buckets import EndpointFacts
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
@@ -214,6 +215,8 @@ class FakeContentBucket(ListedObjects):
         return None
 
     def _delete(self, claim: Claim) -> str | None:
+        if not is_plain(claim.key):
+            return "UnsupportedKey"
         versions = [claim.version]
         if claim.version is None:
             versions = [found.version for found in self._store.bucket(self._bucket).objects.get(claim.key, [])]

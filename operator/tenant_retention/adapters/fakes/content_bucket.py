@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tenant_retention.adapters.fakes.listed_objects import ListedObjects
+from tenant_retention.domain.object_keys import is_plain
 from tenant_retention.domain.orphans import StoredObject
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 
@@ -49,6 +50,8 @@ class InMemoryContentBucket(ListedObjects):
         return [StoredObject(key, version, self.modified.get(key, long_ago)) for key, version in sorted(self.objects)]
 
     def _delete(self, claim: Claim) -> str | None:
+        if not is_plain(claim.key):
+            return "UnsupportedKey"
         if claim.key in self.errors:
             return self.errors[claim.key]
         named = self._named(claim.key, claim.version)

@@ -23,6 +23,7 @@ from tenant_retention.adapters.s3.keys import DOT_SEGMENT, NOT_IN_XML
 from tenant_retention.adapters.s3.sweeping import is_missing, page_of
 from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
 from tenant_retention.domain.errors import RetentionError, Unavailable
+from tenant_retention.domain.object_keys import is_plain
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 from tenant_retention.domain.ports.orphans import ObjectPage, Place
@@ -56,21 +57,24 @@ class S3ContentBucket:
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
         """Deletes what the claims name, and aborts unfinished uploads of those keys; outcomes in the order of ``claims``.
 
-        Errors are the store's codes, or ``ServerUnreachable``. Raises Unavailable if the store does not answer at all,
-        Invalid if it refuses the identity: then nothing was deleted.
+        Errors are the store's codes, ``ServerUnreachable``, or ``UnsupportedKey``: a key that could mean another object.
+        Raises Unavailable if the store does not answer at all, Invalid if it refuses the identity: then nothing was deleted.
         """
         if not claims:
             return ()
+        named = [claim for claim in claims if is_plain(claim.key)]
         # First, because it also proves that store and identity are fine before anything is deleted.
-        uploads = self._stale_uploads(self._upload_grace, {claim.key for claim in claims})
+        uploads = self._stale_uploads(self._upload_grace, {claim.key for claim in named})
         with ThreadPoolExecutor(max_workers=self._connection.threads) as threads:
-            failed, targets, unlisted = self._targets(threads, claims)
+            failed, targets, unlisted = self._targets(threads, named)
             failed |= self._delete(threads, targets)
             failed |= self._delete_unlisted(threads, unlisted)
             failed |= dict(self._abort(threads, uploads))
         by_key = _first_error_by_key(failed)
 
         def error(claim: Claim) -> str | None:
+            if not is_plain(claim.key):
+                return "UnsupportedKey"  # The store could take it for another object's name, which may be younger.
             if claim.version is None:
                 return by_key.get(claim.key)
             return failed.get((claim.key, claim.version)) or failed.get((claim.key, None))
@@ -179,8 +183,6 @@ class S3ContentBucket:
 
     def _delete_single(self, target: _Target) -> str | None:
         key, version = target
-        if DOT_SEGMENT.search(key):
-            return "UnsupportedKey"
         return self._attempts.run(lambda: self._client.remove_object(self._bucket, key, version_id=version))
 
     def _delete_unlisted(self, threads: ThreadPoolExecutor, keys: Sequence[str]) -> dict[_Target, str]:
@@ -206,7 +208,8 @@ class S3ContentBucket:
         return [
             upload
             for upload in unfinished_uploads(self._connection, self._bucket)
-            if upload.initiated <= before and (keys is None or upload.key in keys)
+            # SeaweedFS lists an object that somebody put at `.uploads/x` as an upload without a key; nobody can end that.
+            if upload.key and upload.initiated <= before and (keys is None or upload.key in keys)
         ]
 
     def _abort(self, threads: ThreadPoolExecutor, uploads: list[Upload]) -> Iterable[tuple[_Target, str]]:
@@ -216,7 +219,7 @@ class S3ContentBucket:
 
     def _abort_one(self, upload: Upload) -> str | None:
         if DOT_SEGMENT.search(upload.key):
-            return "UnsupportedKey"
+            return "UnsupportedKey"  # A path with dots is rewritten on its way and would name another key.
         try:
             return abort_upload(self._connection, self._bucket, upload)
         except RetentionError as error:

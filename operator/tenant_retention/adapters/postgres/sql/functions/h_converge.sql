@@ -162,6 +162,9 @@ BEGIN
                 USING ERRCODE = 'RTI00', DETAIL = 'StoreConflict', HINT = 'Rename it, or change the profile.';
         END IF;
         RETURN QUERY SELECT * FROM retention.converge_columns(t, relation);
+        IF t.has_objects THEN
+            RETURN QUERY SELECT * FROM retention.converge_plain_keys(t, relation);
+        END IF;
         RETURN QUERY SELECT * FROM retention.converge_indexes(t, relation);
     END LOOP;
 END

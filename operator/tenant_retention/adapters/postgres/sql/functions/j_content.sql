@@ -23,14 +23,16 @@ CREATE OR REPLACE FUNCTION retention.named_by_others(for_run uuid, object_key te
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     other retention.managed;
+    staying text;
     conditions text[] := '{}';
 BEGIN
     FOR other IN SELECT * FROM retention.managed WHERE has_objects LOOP
-        conditions := conditions || format(
-            'EXISTS (SELECT FROM public.%I AS other WHERE other.%I::text = %s AND (%s OR %s) AND (%s))',
-            other.table_name, other.key_column, object_key,
+        staying := format('(%s OR %s)',
             retention.undue_condition(other, 'other', retention.removable_through(for_run, other.category)),
-            retention.held_condition(other.table_name, 'other', '-infinity', 'infinity'),
+            retention.held_condition(other.table_name, 'other', '-infinity', 'infinity'));
+        conditions := conditions || retention.respelled_condition(other, object_key, staying) || format(
+            'EXISTS (SELECT FROM public.%I AS other WHERE other.%I::text = %s AND %s AND (%s))',
+            other.table_name, other.key_column, object_key, staying,
             CASE WHEN in_part THEN format('%s IS NULL AND nullif(other.%I::text, '''') IS NOT NULL', object_version, other.version_column)
             ELSE format('%1$s IS NULL OR coalesce(nullif(other.%2$I::text, ''''), %1$s) = %1$s', object_version, other.version_column) END);
     END LOOP;

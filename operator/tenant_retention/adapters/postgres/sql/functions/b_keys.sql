@@ -1,0 +1,60 @@
+-- Object keys that a store could take for another object's name ("a//b" is "a/b" at SeaweedFS): the comparison of two rows' keys
+-- would not see that they name one object. They are refused when written; domain/object_keys.py has the same rule and text.
+
+CREATE OR REPLACE FUNCTION retention.unplain_key_condition(object_key text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%s ~ %L', object_key, '(\A|/)(\.{0,2}|\.uploads|[^/]*\.versions)(/|\Z)|\\')
+$$;
+
+-- By the rule's text, so that another rule makes another constraint.
+CREATE OR REPLACE FUNCTION retention.plain_key_constraint(t retention.managed) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT retention.bounded_name('retention_plain_' || t.key_column,
+        '_' || left(md5(retention.unplain_key_condition(quote_ident(t.key_column))), 8))
+$$;
+
+-- The check on a table's key column. Rows from before the rule stay: then it holds for what is written from now on, until they
+-- are gone. The empty key names no object.
+CREATE OR REPLACE FUNCTION retention.converge_plain_keys(t retention.managed, relation oid) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted_constraint text := retention.plain_key_constraint(t);
+    unplain text := format('(%1$I::text <> '''' AND %2$s)', t.key_column,
+        retention.unplain_key_condition(format('%I::text', t.key_column)));
+    valid boolean;
+    offending boolean;
+    stale name;
+BEGIN
+    FOR stale IN SELECT conname FROM pg_constraint WHERE conrelid = relation AND contype = 'c'
+        AND conname LIKE 'retention\_plain\_%' AND conname <> wanted_constraint
+    LOOP
+        EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT %I', t.table_name, stale);
+    END LOOP;
+    SELECT convalidated INTO valid FROM pg_constraint
+        WHERE conrelid = relation AND contype = 'c' AND conname = wanted_constraint;
+    IF valid THEN
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT EXISTS (SELECT FROM public.%I WHERE %s)', t.table_name, unplain) INTO offending;
+    IF valid IS NULL THEN
+        EXECUTE format('ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (NOT %s)%s', t.table_name, wanted_constraint, unplain,
+            CASE WHEN offending THEN ' NOT VALID' ELSE '' END);
+        RETURN NEXT format('check on %s.%s added', t.table_name, t.key_column)
+            || CASE WHEN offending THEN ': older rows have keys that it refuses; their objects are never deleted' ELSE '' END;
+    ELSIF NOT offending THEN
+        EXECUTE format('ALTER TABLE public.%I VALIDATE CONSTRAINT %I', t.table_name, wanted_constraint);
+        RETURN NEXT format('check on %s.%s holds for every row', t.table_name, t.key_column);
+    END IF;
+END
+$$;
+
+-- Whether a staying row from before the rule may name an object by another spelling, as an expression; 'false' where the check
+-- holds for every row. By the last name in the key, whatever the version: doubt keeps the object and the row that is due.
+CREATE OR REPLACE FUNCTION retention.respelled_condition(other retention.managed, object_key text, staying text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(format('public.%I', other.table_name))
+        AND contype = 'c' AND conname = retention.plain_key_constraint(other) AND convalidated) THEN 'false'
+    ELSE format('coalesce(substring(%s FROM %L) IN (SELECT substring(other.%I::text FROM %2$L) FROM public.%4$I AS other'
+        ' WHERE %5$s AND %6$s), false)', object_key, '([^/\\]*[^/\\.][^/\\]*)[/\\.]*\Z', other.key_column, other.table_name,
+        retention.unplain_key_condition(format('other.%I::text', other.key_column)), staying) END
+$$;

@@ -1,0 +1,137 @@
+"""Object keys that a store could take for another object's name, inside the database (M8): refused when written, never claimed,
+and never compared as if they were plain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tenant_retention.domain.object_keys import UNPLAIN, is_plain
+from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, archive, days_ago
+from tests.stores.test_database_content import RULES, begin, left
+
+SEGMENTS = (
+    "",
+    "a",
+    ".",
+    "..",
+    "...",
+    ".uploads",
+    "uploads",
+    ".versions",
+    "x.versions",
+    "x.versions.y",
+    "a\\b",
+    "a\nb",
+    "\r",
+)
+INSERT = (
+    "INSERT INTO recordings (id, session_id, started_at, object_key, object_version) VALUES (%s, 's', %s, %s, 'v1')"
+)
+
+
+@pytest.fixture
+def database(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
+    with tenant_databases.having(RULES) as made:
+        yield made
+
+
+def before_the_rule(database: TenantDatabase, number: int, age: float, key: str) -> None:
+    """A row that was written before the database refused such keys."""
+    with database.as_owner() as owner:
+        names = owner.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = 'public.recordings'::regclass AND conname LIKE 'retention_plain%'"
+        ).fetchall()
+        for (name,) in names:
+            owner.execute(f"ALTER TABLE public.recordings DROP CONSTRAINT {name}".encode())
+    database.write(INSERT, number, days_ago(age), key)
+
+
+def test_the_rule_is_the_same_in_the_database_and_in_the_program__M8(database: TenantDatabase) -> None:
+    keys = ["/".join(parts) for count in (1, 2, 3) for parts in product(SEGMENTS, repeat=count)]
+    condition = database.value("SELECT retention.unplain_key_condition('key')")
+    assert UNPLAIN in condition.replace("\\\\", "\\")
+    asked = "SELECT key FROM unnest(%s::text[]) AS key WHERE CONDITION".replace("CONDITION", condition)
+    unplain = {key for (key,) in database.rows(asked, keys)}
+    assert unplain == {key for key in keys if not is_plain(key)}
+
+
+@pytest.mark.parametrize("key", ["rec//young.wav", "/rec/young.wav", "rec\\young.wav", "rec/./young.wav", ".uploads/x"])
+def test_the_application_cannot_write_a_key_that_could_name_another_object__M8(
+    database: TenantDatabase, key: str
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="retention_plain_object_key"):
+        database.write(INSERT, 1, days_ago(1), key)
+    database.write(INSERT, 1, days_ago(1), "")
+    with pytest.raises(psycopg.errors.CheckViolation, match="retention_plain_object_key"):
+        database.write("UPDATE recordings SET object_key = %s", key)
+    database.write("UPDATE recordings SET object_key = 'rec/young.wav'")
+
+
+def test_rows_from_before_the_rule_survive_an_upgrade_and_the_next_ones_are_refused__M8(
+    database: TenantDatabase,
+) -> None:
+    before_the_rule(database, 1, 1, "rec//young.wav")
+    (told,) = database.apply(RULES)
+    assert told.startswith("check on recordings.object_key added: older rows")
+    assert database.apply(RULES) == ()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        database.write(INSERT, 2, days_ago(1), "rec//other.wav")
+    assert left(database, "recordings") == {1}
+    with database.as_owner() as owner:
+        owner.execute("DELETE FROM public.recordings")
+    assert database.apply(RULES) == ("check on recordings.object_key holds for every row",)
+    assert database.apply(RULES) == ()
+
+
+def test_a_check_that_somebody_removed_is_put_back_and_told(database: TenantDatabase) -> None:
+    before_the_rule(database, 1, 1, "rec/young.wav")
+    assert database.apply(RULES) == ("check on recordings.object_key added",)
+
+
+@pytest.mark.parametrize(
+    "key", ["rec//young.wav", "/rec/young.wav", "rec\\young.wav", "rec/x/../young.wav", "rec/young.wav/."]
+)
+def test_an_object_that_a_young_row_from_before_the_rule_spells_otherwise_is_not_claimed_and_its_old_row_stays__M8(
+    database: TenantDatabase, key: str
+) -> None:
+    before_the_rule(database, 1, 1, key)
+    database.write(INSERT, 2, days_ago(30), "rec/young.wav")
+    database.write(INSERT, 3, days_ago(30), "rec/other.wav")
+    database.apply(RULES)
+    enforcement, run_id = begin(database)
+    (claim,) = enforcement.claim_content(run_id, "recordings", 10)
+    assert claim.key == "rec/other.wav"
+    assert enforcement.confirm_claims(run_id, [claim.claim_id]) == 1
+    assert enforcement.claim_content(run_id, "recordings", 10) == ()
+    evidence = enforcement.finish_run(run_id)
+    enforcement.close()
+    assert left(database, "recordings") == {1, 2}
+    assert (evidence.outcome, evidence.categories[0].residue) == ("Incomplete", 1)
+
+
+def test_a_month_comes_back_to_a_table_with_rows_from_before_the_rule__X3(tenant_databases: TenantDatabases) -> None:
+    rules = archive(back="P3M")
+    with tenant_databases.having(rules) as database:
+        before_the_rule(database, 1, 1, "rec//young.wav")
+        database.apply(rules)
+        month, starts, ends = database.rows(
+            "SELECT partition, born_from, born_to FROM retention.partition WHERE table_name = 'recordings' ORDER BY 2 LIMIT 1"
+        )[0]
+        database.write("INSERT INTO recordings (id, session_id, started_at) VALUES (9, 's', %s)", starts)
+        with database.as_owner() as owner:
+            owner.execute(f"ALTER TABLE public.recordings DETACH PARTITION public.{month}".encode())
+            owner.execute(
+                "INSERT INTO retention.detached_partition VALUES (%s, 'recordings', 'recordings', %s, %s, 1, %s, now())",
+                [month, starts, ends, uuid4()],
+            )
+            owner.execute("INSERT INTO retention.hold (category) VALUES ('recordings')")
+        enforcement, run_id = begin(database, rules)
+        enforcement.finish_detached(run_id)
+        enforcement.close()
+        assert left(database, "recordings") == {1, 9}
+        assert database.value("SELECT count(*) FROM retention.detached_partition") == 0

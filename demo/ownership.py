@@ -60,7 +60,7 @@ def refuse_what_others_made(kubectl: Kubectl, site: Site) -> None:
     if strangers:
         raise DemoFailure(
             f"the demo removes and changes only what carries its label {MARK}, and these do not: {', '.join(strangers)}; "
-            "rename or remove them yourself, or give the demo another cluster (docs/clusters.md)"
+            "rename or remove them yourself, or give the demo another cluster (the built-in one anew: make cluster-down)"
         )
 
 
@@ -104,9 +104,12 @@ def _catalogue(kubectl: Kubectl, site: Site) -> Iterator[str]:
 
 
 def _operator(kubectl: Kubectl, site: Site) -> Iterator[str]:
-    for secret in kubectl.get("-n", site.operator_namespace, "secrets")["items"]:
-        if secret["metadata"]["name"] in site.secrets and not _has_label(secret):
-            yield f"secret/{secret['metadata']['name']} in {site.operator_namespace}"
+    # Names only: what others keep there is none of the demo's business.
+    place = ("-n", site.operator_namespace, "-l", f"{LABEL}!=true", "-o", "name")
+    foreign = set(kubectl.run("get", "secrets", *place, show=False).split())
+    for name in site.secrets:
+        if f"secret/{name}" in foreign:
+            yield f"secret/{name} in {site.operator_namespace}"
     done = kubectl.program(
         "helm", "get", "values", site.release, "-n", site.operator_namespace, "-o", "json", show=False
     )

@@ -724,7 +724,7 @@ def test_evidence_holds_counts_and_no_data_of_anybody__X6(database: TenantDataba
     body = database.value("SELECT body FROM retention.evidence")
     assert "s4711" not in body
     assert set(evidence_of(database.observer().evidence(1)[0].categories).model_dump()) == {
-        "category", "candidates", "acted", "held", "skipped", "failed", "locked", "surplus", "oldest_left", "residue",
+        "category", "candidates", "acted", "objects", "held", "skipped", "failed", "locked", "surplus", "oldest_left", "residue",
     }  # fmt: skip
 
 

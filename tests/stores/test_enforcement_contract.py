@@ -381,6 +381,9 @@ class EnforcementContract:
             assert claim.key == "audio/whole"
             assert take_all(database, run_id, "recordings") == 1
             assert tenant.left() == {"recordings:whole"}, "its object is not proven gone yet"
+            database.confirm_claims(run_id, [claim.claim_id])
+            (done,) = [each for each in database.finish_run(run_id).categories if each.category == "recordings"]
+            assert (done.acted, done.objects) == (2, 1)
 
     def test_a_hold_keeps_an_object_from_being_claimed__X3(self, tenant: Tenant) -> None:
         tenant.call("held", days_ago(20), "recordings")

@@ -357,3 +357,37 @@ async def test_two_released_stores_of_one_server_do_not_restart_it_in_turns() ->
     }
     operator.cluster.remove(POLICY, "acme", NAMESPACE)
     await operator.settled()
+
+
+async def test_a_claim_that_names_a_policy_that_cannot_have_the_store_is_told_so_and_stays_as_written__X2() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+
+    def other(found: Manifest) -> None:
+        # As kubectl patch writes it: the UID of before stays.
+        found["spec"]["claimRef"] |= {"namespace": NAMESPACE, "name": "other"}
+
+    for entry in operator.objects("DataStore"):
+        await operator.edit(STORE, entry["metadata"]["name"], None, other)
+    stalled = condition(await operator.settled(), "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "StoreReleased")
+    assert f"names policy {NAMESPACE}/other, which cannot have it" in stalled["message"]
+    assert "is gone" not in stalled["message"]
+    assert {entry["spec"]["claimRef"]["name"] for entry in operator.objects("DataStore")} == {"other"}
+    for entry in operator.objects("DataStore"):
+        await operator.edit(
+            STORE, entry["metadata"]["name"], None, lambda found: found["spec"]["claimRef"].update(name="acme")
+        )
+    assert condition(await operator.settled(), "Ready")["status"] == "True"
+
+
+async def test_a_policy_that_never_had_a_store_leaves_no_last_good_choice_behind() -> None:
+    operator = await operator_with(policy(stores=[{"purpose": "Analytical", "className": "nowhere"}], **SHORTEST))
+    await operator.policy()
+    kept = [each for each in operator.objects("Secret") if "last-good" in each["metadata"]["name"]]
+    for entry in operator.objects("DataStore"):
+        operator.cluster.remove(STORE, entry["metadata"]["name"])
+    assert len(kept) == 1
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    await operator.reconcile(POLICY.name, NAMESPACE, "acme")
+    assert [each for each in operator.objects("Secret") if "last-good" in each["metadata"]["name"]] == []

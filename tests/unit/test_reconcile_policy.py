@@ -15,6 +15,7 @@ from tenant_retention.domain.ports.cluster import (
     PROFILE,
     SECRET,
     STORE,
+    STORE_CLASS,
     Manifest,
 )
 from tenant_retention.domain.ports.cluster import (
@@ -336,6 +337,32 @@ async def test_a_time_zone_that_does_not_exist_stalls_and_keeps_the_stores() -> 
     assert (stalled["status"], stalled["reason"]) == ("True", "TimeZoneUnknown")
     assert "spec.timeZone" in stalled["message"]
     assert found["status"]["databases"] == "1/1"
+    assert "nextRun" not in found["status"]
+
+
+async def test_the_next_run_is_told_while_the_cronjob_keeps_its_time_under_a_wrong_zone() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    before = (await operator.settled())["status"]
+
+    def wrong(found: Manifest) -> None:
+        found["spec"]["timeZone"] = "Mars/Olympus"
+
+    await operator.edit(POLICY, "acme", NAMESPACE, wrong)
+    found = await operator.settled()
+    assert condition(found, "Stalled")["reason"] == "TimeZoneUnknown"
+    assert (found["status"]["nextRun"], found["status"]["schedule"]) == (before["nextRun"], before["schedule"])
+
+
+async def test_a_store_whose_class_was_deleted_goes_on_and_says_so() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    (kept,) = [store for store in (await operator.policy())["status"]["stores"] if store["type"] == "PostgreSQL"]
+    operator.cluster.remove(STORE_CLASS, kept["className"])
+    found = await operator.settled()
+    (row,) = [store for store in found["status"]["stores"] if store["type"] == "PostgreSQL"]
+    assert row["ready"]
+    assert f"DataStoreClass {kept['className']} is gone" in row["message"]
+    assert condition(found, "Ready")["status"] == "True"
 
 
 async def test_an_existing_server_whose_secret_is_missing_is_asked_for_by_field() -> None:

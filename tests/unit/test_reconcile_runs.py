@@ -97,8 +97,8 @@ async def test_a_dry_run_makes_one_job_and_brings_its_counts_home__X7() -> None:
     assert len(operator.objects("Job", NAMESPACE)) == 1
 
 
-def last_words(operator: Operator, words: str) -> None:
-    """The pod of the run's Job has ended with this termination message."""
+def last_words(operator: Operator, words: str, pod: str = "x") -> None:
+    """A pod of the run's Job has ended with this termination message."""
     (job,) = operator.objects("Job", NAMESPACE)
     name = job["metadata"]["name"]
     labels = {"batch.kubernetes.io/job-name": name}
@@ -106,7 +106,7 @@ def last_words(operator: Operator, words: str) -> None:
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": f"{name}-x", "namespace": NAMESPACE, "labels": labels},
+            "metadata": {"name": f"{name}-{pod}", "namespace": NAMESPACE, "labels": labels},
             "status": {"containerStatuses": [{"state": {"terminated": {"message": words}}}]},
         }
     )
@@ -151,6 +151,131 @@ async def test_a_message_that_names_a_run_of_long_before_proves_nothing__X6() ->
     status = await ended_run(timedelta(hours=1), SAID)
     assert status["phase"] == "Failed"
     assert "without evidence" in status["conditions"][0]["message"]
+
+
+def counted(link: RunEvidence, number: int, outcome: str, **counts: Any) -> RunEvidence:
+    """That evidence as attempt ``number``, a second later each."""
+    (category,) = link.categories
+    later = link.started_at + timedelta(seconds=number)
+    ids = {"run_id": UUID(int=100 + number), "sequence": number, "started_at": later, "outcome": outcome}
+    return link.model_copy(update={**ids, "categories": (category.model_copy(update=counts),)})
+
+
+async def test_a_runs_counts_are_those_of_all_its_jobs_attempts__X6() -> None:
+    operator = await ready()
+    operator.cluster.put(run("Enforce"))
+    await step(operator)
+    (database,) = operator.stores.databases.values()
+    link = evidence(operator, mode=Mode.ENFORCE)
+    database.runs += [
+        # Killed after 12 rows, 11 objects with them; then 7; the last one finds 2 left of the 21.
+        counted(link, 1, "Interrupted", candidates=21, acted=12, objects=11, residue=None),
+        counted(link, 2, "Failed", candidates=9, acted=7, objects=6, failed=2, residue=2),
+        counted(link, 3, "Succeeded", candidates=2, acted=2, objects=2, failed=0, residue=0),
+    ]
+    last_words(operator, f'{{"runId": "{UUID(int=102)}"}}', "a")
+    last_words(operator, f'{{"runId": "{UUID(int=103)}"}}', "b")
+    await end_job(operator)
+    status = (await step(operator))["status"]
+    assert (status["phase"], status["deletedObjects"], status["deletedRows"]) == ("Succeeded", 19, 2)
+    (row,) = status["categories"]
+    assert (row["candidates"], row["acted"], row["failed"], row["residue"]) == (21, 21, 0, 0)
+    assert (status["runId"], status["started"]) == (str(UUID(int=103)), "2026-11-22T12:00:01Z")
+
+
+async def test_a_run_that_did_not_reach_every_database_in_its_last_attempt_has_failed__X6() -> None:
+    operator = await operator_with(policy(profile="dialogue-cloud"), profile("dialogue-cloud"))
+    await operator.settled()
+    operator.cluster.put(run("Enforce"))
+    await step(operator)
+    first, second = operator.stores.databases.values()
+    link = evidence(operator, mode=Mode.ENFORCE)
+    first.runs += [counted(link, 1, "Failed"), counted(link, 2, "Succeeded", acted=0)]
+    second.runs += [counted(link, 1, "Succeeded")]
+    stores = '[{"purpose": "Dialogue", "outcome": "Unreachable", "reason": "ServerUnreachable"}]'
+    last_words(operator, f'{{"runId": "{UUID(int=101)}", "outcome": "Incomplete"}}', "a")
+    operator.clock.forward(timedelta(seconds=1))
+    last_words(operator, f'{{"runId": "{UUID(int=102)}", "outcome": "Unreachable", "stores": {stores}}}', "b")
+    await end_job(operator, "Failed")
+    found = await step(operator)
+    assert found["status"]["phase"] == "Failed"
+    assert condition(found, "Ready")["message"].endswith(": Dialogue ServerUnreachable")
+
+
+async def test_a_failed_run_says_in_words_what_its_job_said_in_json() -> None:
+    operator = await ready()
+    operator.cluster.put(run("Enforce"))
+    await step(operator)
+    told = '{"version": 1, "runId": "x", "outcome": "NotReady", "reason": "Suspended", "message": "it is; resume it"}'
+    last_words(operator, told)
+    await end_job(operator, "Failed")
+    message = condition(await step(operator), "Ready")["message"]
+    assert message.endswith(": Suspended: it is; resume it")
+    assert "{" not in message
+
+
+QUOTA = "no pod could be made (FailedCreate: a quota, or an admission rule)"
+PULLS = {"state": {"waiting": {"reason": "ErrImagePull", "message": "try 3 failed"}}, "image": "wrong:1"}
+UNFIT = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+SILENT = [
+    (None, QUOTA),
+    ({"phase": "Pending", "containerStatuses": [PULLS]}, "ImagePullBackOff: wrong:1"),
+    ({"phase": "Pending", "conditions": [UNFIT]}, "Unschedulable: 0/1 nodes are available"),
+    ({"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}, "a volume"),
+]
+
+
+def pod_of(operator: Operator, job: Manifest, status: Manifest) -> None:
+    """The pod of a Job, made now."""
+    labels = {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    meta = {"name": f"{job['metadata']['name']}-x", "namespace": NAMESPACE, "labels": labels}
+    operator.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": status})
+
+
+@pytest.mark.parametrize(("pod", "why"), SILENT)
+async def test_a_run_that_gets_no_running_pod_says_why_after_two_minutes(pod: Manifest | None, why: str) -> None:
+    operator = await ready()
+    operator.cluster.put(run())
+    await step(operator)
+    (job,) = operator.objects("Job", NAMESPACE)
+    if pod is not None:
+        pod_of(operator, job, pod)
+    operator.clock.forward(timedelta(seconds=119))
+    assert condition(await step(operator), "Ready")["reason"] == "Running"
+    operator.clock.forward(timedelta(seconds=1))
+    found = await step(operator)
+    told = condition(found, "Ready")
+    assert (found["status"]["phase"], told["reason"]) == ("Running", "PodPending")
+    assert why in told["message"]
+    assert f"kubectl -n {NAMESPACE} describe" in told["message"]
+    pod_of(operator, job, {"phase": "Running"})
+    assert condition(await step(operator), "Ready")["reason"] == "Running"
+
+
+@pytest.mark.parametrize(("pod", "why"), SILENT)
+async def test_a_policy_whose_nightly_job_gets_no_running_pod_does_not_stay_compliant(
+    pod: Manifest | None, why: str
+) -> None:
+    operator = await ready()
+    (database,) = operator.stores.databases.values()
+    database.runs.append(evidence(operator, "Succeeded", Mode.ENFORCE))
+    assert condition(await operator.settled(), "Compliant")["status"] == "True"
+    (cron,) = operator.objects("CronJob", NAMESPACE)
+    labels = cron["spec"]["jobTemplate"]["metadata"]["labels"]
+    meta = {"name": "acme-expire-1", "namespace": NAMESPACE, "labels": labels}
+    job = operator.cluster.put({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {}})
+    if pod is not None:
+        pod_of(operator, job, pod)
+    assert condition(await operator.settled(), "Compliant")["status"] == "True"
+    operator.clock.forward(timedelta(minutes=2))
+    found = await operator.settled()
+    told = condition(found, "Compliant")
+    assert (told["status"], told["reason"]) == ("False", "PodPending")
+    assert why in told["message"]
+    assert found["status"]["jobs"][0]["message"] == told["message"]
+    assert len(operator.told("PodPending")) == 1
+    pod_of(operator, job, {"phase": "Running"})
+    assert condition(await operator.settled(), "Compliant")["status"] == "True"
 
 
 async def test_a_run_whose_time_is_over_is_removed() -> None:

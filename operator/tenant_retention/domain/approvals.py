@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.stores import ApprovalGrant
-from tenant_retention.domain.run_status import CLOCK_SKEW, summarize
+from tenant_retention.domain.run_status import CLOCK_SKEW, attempts_as_one, summarize
 
 FINISHED = frozenset({"Succeeded", "Failed", "Stopped"})
 
@@ -84,32 +84,32 @@ def shares(max_rows: int, asking: Mapping[str, int]) -> dict[str, int]:
     return {purpose: max_rows * rows // total for purpose, rows in asking.items()}
 
 
-def run_id_of(words: str | None) -> UUID | None:
+def run_id_of(words: str) -> UUID | None:
     """The run that a termination message tells of; None where there is none, or it is not one of ours."""
     try:
-        told = json.loads(words or "")
+        told = json.loads(words)
         return UUID(told["runId"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def evidence_of(
-    links: Mapping[str, Sequence[RunEvidence]], mode: Mode, since: datetime, run_id: UUID | None
+    links: Mapping[str, Sequence[RunEvidence]], mode: Mode, since: datetime, until: datetime, run_ids: Set[UUID]
 ) -> dict[str, RunEvidence]:
-    """The evidence of the run whose Job was made at ``since``, by database.
+    """The evidence of a Job that began at ``since`` and ended at ``until``, by database, all its attempts as one.
 
-    ``run_id``: what the Job's termination message said, which is exact; a run of before is never this Job's, whatever it
-    says. None (the message is lost): the oldest of that mode that began after the Job was made.
+    ``run_ids``: what its pods' termination messages said, which is exact; a run of before is never this Job's, whatever it
+    says. An attempt that was killed said nothing, and its evidence is Interrupted. Where no message is left, the time says it.
     """
     # The Job's time has whole seconds, and the clocks of API server and database lie apart by up to a minute.
-    begin = since - (timedelta(seconds=2) if run_id is None else CLOCK_SKEW)
+    begin = since - (CLOCK_SKEW if run_ids else timedelta(seconds=2))
     found: dict[str, RunEvidence] = {}
     for purpose, chain in links.items():
-        mine = [link for link in chain if link.mode is mode and link.started_at >= begin]
-        if run_id is not None:
-            mine = [link for link in mine if link.run_id == run_id]
+        mine = [link for link in chain if link.mode is mode and begin <= link.started_at <= until + CLOCK_SKEW]
+        if run_ids:
+            mine = [link for link in mine if link.run_id in run_ids or link.outcome == "Interrupted"]
         if mine:
-            found[purpose] = min(mine, key=lambda link: link.started_at)
+            found[purpose] = attempts_as_one(sorted(mine, key=lambda link: link.sequence))
     return found
 
 

@@ -41,7 +41,7 @@ class Standing(StrEnum):
 def standing(spec: DataStoreSpec, claimant: Claimant) -> Standing:
     """Whether ``claimant`` has the store, may take it now, or must wait for an administrator (X5)."""
     claim = spec.claim_ref
-    if claim is None or (claim.namespace, claim.name) != (claimant.namespace, claimant.policy):
+    if claim is None or names_another(spec, claimant):
         return Standing.RELEASED
     if claim.uid is None:
         return Standing.CONFIRMED
@@ -121,6 +121,25 @@ def made_anew(store: DataStore) -> Invalid:
         f"namespace {store.spec.namespace} was made anew, which may be another customer's: no server is made in it for this "
         f"store, and its volume stays, until an administrator binds the store (spec.claimRef): "
         f"{_command(store, store.spec.namespace, store.spec.policy_ref.name)}",
+        reason="StoreReleased",
+        field="spec.claimRef",
+    )
+
+
+def names_another(spec: DataStoreSpec, claimant: Claimant) -> bool:
+    """Whether ``spec.claimRef`` names a policy that never can have the store: one of another name."""
+    claim = spec.claim_ref
+    return claim is not None and (claim.namespace, claim.name) != (claimant.namespace, claimant.policy)
+
+
+def refuse_other(store: DataStore, claimant: Claimant) -> Invalid:
+    """What a policy is told whose store an administrator gave to a policy that cannot have it, with the way back."""
+    claim = store.spec.claim_ref
+    named = f"{claim.namespace}/{claim.name}" if claim else "no policy"
+    return Invalid(
+        f"spec.claimRef of DataStore {store.metadata.name} names policy {named}, which cannot have it: a store stays with the "
+        f"policy of the name it was made for, {claimant.namespace}/{claimant.policy}; nothing is deleted from it until "
+        f"claimRef names that one: {_command(store, claimant.namespace, claimant.policy)}",
         reason="StoreReleased",
         field="spec.claimRef",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,11 +23,13 @@ _OF_EVIDENCE = {"Succeeded": SUCCEEDED, "ApprovalRequired": STOPPED}
 
 @dataclass(frozen=True)
 class RunReport:
-    """``latest``: the newest evidence by database purpose. ``active``: a Job is at work now. ``failure``: what the last
-    Job said that ended without evidence (bad configuration, a store that did not answer). ``missed``: see resync."""
+    """``latest``: the newest evidence by database purpose. ``active_since``: a Job is at work now; ``waits``: why that Job
+    has no running pod. ``failure``: what the last Job said that ended without evidence (bad configuration, a store that did
+    not answer). ``missed``: see resync."""
 
     latest: Mapping[str, RunEvidence] = field(default_factory=dict)
     active_since: datetime | None = None
+    waits: str | None = None
     failure: str | None = None
     failed_at: datetime | None = None
     missed: bool = False
@@ -68,7 +70,9 @@ def run_rows(report: RunReport, definition: RetentionDefinition | None) -> list[
     newest = newest_run(report.latest)
     summary = summarize(newest, definition) if newest else None
     if report.active_since is not None:
-        return [{**(summary or {}), "task": "expire", "outcome": "Running", "started": instant(report.active_since)}]
+        running = {"task": "expire", "outcome": "Running", "started": instant(report.active_since)}
+        waits = {"message": report.waits} if report.waits else {}
+        return [{**(summary or {}), **running, **waits}]
     if report.failure is not None:
         told: dict[str, Any] = {"task": "expire", "outcome": FAILED, "message": report.failure[:1024]}
         return [{**told, "finished": instant(report.failed_at)} if report.failed_at else told]
@@ -87,20 +91,44 @@ def summarize(runs: Mapping[str, RunEvidence], definition: RetentionDefinition |
         # A dry run deletes nothing: it tells what would have been deleted, by the same decision (X7).
         return found.candidates if any_run.mode is Mode.DRY_RUN else found.acted
 
+    def objects(found: CategoryEvidence) -> int:
+        if found.category not in with_objects:
+            return 0
+        # A row may name no object, or one that another row still needs: then it goes alone.
+        return found.objects if any_run.mode is Mode.ENFORCE and found.objects is not None else acted(found)
+
     row: dict[str, Any] = {
         "task": "expire",
         "outcome": outcome(runs),
         "runId": str(any_run.run_id),
         "mode": any_run.mode.value,
         "started": instant(first),
-        "deletedRows": sum(acted(found) for found in categories if found.category not in with_objects),
-        "deletedObjects": sum(acted(found) for found in categories if found.category in with_objects),
+        "deletedRows": sum(acted(found) - objects(found) for found in categories),
+        "deletedObjects": sum(objects(found) for found in categories),
         "categories": [_category_row(found, acted(found)) for found in categories],
     }
     if len(ends) == len(runs):
         row["finished"] = instant(max(ends))
         row["durationSeconds"] = round((max(ends) - first).total_seconds(), 3)
     return row
+
+
+def attempts_as_one(attempts: Sequence[RunEvidence]) -> RunEvidence:
+    """What all attempts of one Job did to one database, oldest first, as one link: the last one's word, and of each category
+    what was due when the first one began, what all of them deleted and locked, and what the last one left."""
+    names = dict.fromkeys(found.category for attempt in reversed(attempts) for found in attempt.categories)
+    categories = tuple(
+        _category_as_one([found for attempt in attempts for found in attempt.categories if found.category == name])
+        for name in names
+    )
+    return attempts[-1].model_copy(update={"started_at": attempts[0].started_at, "categories": categories})
+
+
+def _category_as_one(found: Sequence[CategoryEvidence]) -> CategoryEvidence:
+    known = [each.objects for each in found if each.objects is not None]
+    sums = {"acted": sum(each.acted for each in found), "locked": sum(each.locked for each in found)}
+    objects = sum(known) if len(known) == len(found) else None
+    return found[-1].model_copy(update={"candidates": found[0].candidates, "objects": objects, **sums})
 
 
 def approval_request(counts: Counts, definition: RetentionDefinition | None) -> dict[str, Any] | None:

@@ -206,6 +206,8 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     if report.runs.missed:
         text = "the last scheduled run did not come; the operator starts it as soon as every store is ready"
         return Finding(type_, False, Reason.RUN_MISSED, text)
+    if report.runs.waits:
+        return Finding(type_, False, Reason.POD_PENDING, report.runs.waits)
     if report.runs.failed:
         return Finding(type_, False, Reason.RUN_FAILED, report.runs.failure or "the last run failed; see status.jobs")
     told = unenforced(report.definition, report.counts, report.left_stores)

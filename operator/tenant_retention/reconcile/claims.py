@@ -29,11 +29,12 @@ _Model = TypeVar("_Model", bound=ApiObject)
 
 @dataclass(frozen=True)
 class ClaimedStore:
-    """A store that the policy has, by its ledger entry."""
+    """A store that the policy has, by its ledger entry. ``warning``: what is worth knowing and keeps it from nothing."""
 
     wanted: WantedStore
     identity: StoreIdentity
     entry: DataStore
+    warning: str | None = None
 
     def report(self, problem: RetentionError | None = None, warnings: tuple[str, ...] = ()) -> StoreReport:
         """The store's row of the status."""
@@ -44,7 +45,7 @@ class ClaimedStore:
             data_store=self.entry.metadata.name,
             region=self.entry.spec.region,
             problem=problem,
-            warnings=warnings,
+            warnings=(*warnings, self.warning) if self.warning else warnings,
         )
 
     def at_its_server(self, problem: RetentionError) -> RetentionError:
@@ -77,6 +78,7 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
     for store in wanted:
         identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, store.purpose)
         known: DataStore | None = None
+        warning: str | None = None
         try:
             found = await world.cluster.get(STORE, identity.store_id())
             if found is None:
@@ -85,7 +87,8 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
                 known = _read(DataStore, found, Reason.STORE_CONFLICT)
                 known = await _take(world, known, claimant)
                 claims.problem = claims.problem or moved(store, known)
-            claims.claimed.append(ClaimedStore(store, identity, known))
+                warning = await _classless(world, known)
+            claims.claimed.append(ClaimedStore(store, identity, known, warning))
         except RetentionError as problem:
             claims.refused.append(_refusal(store, known, problem))
     return claims
@@ -172,6 +175,14 @@ def moved(store: WantedStore, known: DataStore) -> RetentionError | None:
     return None
 
 
+async def _classless(world: World, known: DataStore) -> str | None:
+    """That a store's class is gone. The store goes on by what the ledger keeps of it, as a volume does without its class."""
+    name = known.spec.class_name
+    if await world.cluster.get(STORE_CLASS, name) is not None:
+        return None
+    return f"DataStoreClass {name} is gone: the store goes on as it was made, no other one can be made from it; create it again"
+
+
 async def _enter(
     world: World, identity: StoreIdentity, claimant: Claimant, chosen: DataStoreClass, store: WantedStore
 ) -> DataStore:
@@ -190,6 +201,9 @@ async def _enter(
 
 async def _take(world: World, known: DataStore, claimant: Claimant) -> DataStore:
     how = ledger.standing(known.spec, claimant)
+    if ledger.names_another(known.spec, claimant):
+        # An administrator's word stays as it is written, so that it can be seen and put right.
+        raise ledger.refuse_other(known, claimant)
     if how is Standing.RELEASED:
         if known.spec.claim_ref is not None and known.spec.claim_ref.uid is not None:
             # The policy with that UID is gone: another one has its name. Now only an administrator's word counts.

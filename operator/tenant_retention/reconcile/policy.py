@@ -15,6 +15,7 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.job_pods import PATIENCE
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.manifests.inputs import PolicyRef
@@ -64,6 +65,7 @@ class Draft:
     results: list[Result] = field(default_factory=list)
     schedule: Schedule | None = None
     schedule_problem: RetentionError | None = None
+    standing: Schedule | None = None
     scheduled: bool = False
     jobs: Jobs = field(default_factory=Jobs)
     missed: bool = False
@@ -122,6 +124,9 @@ class PolicyReconciler:
     def _again(self, draft: Draft) -> timedelta:
         """What comes up is looked at again soon; what the user must change waits for a change or the resync."""
         resync = timedelta(seconds=self._world.resync_seconds)
+        if draft.jobs.active_since is not None:
+            # A Job whose pod does not come tells nobody.
+            resync = min(resync, PATIENCE)
         problems = [draft.problem, *(result.problem for result in draft.results)]
         problems += [refused.problem for refused in draft.claims.refused]
         if any(isinstance(problem, NotReady) for problem in problems):
@@ -229,6 +234,7 @@ class PolicyReconciler:
         if draft.complete() and draft.schedule is None:
             # The databases have the new rules already: a plan for the old ones would be refused every night.
             await schedules.apply_plan(definition, stores, mode)
+            draft.standing = await schedules.standing()
         elif draft.complete() and draft.schedule is not None:
             await schedules.apply(draft.schedule, definition, stores, mode=mode, suspend=policy.spec.suspend)
             draft.scheduled = True
@@ -246,7 +252,8 @@ class PolicyReconciler:
         spec = draft.policy.spec if draft.policy else None
         facts = {result.store.wanted.purpose: result.facts for result in draft.databases() if result.facts is not None}
         definition = draft.rules.definition
-        schedule = draft.schedule if draft.scheduled else None
+        # With a wrong window or zone the CronJob that is there keeps its time.
+        schedule = draft.schedule if draft.scheduled else draft.standing
         return PolicyReport(
             generation=draft.manifest["metadata"].get("generation", 0),
             mode=spec.mode if spec else "Enforce",
@@ -262,6 +269,7 @@ class PolicyReconciler:
             runs=RunReport(
                 latest={result.store.wanted.purpose: result.night for result in draft.databases() if result.night},
                 active_since=draft.jobs.active_since,
+                waits=draft.jobs.waits,
                 failure=draft.jobs.failure,
                 failed_at=draft.jobs.failed_at,
                 missed=draft.missed,

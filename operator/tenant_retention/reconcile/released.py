@@ -15,6 +15,7 @@ from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, 
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.reconcile.observing import count, observer
+from tenant_retention.reconcile.rules import forget
 from tenant_retention.reconcile.servers import Authorities, Server, Servers
 from tenant_retention.reconcile.telling import tell_store
 from tenant_retention.reconcile.tenancy import enter, look_home
@@ -34,6 +35,9 @@ async def release(world: World, namespace: str, name: str) -> None:
             await world.cluster.tell(Happening(found, "StoreReleased", note))
     if entries:
         await _end_jobs(world, namespace, name, entries)
+    else:
+        # It never had a store: its last good choice is of no use to anybody.
+        await forget(world, PolicyRef(namespace, name, ""))
 
 
 async def _end_jobs(world: World, namespace: str, name: str, entries: Sequence[Manifest]) -> None:

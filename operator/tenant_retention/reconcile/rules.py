@@ -126,6 +126,12 @@ async def recall(world: World, reference: PolicyRef) -> LastGood | None:
         return None
 
 
+async def forget(world: World, reference: PolicyRef) -> None:
+    """Removes the last good choice of a policy that is gone and left no store."""
+    meta = administrator_secret(world.operator, reference, _WHAT, {})["metadata"]
+    await world.cluster.delete(SECRET, meta["name"], meta["namespace"])
+
+
 def _readable(read: Callable[[Any], _Model], kept: object) -> _Model | None:
     """What was kept, None where this version cannot read it: one half that is lost must not take the other along."""
     try:

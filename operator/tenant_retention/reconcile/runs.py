@@ -24,6 +24,7 @@ from tenant_retention.domain.approvals import (
 from tenant_retention.domain.conditions import moment, reason_of
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_for
 from tenant_retention.domain.ledger import Claimant, Standing, standing
 from tenant_retention.domain.manifests.inputs import PolicyRef, RunRef
 from tenant_retention.domain.manifests.jobs import run_job_name
@@ -171,17 +172,26 @@ class RunReconciler:
         job = await self._world.cluster.get(JOB, name, scene.reference.namespace)
         if job is None:
             return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name} is gone; make a new RetentionRun")
-        conditions = {c["type"] for c in (job.get("status") or {}).get("conditions") or () if c["status"] == "True"}
-        if not conditions & {"Complete", "Failed"}:
-            return RunOutcome("Running", Reason.RUNNING, f"Job {name}")
-        made = moment(job["metadata"]["creationTimestamp"])
-        words = await Schedules(self._world, scene.reference, scene.manifest).last_words(name)
-        evidence = evidence_of(await self._links(scene), Mode(run.spec.mode), made, run_id_of(words))
+        pods = await Schedules(self._world, scene.reference, scene.manifest).pods(name)
+        ended = ended_as(job)
+        if ended is None:
+            waits = waits_for(job, pods, self._world.now())
+            return RunOutcome("Running", Reason.POD_PENDING if waits else Reason.RUNNING, waits or f"Job {name}")
+        made, until = moment(job["metadata"]["creationTimestamp"]), moment(ended["lastTransitionTime"])
+        words = last_words(pods)
+        ids = {run_id for each in words if (run_id := run_id_of(each)) is not None}
+        links = await self._links(scene)
+        evidence = evidence_of(links, Mode(run.spec.mode), made, until, ids)
+        failed = f"Job {name}: {plain(words[0]) if words else ended.get('message') or 'it failed'}"[:1024]
+        if not evidence and ended["type"] == "Complete":
+            return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name} ended without evidence in the stores")
         if not evidence:
-            if "Complete" in conditions:
-                return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name} ended without evidence in the stores")
-            return RunOutcome("Failed", Reason.RUN_FAILED, f"Job {name}: {words or 'it failed'}"[:1024])
+            return RunOutcome("Failed", Reason.RUN_FAILED, failed)
         phase = outcome_of(evidence) or "Failed"
+        whole = evidence.keys() == links.keys() and len({link.run_id for link in evidence.values()}) == 1
+        if ended["type"] == "Failed" and not whole:
+            # A database that the last attempt did not reach is no success, whatever the others say.
+            return RunOutcome("Failed", Reason.RUN_FAILED, failed, evidence=evidence)
         message = {
             "Stopped": "the guard asks for an approval; see status.approval of the policy",
             "Failed": "see status.categories and the log of the Job",

@@ -9,11 +9,14 @@ from datetime import datetime, timedelta
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
 from tenant_retention.domain.conditions import instant, moment
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_for
 from tenant_retention.domain.manifests.inputs import DnsServers, Endpoint, EnforcementPod, PolicyRef, RunRef
 from tenant_retention.domain.manifests.jobs import (
     BINDINGS_MOUNT,
     RUN_LABEL,
     cron_job,
+    cron_job_name,
     missed_job_name,
     one_off_job,
     plan_config_map,
@@ -23,7 +26,7 @@ from tenant_retention.domain.manifests.metadata import POLICY_LABEL, binding_nam
 from tenant_retention.domain.manifests.networking import JOB_COMPONENT, jobs_network_policy
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
 from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding
-from tenant_retention.domain.ports.cluster import JOB, POD, Happening, Manifest
+from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POD, Happening, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.run_status import CLOCK_SKEW
 from tenant_retention.domain.schedule import Schedule, plan_schedule
@@ -36,10 +39,11 @@ _CONTAINER_COMPONENT = f"app.kubernetes.io/component={JOB_COMPONENT}"
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the Jobs of a policy say now. ``active_since``: one is at work; ``failure``: what the newest one said that
-    failed, and when; ``newest``: when the newest one was made."""
+    """What the Jobs of a policy say now. ``active_since``: one is at work; ``waits``: why that one has no running pod;
+    ``failure``: what the newest one said that failed, and when; ``newest``: when the newest one was made."""
 
     active_since: datetime | None = None
+    waits: str | None = None
     failure: str | None = None
     failed_at: datetime | None = None
     newest: datetime | None = None
@@ -110,6 +114,15 @@ class Schedules:
         plan = self.plan(definition, stores, mode)
         await self.world.applier.apply(plan_config_map(self.reference, plan), self.regarding)
 
+    async def standing(self) -> Schedule | None:
+        """The schedule of the CronJob that is there; None without one, or with one that somebody changed into none."""
+        found = await self.world.cluster.get(CRON_JOB, cron_job_name(self.reference), self.reference.namespace)
+        spec = (found or {}).get("spec") or {}
+        try:
+            return Schedule(spec.get("schedule") or "", spec.get("timeZone") or "UTC", 0)
+        except Invalid:
+            return None
+
     def plan(self, definition: RetentionDefinition, stores: Sequence[ClaimedStore], mode: Mode) -> PlanDocument:
         """What a run is told to do."""
         bound = [
@@ -145,10 +158,11 @@ class Schedules:
         newest = max(found, key=_made)
         made, name, status = _made(newest), newest["metadata"]["name"], newest.get("status") or {}
         if status.get("active") or not (status.get("conditions") or status.get("succeeded")):
-            return Jobs(active_since=made, newest=made)
+            waits = waits_for(newest, await self.pods(name), self.world.now())
+            return Jobs(active_since=made, newest=made, waits=waits)
         asked = [proof for proof in proofs if proof.since < made]
-        failed = _ended(status, "Failed")
-        ended = failed or _ended(status, "Complete") or {}
+        ended = ended_as(newest) or {}
+        failed = ended if ended.get("type") == "Failed" else None
         at = moment(ended.get("lastTransitionTime") or newest["metadata"]["creationTimestamp"])
         silent = sum(1 for proof in asked if not proof.of_job(made, at))
         if failed is None:
@@ -163,27 +177,21 @@ class Schedules:
             return Jobs(failure=f"Job {name}: {told}", failed_at=at, newest=made)
         if whole and asked and not silent:
             return Jobs(newest=made)
-        told = await self.last_words(name) or failed.get("message") or "the Job failed"
+        words = last_words(await self.pods(name))
+        told = plain(words[0]) if words else failed.get("message") or "the Job failed"
         return Jobs(failure=f"Job {name}: {told}"[:1024], failed_at=at, newest=made)
 
     async def at_work(self) -> str | None:
         """The name of a Job of the policy that has not ended, whoever made it; None if there is none."""
         labels = f"{POLICY_LABEL}={self.reference.name},{_CONTAINER_COMPONENT}"
         for job in await self.world.cluster.list(JOB, self.reference.namespace, labels):
-            ended = {c["type"] for c in (job.get("status") or {}).get("conditions") or () if c["status"] == "True"}
-            if not ended & {"Complete", "Failed"}:
+            if ended_as(job) is None:
                 return str(job["metadata"]["name"])
         return None
 
-    async def last_words(self, job: str) -> str | None:
-        """The termination message of the newest pod of a Job."""
-        pods = await self.world.cluster.list(POD, self.reference.namespace, f"batch.kubernetes.io/job-name={job}")
-        for pod in sorted(pods, key=_made, reverse=True):
-            for container in (pod.get("status") or {}).get("containerStatuses") or ():
-                message = ((container.get("state") or {}).get("terminated") or {}).get("message")
-                if message:
-                    return str(message)
-        return None
+    async def pods(self, job: str) -> tuple[Manifest, ...]:
+        """The pods of a Job, those that ended too."""
+        return await self.world.cluster.list(POD, self.reference.namespace, f"batch.kubernetes.io/job-name={job}")
 
     async def in_force_since(self, schedule: Schedule, policy_made: datetime, *, suspend: bool) -> datetime:
         """Since when the schedule is what it is now: a start before that is none that was missed.
@@ -249,10 +257,6 @@ class Schedules:
 
 def _made(manifest: Manifest) -> datetime:
     return moment(manifest["metadata"]["creationTimestamp"])
-
-
-def _ended(status: Manifest, how: str) -> Manifest | None:
-    return next((c for c in status.get("conditions") or () if c["type"] == how and c["status"] == "True"), None)
 
 
 def _is_moment(text: str | None) -> bool:

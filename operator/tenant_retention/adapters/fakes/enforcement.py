@@ -291,6 +291,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
             category=category.name,
             candidates=start.candidates,
             acted=run.acted.get(category.name, 0),
+            objects=run.objects.get(category.name, 0),
             held=start.held,
             skipped=sum(self._locked_out(category, row) for row in left),
             failed=run.failed.get(category.name, 0),

@@ -45,12 +45,14 @@ class TenantContent(TenantSession):
         )
 
     def confirm_claims(self, run_id: UUID, claim_ids: Sequence[int]) -> int:
-        self._current(run_id)
+        run = self._current(run_id)
         claims = [claim for claim_id in claim_ids if (claim := self._server.claims.pop(claim_id, None)) is not None]
         # A row that names another object by now is claimed anew: that object is still there.
         rows = [claim.row for claim in claims if (claim.row.key, claim.row.version) == (claim.key, claim.version)]
         for category in self._server.categories():
-            self._remove(category.name, [row for row in rows if row.table in category.tables])
+            mine = [row for row in rows if row.table in category.tables]
+            self._remove(category.name, mine)
+            run.objects[category.name] = run.objects.get(category.name, 0) + len(mine)
         return len(rows)
 
     def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:

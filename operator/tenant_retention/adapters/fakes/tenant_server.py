@@ -88,6 +88,7 @@ class Run:
     approved: dict[str, int] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     acted: dict[str, int] = field(default_factory=dict)
+    objects: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     released: set[int] = field(default_factory=set)
     locked: dict[str, int] = field(default_factory=dict)

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NO_RUN_YET = "NoRunYet"
     PENDING = "Pending"
     RUNNING = "Running"
+    POD_PENDING = "PodPending"
     PROFILE_NOT_FOUND = "ProfileNotFound"
     PROFILE_NOT_ALLOWED = "ProfileNotAllowed"
     PROFILE_INVALID = "ProfileInvalid"

@@ -156,7 +156,9 @@ class RunSummary(StatusModel):
     duration_seconds: float | None = Field(
         default=None, ge=0, description="How long it took, in seconds.", examples=[12.4]
     )
-    deleted_rows: int = Field(default=0, ge=0, description="Rows deleted.", examples=[120])
+    deleted_rows: int = Field(
+        default=0, ge=0, description="Rows deleted, those of deleted objects apart.", examples=[120]
+    )
     deleted_objects: int = Field(default=0, ge=0, description="Objects deleted.", examples=[100])
     message: str | None = Field(
         default=None,

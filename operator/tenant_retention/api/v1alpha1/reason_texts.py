@@ -33,6 +33,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.NO_RUN_YET: "No run has ended yet.",
     Reason.PENDING: "Not begun yet.",
     Reason.RUNNING: "The Job runs.",
+    Reason.POD_PENDING: "A Job has had no running pod for over two minutes; the message says why, or where to look.",
     Reason.PROFILE_NOT_FOUND: "Create the RetentionProfile that `spec.profileRef.name` names.",
     Reason.PROFILE_NOT_ALLOWED: "The profile's `allowedNamespaces` does not select the namespace.",
     Reason.PROFILE_INVALID: "The profile contradicts itself; the message names the field.",

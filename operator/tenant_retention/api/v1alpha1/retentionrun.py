@@ -98,7 +98,10 @@ class RetentionRunStatus(StatusModel):
     started: Instant | None = Field(default=None, description="When it began.", examples=["2026-11-22T10:00:00Z"])
     finished: Instant | None = Field(default=None, description="When it ended.", examples=["2026-11-22T10:00:12Z"])
     deleted_rows: int | None = Field(
-        default=None, ge=0, description="Rows deleted; in a dry run: that would be.", examples=[120]
+        default=None,
+        ge=0,
+        description="Rows deleted, those of deleted objects apart; in a dry run: that would be.",
+        examples=[120],
     )
     deleted_objects: int | None = Field(
         default=None, ge=0, description="Objects deleted; in a dry run: that would be.", examples=[100]

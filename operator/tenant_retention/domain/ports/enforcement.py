@@ -123,6 +123,7 @@ class LockBatch(Value):
 class CategoryEvidence(Value):
     """What a run did to one category. ``residue``: rows still due afterwards, None when it could not be counted.
 
+    ``objects``: of the acted rows those whose object went with them; None in evidence of before it was counted.
     ``skipped``: due rows that wait, for content or for a lock that their object still has in the bucket. ``failed``: objects
     or steps that failed, locks included. ``locked``: young objects that were locked until their min is reached.
     """
@@ -130,6 +131,7 @@ class CategoryEvidence(Value):
     category: str
     candidates: int
     acted: int
+    objects: int | None = None
     held: int
     skipped: int
     failed: int

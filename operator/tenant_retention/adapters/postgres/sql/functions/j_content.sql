@@ -185,7 +185,7 @@ BEGIN
         t.table_name, retention.claimed_row_condition(t.table_name), t.key_column, t.version_column) USING ids;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
-    UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, held = rc.held + now_held
+    UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, objects = rc.objects + deleted, held = rc.held + now_held
         WHERE rc.run_id = for_run AND rc.category = t.category;
     RETURN deleted;
 END

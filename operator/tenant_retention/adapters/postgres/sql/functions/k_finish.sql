@@ -39,7 +39,7 @@ BEGIN
             END;
         END IF;
         evidence := evidence || jsonb_build_object(
-            'category', rc.category, 'candidates', rc.candidates, 'acted', rc.acted, 'held', rc.held,
+            'category', rc.category, 'candidates', rc.candidates, 'acted', rc.acted, 'objects', rc.objects, 'held', rc.held,
             'skipped', rc.skipped + rc.locked_out, 'failed', rc.failed, 'locked', rc.locked, 'surplus', rc.surplus, 'oldestLeft', oldest_left,
             'residue', residue);
     END LOOP;

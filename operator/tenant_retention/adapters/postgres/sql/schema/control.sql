@@ -174,8 +174,9 @@ CREATE TABLE IF NOT EXISTS retention.object_lock (
     UNIQUE (category, object)
 );
 -- locked: objects that this run locked. locked_out: due rows whose objects the bucket keeps longer than today's rules do.
+-- objects: of the acted rows those whose object went with them.
 ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS locked bigint NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS locked_out bigint NOT NULL DEFAULT 0;
+    ADD COLUMN IF NOT EXISTS locked_out bigint NOT NULL DEFAULT 0, ADD COLUMN IF NOT EXISTS objects bigint NOT NULL DEFAULT 0;
 
 -- limited_to: the only categories that the run looked at; null: all of them, as every night does.
 ALTER TABLE retention.run ADD COLUMN IF NOT EXISTS limited_to text[];

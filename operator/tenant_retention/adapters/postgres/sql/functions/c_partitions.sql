@@ -13,6 +13,29 @@ BEGIN
 END
 $$;
 
+-- Gives a month that comes back the checks that its table got while it was detached: without them ATTACH refuses it.
+CREATE OR REPLACE FUNCTION retention.match_checks(month text, managed_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT p.conname, p.convalidated, pg_get_expr(p.conbin, p.conrelid) AS expression, c.oid IS NULL AS missing
+        FROM pg_constraint AS p LEFT JOIN pg_constraint AS c
+            ON c.conrelid = to_regclass(format('public.%I', month)) AND c.contype = 'c' AND c.conname = p.conname
+        WHERE p.conrelid = to_regclass(format('public.%I', managed_name)) AND p.contype = 'c'
+            AND (c.oid IS NULL OR (p.convalidated AND NOT c.convalidated))
+    LOOP
+        IF wanted.missing THEN
+            EXECUTE format('ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (%s)%s', month, wanted.conname, wanted.expression,
+                CASE WHEN wanted.convalidated THEN '' ELSE ' NOT VALID' END);
+        ELSE
+            EXECUTE format('ALTER TABLE public.%I VALIDATE CONSTRAINT %I', month, wanted.conname);
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- Makes the missing months from `back` to `ahead`; returns how many. Made apart and attached: ATTACH locks the parent
 -- weakly, where CREATE TABLE ... PARTITION OF would stop everybody. A month that any partition touches is left alone.
 CREATE OR REPLACE FUNCTION retention.create_partitions(wanted text) RETURNS integer

@@ -250,6 +250,7 @@ BEGIN
         || CASE WHEN due AND c.active AND c.state = 'Enforced' THEN 'false' ELSE 'true' END;
     EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', d.partition, kept) INTO found_one;
     IF found_one THEN
+        PERFORM retention.match_checks(d.partition, d.table_name);
         EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
             d.table_name, d.partition, d.born_from, d.born_to);
         PERFORM retention.guard_relation(d.partition, d.table_name);

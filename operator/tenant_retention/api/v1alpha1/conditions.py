@@ -175,6 +175,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.EVIDENCE_BROKEN,
         Reason.ANOMALIES_TOO_OLD,
         Reason.CATEGORIES_NOT_ENFORCED,
+        Reason.POD_PENDING,
         Reason.RUN_MISSED,
         Reason.RUN_FAILED,
         Reason.RUN_SUCCEEDED,

@@ -44,6 +44,7 @@ EVENTS: tuple[EventText, ...] = (
             Reason.EVIDENCE_BROKEN,
             Reason.ANOMALIES_TOO_OLD,
             Reason.CATEGORIES_NOT_ENFORCED,
+            Reason.POD_PENDING,
         ),
         "Warning",
         "`Compliant` became False; or a category, table or column left the profile and stays with its data.",

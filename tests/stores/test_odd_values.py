@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from uuid import uuid4
 
 import psycopg
@@ -14,6 +15,7 @@ from tenant_retention.domain.plan_document import Mode
 from tests.stores.tenant_databases import (
     TenantDatabase,
     TenantDatabases,
+    archive,
     cases,
     category,
     days_ago,
@@ -163,3 +165,23 @@ def test_objects_of_rows_with_odd_times_of_before_are_locked_and_claimed_like_al
         assert all(until < datetime.now(UTC) + timedelta(days=31) for until in locked.values())
         assert {claim.key for claim in enforcer.claim_content(run_id, "media", 10)} == {"100/0", "100/1"}
         enforcer.close()
+
+
+def test_a_row_with_the_longest_name_that_its_table_takes_is_claimed_like_all_others(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = archive()
+    named = [
+        each.model_copy(
+            update={"columns": (ColumnDefinition(name="id", type="Text", nullable=False), *each.columns[1:])}
+        )
+        for each in rules.tables
+    ]
+    rules = rules.model_copy(update={"tables": tuple(named)})
+    with tenant_databases.having(rules) as database:
+        longest = "".join(sha256(str(number).encode()).hexdigest() for number in range(42))[:2672]
+        statement = "INSERT INTO recordings (id, started_at, object_key) VALUES (%s, %s, %s)"
+        database.write(statement, longest, days_ago(40), "a/1")
+        database.write(statement, "short", days_ago(40), "a/2")
+        run(database, rules)
+        assert database.value("SELECT count(*) FROM public.recordings") == 0

@@ -88,6 +88,19 @@ class Machine:
         process.send_signal(signal.SIGINT)
         process.wait(DEADLINE_SECONDS)
 
+    def single(self, database: str, statement: str) -> None:
+        """One statement by the single user of a server that is stopped."""
+        single = (
+            str(self.installed.programs / "postgres"),
+            "--single",
+            "-D",
+            str(self.home / "data" / "pgdata"),
+            database,
+        )
+        subprocess.run(
+            self.installed.unprivileged(self.home, *single), input=statement.encode(), check=True, capture_output=True
+        )
+
     def connect(self, password: str, **options: str) -> psycopg.Connection[tuple[object, ...]]:
         """A login as administrator over verified TLS."""
         given = {
@@ -196,6 +209,47 @@ def test_a_rotated_password_works_after_a_restart_and_the_old_one_does_not(machi
         assert connection.execute("SELECT 1").fetchone() == (1,)
     assert verifier("second") not in machine.log()
     assert "SCRAM" not in machine.log()
+
+
+LARGE_OBJECTS = (
+    "lo_from_bytea(0, 'x')",
+    "lo_create(0)",
+    "lo_creat(-1)",
+    "lo_put(1, 0, 'x')",
+    "lo_open(1, 131072)",
+    "lo_unlink(1)",
+)
+
+
+def refused_large_objects(machine: Machine, database: str) -> None:
+    with machine.connect("first", dbname=database) as connection:
+        for call in LARGE_OBJECTS:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"SELECT {call}".encode())
+
+
+def test_nobody_can_write_large_objects_which_no_retention_reaches__M10(machine: Machine) -> None:
+    process = machine.start()
+    machine.wait_until_ready(process)
+    with machine.connect("first") as connection:
+        connection.execute("CREATE DATABASE tenant TEMPLATE template0")
+        connection.execute("CREATE DATABASE another TEMPLATE template1")
+    for name in ("postgres", "tenant", "another"):
+        refused_large_objects(machine, name)
+    machine.stop(process)
+
+
+def test_a_database_of_before_is_closed_to_large_objects_by_the_next_start__M10(machine: Machine) -> None:
+    process = machine.start()
+    machine.wait_until_ready(process)
+    with machine.connect("first") as connection:
+        connection.execute("CREATE DATABASE tenant TEMPLATE template0")
+    machine.stop(process)
+    machine.single("tenant", "GRANT EXECUTE ON FUNCTION lo_from_bytea(oid, bytea), lo_create(oid) TO PUBLIC")
+    process = machine.start()
+    machine.wait_until_ready(process)
+    refused_large_objects(machine, "tenant")
+    machine.stop(process)
 
 
 def kill_during_initialization(machine: Machine, attempt: int, landmark: str) -> None:

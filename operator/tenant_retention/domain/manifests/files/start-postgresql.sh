@@ -73,5 +73,24 @@ GRANT CONNECT ON DATABASE postgres TO $administrator;
 SQL
 unset verifier
 
+# Large objects lie outside of every table, where no retention reaches, and any login could write them. In every database, and
+# in template0, which tenant databases are made from; only the single user may connect to that one.
+names=$(echo 'SELECT datname FROM pg_catalog.pg_database WHERE datconnlimit <> -2 ORDER BY 1' |
+  postgres --single "$@" -c exit_on_error=on postgres | sed -n 's/.*datname = "\(.*\)"[^"]*$/\1/p')
+[ -n "$names" ] || stop "the server does not say which databases it has"
+# A database that cannot be changed, being half dropped for instance, must not keep the others away.
+echo "$names" | while IFS= read -r name; do
+  postgres --single -j "$@" -c exit_on_error=on "$name" >/dev/null <<SQL || say "large objects are not closed in $name"
+DO \$do\$ DECLARE f regprocedure; BEGIN
+  FOR f IN SELECT oid FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
+    AND (proname LIKE 'lo\\_%' OR proname IN ('loread', 'lowrite')) AND has_function_privilege('public', oid, 'EXECUTE')
+  LOOP
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+  END LOOP;
+END \$do\$;
+
+SQL
+done
+
 say "starting $version"
 exec postgres "$@"

@@ -12,6 +12,7 @@ import pytest
 
 from tenant_retention.domain.durations import RESOLUTION, Period, cutoff, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
@@ -301,6 +302,36 @@ class EnforcementContract:
             run_id, _ = begin(database, tenant)
             assert database.claim_content(run_id, "recordings", 10) == ()
         assert tenant.left() == {"recordings:old", "recordings:young"}
+
+    def test_a_database_that_shares_the_bucket_is_told_what_staying_rows_name__M8_X3(self, tenant: Tenant) -> None:
+        tenant.call_with_object_of("young", "young", days_ago(3), "v")
+        tenant.call_with_object_of("whole", "whole", days_ago(3), None)
+        tenant.call_with_object_of("due", "due", days_ago(20), "v")
+        tenant.call_with_object_of("held", "held", days_ago(20), "v")
+        tenant.hold("held")
+        names = [("young", "v"), ("young", "w"), ("young", None), ("whole", "v"), ("whole", None), ("due", "v")]
+        names += [("due", None), ("held", "v"), ("nobody", None)]
+        asked = [ObjectRow(f"audio/{key}", version) for key, version in names]
+        expected = [(0, False), (2, True), (3, False), (4, False), (7, False)]
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            found = database.objects_named_here(run_id, asked)
+            assert [(each.place, each.in_part) for each in found] == expected
+            assert database.objects_named_here(run_id, []) == ()
+            database.finish_run(run_id)
+            assert database.objects_named_here(run_id, asked) == found, "also after its own part of the run ended"
+
+    def test_a_database_that_is_not_in_the_run_says_nothing_of_its_objects__M8(self, tenant: Tenant) -> None:
+        asked = [ObjectRow("audio/one", "v")]
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            with pytest.raises(Invalid) as refused:
+                database.objects_named_here(uuid4(), asked)
+            assert refused.value.reason == "RunNotOpen"
+            tenant.release()
+            with pytest.raises(NotReady) as released:
+                database.objects_named_here(run_id, asked)
+            assert released.value.reason == "Suspended"
 
     def test_a_claim_is_dropped_where_a_young_row_names_its_object_by_now__M8(self, tenant: Tenant) -> None:
         tenant.call_with_object_of("shared", "old", days_ago(20), "v")

@@ -20,6 +20,7 @@ from tenant_retention.enforcement.batches import BatchSize
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Persistence
 from tenant_retention.enforcement.results import CategoryResult
+from tenant_retention.enforcement.sharing import NAMED_IN_PART, SharedObjects
 from tenant_retention.enforcement.world import World
 
 CLAIMS_AT_ONCE = 3_200
@@ -34,6 +35,7 @@ class CategoryWork:
         self,
         database: EnforcementDatabase,
         bucket: ContentBucket | None,
+        shared: SharedObjects,
         run_id: UUID,
         start: CategoryRun,
         plan: PlanDocument,
@@ -45,6 +47,7 @@ class CategoryWork:
         self.steps: tuple[PartitionStep, ...] = ()
         self._database = database
         self._bucket = bucket
+        self._shared = shared
         self._run_id = run_id
         self._start = start
         self._plan = plan
@@ -127,14 +130,18 @@ class CategoryWork:
                 self._count(self._persistence.patiently(self._database.confirm_claims, self._run_id, gone))
 
     def _delete(self, bucket: ContentBucket, claims: tuple[Claim, ...]) -> tuple[list[int], list[tuple[int, str]]]:
-        """Deletes the objects; what the store did not answer for counts as failed, never as gone."""
+        """Deletes the objects; what the store did not answer for counts as failed, never as gone. So does what another database
+        names in part; what it names as a whole stays with its row there, and is as good as gone here."""
         try:
-            outcomes = self._persistence.patiently(bucket.delete_objects, claims)
+            found = self._shared.sort(claims)
+            outcomes = self._persistence.patiently(bucket.delete_objects, found.free) if found.free else ()
         except RetentionError as error:
             released = [(claim.claim_id, error.reason) for claim in claims]
             self._persistence.patiently(self._database.release_claims, self._run_id, released)
             raise
         answers = {outcome.claim_id: outcome.error for outcome in outcomes}
+        answers |= {claim.claim_id: None for claim in found.named}
+        answers |= {claim.claim_id: NAMED_IN_PART for claim in found.in_part}
         failures = [(claim.claim_id, answers.get(claim.claim_id, "NoAnswer")) for claim in claims]
         gone = [claim_id for claim_id, error in failures if error is None]
         return gone, [(claim_id, error) for claim_id, error in failures if error is not None]

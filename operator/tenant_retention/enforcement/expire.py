@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from tenant_retention.domain.definition import RetentionDefinition
@@ -16,7 +17,6 @@ from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Un
 from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
-    ContentBucket,
     EnforcementDatabase,
     PartitionStepKind,
     RunEvidence,
@@ -34,6 +34,7 @@ from tenant_retention.enforcement.results import (
     RunResult,
     StoreResult,
 )
+from tenant_retention.enforcement.sharing import SharedObjects, sharing
 from tenant_retention.enforcement.world import Stores, World
 
 UPLOADS_END_AFTER = timedelta(days=2)
@@ -48,15 +49,17 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
     check_plan(plan, stores)
     started = world.now()
     world.journal.tell("run.started", mode=plan.mode.value, databases=len(stores.databases))
-    results = []
     concerned = _concerned(plan)
-    for purpose, database in stores.databases.items():
-        if concerned is not None and purpose not in concerned:
-            continue
-        if world.stopping():
-            results.append(StoreResult(purpose, Outcome.INTERRUPTED, reason="Interrupted"))
-            continue
-        results.append(_DatabaseRun(plan, purpose, database, stores.buckets, run_id, world).result())
+    runs: dict[str, _DatabaseRun] = {}
+    for purpose in stores.databases:
+        if concerned is None or purpose in concerned:
+            runs[purpose] = _DatabaseRun(plan, purpose, stores, runs, run_id, world)
+    # Every database is in the run, and every young object locked, before the first object goes: what one of them would delete
+    # may be young in another (M8).
+    for step in (_DatabaseRun.begin, _DatabaseRun.lock, _DatabaseRun.work):
+        for run in runs.values():
+            run.attempt(step)
+    results = [run.result() for run in runs.values()]
     # Only a database knows that its policy was suspended or its store released since the plan was written.
     allowed = plan.mode is Mode.ENFORCE and any(result.categories for result in results)
     buckets = _tidy(plan.definition, stores, world) if allowed else ()
@@ -131,25 +134,37 @@ class _DatabaseRun:
         self,
         plan: PlanDocument,
         purpose: str,
-        database: EnforcementDatabase,
-        buckets: Mapping[str, ContentBucket],
+        stores: Stores,
+        runs: Mapping[str, _DatabaseRun],
         run_id: UUID,
         world: World,
     ) -> None:
+        self.begun = False
         self._plan = plan
         self._purpose = purpose
-        self._database = database
-        self._buckets = buckets
+        self._database = stores.databases[purpose]
+        self._buckets = stores.buckets
+        self._runs = runs
         self._run_id = run_id
         self._world = world
         self._persistence = Persistence(world)
-        self._pacer = Pacer(database, self._persistence, world)
+        self._pacer = Pacer(self._database, self._persistence, world)
         self._categories: tuple[CategoryResult, ...] = ()
+        self._result: StoreResult | None = None
+
+    def attempt(self, step: Callable[[_DatabaseRun], None]) -> None:
+        """Takes one step, unless an earlier one failed; only errors of this product's three kinds are answered here."""
+        if self._result is None:
+            self._result = self._failure(partial(step, self))
 
     def result(self) -> StoreResult:
-        """Runs it and says how it ended; only errors of this product's three kinds are answered here."""
+        """How it ended."""
+        return self._result or self._ended(Outcome.INTERRUPTED, "Interrupted", "asked to stop before it began")
+
+    def _failure(self, step: Callable[[], None]) -> StoreResult | None:
         try:
-            evidence = self._run()
+            self._persistence.go_on()
+            step()
         except Interrupted:
             # No finish: the next run marks this one Interrupted and goes on where it stopped.
             return self._ended(Outcome.INTERRUPTED, "Interrupted", "asked to stop; the next run goes on")
@@ -161,9 +176,7 @@ class _DatabaseRun:
             # Rules that changed since the plan was written are no bad configuration: the next attempt reads the new plan.
             changed = error.reason == "RulesChanged"
             return self._ended(Outcome.NOT_READY if changed else Outcome.INVALID, error.reason, error.message)
-        outcome = _outcome(self._categories, evidence)
-        self._world.journal.tell("database.finished", database=self._purpose, outcome=outcome.value)
-        return StoreResult(self._purpose, outcome, categories=self._categories, evidence=evidence)
+        return self._result
 
     def _ended(self, outcome: Outcome, reason: str, message: str) -> StoreResult:
         self._world.journal.tell(
@@ -171,7 +184,8 @@ class _DatabaseRun:
         )
         return StoreResult(self._purpose, outcome, reason, message, self._categories)
 
-    def _run(self) -> RunEvidence:
+    def begin(self) -> None:
+        """Fixes clock and cut-offs, counts, asks the guard; then partitions ahead."""
         runs = self._persistence.briefly(
             self._database.begin_run, self._run_id, self._plan.mode, self._plan.rules_digest, self._world.now()
         )
@@ -179,25 +193,36 @@ class _DatabaseRun:
             here = {run.category for run in runs}
             only = [name for name in self._plan.categories if name in here]
             runs = self._persistence.briefly(self._database.limit_run, self._run_id, only)
-        wanted = self._in_order(runs)
-        self._categories = tuple(CategoryResult(run) for run in wanted)
+        self._categories = tuple(CategoryResult(run) for run in self._in_order(runs))
+        self.begun = True
         if self._plan.mode is Mode.ENFORCE:
             self._prepare()
-        for position, run in enumerate(wanted):
-            self._replace(position, self._work_on(run))
-            if self._plan.mode is Mode.ENFORCE and any(
-                step.kind is PartitionStepKind.DETACH for step in self._categories[position].steps
-            ):
+
+    def lock(self) -> None:
+        """Locks young objects in the bucket."""
+        if self._plan.mode is Mode.ENFORCE:
+            for position, category in enumerate(self._categories):
+                self._replace(position, replace(category, failure=self._lock(category.start.category)))
+
+    def work(self) -> None:
+        """Removes what is due, category by category, and finishes the run."""
+        for position, category in enumerate(self._categories):
+            done = self._work_on(category.start)
+            self._replace(position, replace(done, failure=done.failure or category.failure))
+            if self._plan.mode is Mode.ENFORCE and any(step.kind is PartitionStepKind.DETACH for step in done.steps):
                 # In this run still: what is detached but not dropped is not gone.
                 self._housekeep("partitions.dropped", self._database.finish_detached)
-            if self._categories[position].removed:
-                self._refresh_statistics(run.category)
-        if self._plan.mode is Mode.ENFORCE:
-            # Last: locking must never keep what is due waiting.
-            for position, run in enumerate(wanted):
-                if failure := self._lock(run.category):
-                    self._replace(position, replace(self._categories[position], failure=failure))
-        return self._persistence.patiently(self._database.finish_run, self._run_id)
+            if done.removed:
+                self._refresh_statistics(category.start.category)
+        evidence = self._persistence.patiently(self._database.finish_run, self._run_id)
+        outcome = _outcome(self._categories, evidence)
+        self._world.journal.tell("database.finished", database=self._purpose, outcome=outcome.value)
+        self._result = StoreResult(self._purpose, outcome, categories=self._categories, evidence=evidence)
+
+    def _others(self, bucket: str) -> dict[str, EnforcementDatabase | None]:
+        """The other databases that keep objects there; None for one that is not in this run."""
+        wanted = sharing(self._plan.definition, bucket, self._purpose)
+        return {name: run._database if (run := self._runs.get(name)) and run.begun else None for name in wanted}
 
     def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
         """Content before the records that name it (P4): a record waits for its content."""
@@ -242,9 +267,11 @@ class _DatabaseRun:
 
     def _work_on(self, run: CategoryRun) -> CategoryResult:
         definition = self._plan.definition.category(run.category)
-        bucket = self._buckets[definition.objects.bucket] if definition.objects else None
+        name = definition.objects.bucket if definition.objects else None
+        bucket = self._buckets[name] if name is not None else None
+        shared = SharedObjects(self._others(name) if name is not None else {}, self._run_id, self._persistence)
         work = CategoryWork(
-            self._database, bucket, self._run_id, run, self._plan, self._persistence, self._pacer, self._world
+            self._database, bucket, shared, self._run_id, run, self._plan, self._persistence, self._pacer, self._world
         )
         try:
             return work.result()

@@ -9,7 +9,10 @@ from uuid import UUID
 from tenant_retention.adapters.fakes.tenant_server import Claimed, ObjectName, Row
 from tenant_retention.adapters.fakes.tenant_session import TenantSession
 from tenant_retention.domain.durations import Period, end_of_period
-from tenant_retention.domain.ports.enforcement import Claim, LockBatch, ObjectLock
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.orphans import ObjectRow
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import Claim, LockBatch, NamedObject, ObjectLock
 
 
 class TenantContent(TenantSession):
@@ -63,6 +66,22 @@ class TenantContent(TenantSession):
             for category in self._server.categories():
                 if claim is not None and claim.row.table in category.tables:
                     run.failed[category.name] = run.failed.get(category.name, 0) + 1
+
+    def objects_named_here(self, run_id: UUID, objects: Sequence[ObjectRow]) -> tuple[NamedObject, ...]:
+        run = self._server.run
+        if run is None or run.run_id != run_id or run.mode is not Mode.ENFORCE:
+            raise Invalid(f"run {run_id} is not open", reason="RunNotOpen")
+        if self._server.suspended:
+            raise NotReady("the policy is suspended, or its store was released", reason="Suspended")
+        found = []
+        for place, each in enumerate(objects):
+            staying = [
+                row for row in self._staying(each.key) if each.version is None or row.version in (None, each.version)
+            ]
+            if staying:
+                in_part = each.version is None and any(row.version is not None for row in staying)
+                found.append(NamedObject(place=place, in_part=in_part))
+        return tuple(found)
 
     def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
         run = self._current(run_id)

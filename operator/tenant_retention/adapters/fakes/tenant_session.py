@@ -45,7 +45,8 @@ class TenantSession:
 
     def _due_unheld(self, category: CategoryDefinition) -> list[Row]:
         run = self._server.run
-        through = run.categories[category.name].remove_through if run else None
+        start = run.categories.get(category.name) if run else None
+        through = start.remove_through if start else None
         return [row for row in self._server.due(category, through) if not self._server.held(category, row)]
 
     def _locked_out(self, category: CategoryDefinition, row: Row) -> bool:

@@ -17,12 +17,14 @@ from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.orphans import PostgresOrphans
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
     LockBatch,
     MonthBatch,
+    NamedObject,
     PartitionStep,
     PartitionStepKind,
     Pressure,
@@ -127,6 +129,14 @@ class PostgresEnforcementDatabase(PostgresOrphans):
     def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
         """See ``EnforcementDatabase.release_claims``."""
         self._call("release_claims", run_id, Jsonb([[claim_id, error] for claim_id, error in failures]))
+
+    def objects_named_here(self, run_id: UUID, objects: Sequence[ObjectRow]) -> tuple[NamedObject, ...]:
+        """See ``EnforcementDatabase.objects_named_here``."""
+        asked = Jsonb([[each.key, each.version] for each in objects])
+        return tuple(
+            NamedObject(place=place, in_part=in_part)
+            for place, in_part in self._call("objects_named_here", run_id, asked)
+        )
 
     def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
         """See ``EnforcementDatabase.objects_to_lock``: at most one month's objects a call."""

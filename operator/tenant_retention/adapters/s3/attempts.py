@@ -8,9 +8,9 @@ from minio.error import S3Error
 
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.errors import store_errors
-from tenant_retention.adapters.s3.keys import NO_PLAIN_PATH
 from tenant_retention.adapters.s3.sweeping import called
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.object_keys import is_plain
 
 GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
 
@@ -56,7 +56,8 @@ class BucketAttempts:
     def newest(self, key: str) -> tuple[str | None, str | None]:
         """The error, and the newest version by the key's name."""
         answers: list[str | None] = [None]
-        if NO_PLAIN_PATH.search(key):
+        if not is_plain(key):
+            # The store could answer for another object's name.
             return None, None
         error = self.run(lambda: answers.append(called(self._connection, self._bucket, key, None)))
         return error, answers[-1]

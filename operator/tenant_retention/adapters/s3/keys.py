@@ -8,5 +8,3 @@ import re
 NOT_IN_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 # A path with dots is rewritten on its way and would name another key.
 DOT_SEGMENT = re.compile(r"(^|/)\.{1,2}(/|$)")
-# Stores that keep files rewrite these too: a question for "a//b" is answered for "a/b".
-NO_PLAIN_PATH = re.compile(r"(^|/)\.{0,2}(/|$)")

@@ -93,6 +93,7 @@ class Reason(StrEnum):
     PARTITIONS_MISSING = "PartitionsMissing"
     NO_PROGRESS = "NoProgress"
     UPLOADS_LEFT = "UploadsLeft"
+    SHARED_BUCKET = "SharedBucket"
     INTERRUPTED = "Interrupted"
     LOCK_TIMEOUT = "LockTimeout"
     DEADLOCK = "Deadlock"
@@ -192,6 +193,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.PARTITIONS_MISSING,
         Reason.NO_PROGRESS,
         Reason.UPLOADS_LEFT,
+        Reason.SHARED_BUCKET,
         Reason.INTERRUPTED,
         Reason.LOCK_TIMEOUT,
         Reason.DEADLOCK,

@@ -88,6 +88,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.RUN_IN_PROGRESS: "Another run is at work on the same database; this one left it alone.",
     Reason.PARTITIONS_MISSING: "A table lacks partitions that the run needs; the operator makes them.",
     Reason.NO_PROGRESS: "A batch deleted nothing although something was due; the next run tries again.",
+    Reason.SHARED_BUCKET: "Another database keeps objects in the bucket and cannot be asked; content waits for the next run.",
     Reason.UPLOADS_LEFT: "Unfinished uploads could not be ended; the next run tries again.",
     Reason.INTERRUPTED: "The run was asked to stop; the next one goes on where it stopped.",
     Reason.LOCK_TIMEOUT: "A month was locked by somebody else for too long; the next run tries again.",

@@ -13,6 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from tenant_retention.domain.definition import Value
+from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
 
@@ -99,6 +100,14 @@ class Claim(Value):
     claim_id: int
     key: str
     version: str | None
+
+
+class NamedObject(Value):
+    """An object, by its place among those asked about, that a staying row names. ``in_part``: that row means one version where
+    all of them were asked about."""
+
+    place: int
+    in_part: bool
 
 
 class ObjectLock(Value):
@@ -209,6 +218,11 @@ class EnforcementDatabase(OrphanDatabase, Protocol):
 
     def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
         """Gives claims back with the store's error code; this run does not try them again, the next one does."""
+
+    def objects_named_here(self, run_id: UUID, objects: Sequence[ObjectRow]) -> tuple[NamedObject, ...]:
+        """Which of these a row names that stays in this run (younger than its category's cut-off, or held): for a database
+        that shares the bucket and is about to delete them (M8, X3). Raises where this database is not in the run, or its
+        rules changed since."""
 
     def objects_to_lock(self, run_id: UUID, category: str, resume_from: datetime | None, limit: int) -> LockBatch:
         """Up to ``limit`` young objects whose lock is missing or shorter than birth + min; () without a min (M8).

@@ -35,6 +35,9 @@ SELECT retention.confirm_claims(%s, %s)
 -- name: release_claims
 SELECT retention.release_claims(%s, %s)
 
+-- name: objects_named_here
+SELECT retention.objects_named_here(%s, %s)
+
 -- name: objects_to_lock
 SELECT retention.objects_to_lock(%s, %s, %s, %s)
 

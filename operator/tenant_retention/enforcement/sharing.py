@@ -1,0 +1,65 @@
+"""Objects in a bucket that several databases use: an object goes only when every one of them has no row that must keep it (M8, X3).
+
+Each database knows its own rows only. So before an object is deleted, all others that keep objects in its bucket are asked, each in
+the same run, which fixed its clock and cut-offs there. One that is away, suspended, or not in the plan lets none go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import NotReady
+from tenant_retention.domain.orphans import ObjectRow
+from tenant_retention.domain.ports.enforcement import Claim, EnforcementDatabase
+from tenant_retention.enforcement.persistence import Persistence
+
+NAMED_IN_PART = "NamedInPart"
+"""Why a row's object stays: a row of another database means one of the versions that this one means."""
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """``free``: nobody else keeps the object. ``named``: a staying row of another database means it too: this row goes alone,
+    the object with that one. ``in_part``: that row means one version of several; both stay."""
+
+    free: tuple[Claim, ...]
+    named: tuple[Claim, ...] = ()
+    in_part: tuple[Claim, ...] = ()
+
+
+def sharing(definition: RetentionDefinition, bucket: str, database: str) -> tuple[str, ...]:
+    """The other databases (purposes) with a category whose objects are in this bucket (purpose)."""
+    users = {each.database for each in definition.categories if each.objects and each.objects.bucket == bucket}
+    return tuple(sorted(users - {database}))
+
+
+class SharedObjects:
+    """Asks ``others``: purposes with the database, None for one that is not in this run."""
+
+    def __init__(
+        self,
+        others: Mapping[str, EnforcementDatabase | None],
+        run_id: UUID,
+        persistence: Persistence,
+    ) -> None:
+        self._others = others
+        self._run_id = run_id
+        self._persistence = persistence
+
+    def sort(self, claims: Sequence[Claim]) -> Sorted:
+        """What may become of each claim. Raises NotReady (SharedBucket), or what a database raises: then none may go."""
+        objects = [ObjectRow(claim.key, claim.version) for claim in claims]
+        named: dict[int, bool] = {}
+        for purpose, database in self._others.items():
+            if database is None:
+                raise NotReady(f"database {purpose} uses the bucket too and is not in this run", reason="SharedBucket")
+            for found in self._persistence.patiently(database.objects_named_here, self._run_id, objects):
+                named[found.place] = named.get(found.place, False) or found.in_part
+        return Sorted(
+            free=tuple(claim for place, claim in enumerate(claims) if place not in named),
+            named=tuple(claim for place, claim in enumerate(claims) if named.get(place) is False),
+            in_part=tuple(claim for place, claim in enumerate(claims) if named.get(place) is True),
+        )

@@ -18,78 +18,114 @@ $$;
 CREATE OR REPLACE FUNCTION retention.session_reach() RETURNS interval
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT interval '92 days' $$;
 
--- Whether a hold selects rows of this table directly; `alias` names the row. What the table cannot tell is answered for
--- keeping: without a session column any category of the family counts, and so it does where the hold names the session: then
--- record and content are held together, however far apart they were born (X3). Without a unit column (here or in its session's
--- record) a hold on a unit holds all.
-CREATE OR REPLACE FUNCTION retention.directly_held_condition(wanted text, alias text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    t retention.managed := retention.managed_or_refuse(wanted);
-    categories text[];
-    by_session text := 'h.session IS NULL';
-    by_unit text := 'true';
-BEGIN
-    SELECT CASE WHEN t.session_column IS NULL THEN array_agg(DISTINCT category) ELSE ARRAY[t.category] END
-        INTO categories FROM retention.managed WHERE family = t.family;
-    IF t.session_column IS NOT NULL THEN
-        by_session := format('(h.session IS NULL OR h.session = %I.%I::text)', alias, t.session_column);
-    END IF;
-    IF t.unit_column IS NOT NULL THEN
-        by_unit := format('(h.unit IS NULL OR h.unit = %I.%I::text)', alias, t.unit_column);
-    ELSIF t.session_column IS NOT NULL AND EXISTS (SELECT FROM retention.managed
-        WHERE family = t.family AND unit_column IS NOT NULL AND session_column IS NOT NULL) THEN
-        by_unit := 'h.unit IS NULL';
-    END IF;
-    RETURN format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
-        ' AND (h.category IS NULL OR h.category = ANY (%L::text[]) OR (h.session IS NOT NULL AND h.category = ANY (%L::text[])))'
-        ' AND %s AND (h.born_from IS NULL OR %4$I.%5$I >= h.born_from) AND (h.born_to IS NULL OR %4$I.%5$I < h.born_to))',
-        categories, ARRAY(SELECT DISTINCT category FROM retention.managed WHERE family = t.family),
-        by_session || ' AND ' || by_unit, alias, t.born_at);
-END
+CREATE OR REPLACE FUNCTION retention.column_type_of(wanted text, wanted_column text) RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT atttypid FROM pg_attribute WHERE attrelid = to_regclass(format('public.%I', wanted)) AND attname = wanted_column
+$$;
+
+-- The kinds of live holds that may select rows of a table directly, by what they name, with the births that each kind spans.
+-- What the table cannot tell is answered for keeping: without a session column any category of the family counts, and so it
+-- does where the hold names the session: then record and content are held together, however far apart they were born (X3).
+-- Without a unit column (here or in its session's record) a hold on a unit holds all. `categories`: those that fit.
+CREATE OR REPLACE FUNCTION retention.hold_kinds(t retention.managed)
+RETURNS TABLE (by_session boolean, by_unit boolean, by_birth boolean, categories text[], born_from timestamptz, born_to timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.session IS NOT NULL, h.unit IS NOT NULL, coalesce(h.born_from, h.born_to) IS NOT NULL, fit.categories,
+        min(coalesce(h.born_from, '-infinity')), max(coalesce(h.born_to, 'infinity'))
+    FROM retention.hold AS h CROSS JOIN LATERAL (
+        SELECT CASE WHEN h.session IS NULL AND t.session_column IS NOT NULL THEN ARRAY[t.category]
+            ELSE ARRAY(SELECT DISTINCT m.category FROM retention.managed AS m WHERE m.family = t.family ORDER BY 1) END
+        AS categories) AS fit
+    WHERE h.released_at IS NULL AND (h.category IS NULL OR h.category = ANY (fit.categories))
+        AND (h.session IS NULL OR t.session_column IS NOT NULL)
+        AND (h.unit IS NULL OR t.unit_column IS NOT NULL OR t.session_column IS NULL OR NOT EXISTS (
+            SELECT FROM retention.managed AS m
+            WHERE m.family = t.family AND m.unit_column IS NOT NULL AND m.session_column IS NOT NULL))
+    GROUP BY 1, 2, 3, 4
+$$;
+
+-- The condition under which a hold of one kind selects the row `alias` directly. Only columns that the kind names are compared:
+-- then many holds are one look-up for each row, and not one comparison each.
+CREATE OR REPLACE FUNCTION retention.selected_condition(
+    t retention.managed, alias text, by_session boolean, by_unit boolean, by_birth boolean, categories text[])
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
+        ' AND (h.category IS NULL OR h.category = ANY (%L::text[]))', categories)
+        || CASE WHEN by_session THEN format(' AND h.session = %I.%I::text', alias, t.session_column) ELSE ' AND h.session IS NULL' END
+        || CASE WHEN by_unit AND t.unit_column IS NOT NULL THEN format(' AND h.unit = %I.%I::text', alias, t.unit_column)
+            ELSE ' AND h.unit IS ' || CASE WHEN by_unit THEN 'NOT NULL' ELSE 'NULL' END END
+        || CASE WHEN by_birth THEN format(' AND coalesce(h.born_from, h.born_to) IS NOT NULL'
+            ' AND (h.born_from IS NULL OR %1$I.%2$I >= h.born_from) AND (h.born_to IS NULL OR %1$I.%2$I < h.born_to)', alias, t.born_at)
+            ELSE ' AND h.born_from IS NULL AND h.born_to IS NULL' END
+        || ')'
+$$;
+
+-- The condition under which another row of the session of `alias` is selected, in one table of its family, month by month so
+-- that months without rows, or out of reach of every hold, are not even opened; 'false' where none is left. A hold that names
+-- only the session selects all of its rows itself; one that names more as well is asked for the session first. Of `few` rows
+-- each looks into the session's index, by itself so that nothing else is taken for a better index; else the planner may read
+-- a month once, and where the types differ it has to.
+CREATE OR REPLACE FUNCTION retention.held_through_condition(
+    t retention.managed, alias text, relative retention.managed, wanted_from timestamptz, wanted_to timestamptz, few boolean)
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+    SELECT coalesce(string_agg(CASE WHEN k.by_session THEN format('(EXISTS (SELECT FROM retention.hold AS h'
+        ' WHERE h.released_at IS NULL AND h.session = %I.%I::text) AND (%s))', alias, t.session_column, k.months) ELSE k.months END, ' OR '),
+        'false')
+    FROM (SELECT s.by_session, string_agg(format(
+            CASE WHEN NOT s.alike
+                THEN 'EXISTS (SELECT FROM public.%1$I AS relative WHERE relative.%2$I::text = %3$I.%4$I::text%5$s AND (%6$s))'
+            WHEN few OR s.by_session
+                THEN 'EXISTS (SELECT FROM (SELECT * FROM public.%1$I AS relative WHERE relative.%2$I = %3$I.%4$I OFFSET 0) AS relative'
+                ' WHERE (%6$s)%5$s OFFSET 0)'
+            ELSE 'EXISTS (SELECT FROM public.%1$I AS relative WHERE relative.%2$I = %3$I.%4$I%5$s AND (%6$s))' END,
+            s.partition, relative.session_column, alias, t.session_column,
+            CASE WHEN s.born_from < wanted_from THEN format(' AND relative.%I >= %L::timestamptz', relative.born_at, wanted_from) ELSE '' END
+            || CASE WHEN s.born_to > wanted_to THEN format(' AND relative.%I < %L::timestamptz', relative.born_at, wanted_to) ELSE '' END,
+            s.selected), ' OR ') AS months
+        FROM (SELECT x.by_session, p.partition, p.born_from, p.born_to, string_agg(retention.selected_condition(
+                relative, 'relative', x.by_session, x.by_unit, x.by_birth, x.categories), ' OR ') AS selected,
+                retention.column_type_of(t.table_name, t.session_column)
+                    = retention.column_type_of(relative.table_name, relative.session_column) AS alike
+            FROM retention.hold_kinds(relative) AS x
+            -- A month that is detached and not yet dropped may be held, and then comes back.
+            JOIN retention.partition_or_detached AS p ON p.table_name = relative.table_name
+                AND p.born_from < least(x.born_to, wanted_to) AND p.born_to > greatest(x.born_from, wanted_from)
+            WHERE (NOT x.by_session OR x.by_unit OR x.by_birth) AND pg_relation_size(p.partition_oid) > 0
+            GROUP BY x.by_session, p.partition, p.born_from, p.born_to) AS s
+        GROUP BY s.by_session) AS k
 $$;
 
 -- The condition under which a row is held: 'false' where nothing is on hold. Holding a record holds its content, holding
 -- content holds its record and so the whole session (X3). Births from..to bound where the session's other rows are sought,
--- and the reach on both sides, since content may carry its own time.
-CREATE OR REPLACE FUNCTION retention.held_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
+-- and the reach on both sides, since content may carry its own time. It is made for the holds and months that are there now:
+-- ask for it after lock_holds wherever something is deleted by it. `few`: it is asked for a batch of rows, and what it costs
+-- grows with them and not with the archive; false: for a month or more. It must stand above a partitioned table, in a query
+-- around a subquery with OFFSET 0: as a filter of the table itself it would be set up anew for each month.
+DROP FUNCTION IF EXISTS retention.directly_held_condition(text, text);
+DROP FUNCTION IF EXISTS retention.held_condition(text, text, timestamptz, timestamptz);
+CREATE OR REPLACE FUNCTION retention.held_condition(
+    wanted text, alias text, born_from timestamptz, born_to timestamptz, few boolean DEFAULT false)
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
-    t retention.managed := retention.managed_or_refuse(wanted);
-    relative record;
-    condition text;
+    t retention.managed;
+    conditions text[];
 BEGIN
     IF NOT EXISTS (SELECT FROM retention.hold WHERE released_at IS NULL) THEN
         RETURN 'false';
     END IF;
-    condition := retention.directly_held_condition(wanted, alias);
+    t := retention.managed_or_refuse(wanted);
+    conditions := ARRAY(SELECT retention.selected_condition(t, alias, k.by_session, k.by_unit, k.by_birth, k.categories)
+        FROM retention.hold_kinds(t) AS k
+        WHERE k.born_from <= held_condition.born_to AND k.born_to > held_condition.born_from);
     IF t.session_column IS NOT NULL THEN
-        FOR relative IN
-            SELECT m.table_name, m.session_column, m.born_at, m.table_name AS relation FROM retention.managed AS m
-                WHERE m.family = t.family AND m.session_column IS NOT NULL
-            -- A month that is detached and not yet dropped may be held, and then comes back.
-            UNION ALL SELECT m.table_name, m.session_column, m.born_at, p.partition FROM retention.managed AS m
-                JOIN retention.detached_partition USING (table_name)
-                JOIN retention.partition_or_detached AS p USING (table_name, partition)
-                WHERE m.family = t.family AND m.session_column IS NOT NULL
-        LOOP
-            condition := condition || format(
-                -- coalesce: a row without a session is not held by others, and must not become undecided.
-                ' OR coalesce(%I.%I::text IN (SELECT relative.%I::text FROM public.%I AS relative'
-                ' WHERE relative.%3$I IS NOT NULL AND relative.%5$I >= %6$L::timestamptz'
-                ' AND relative.%5$I < %7$L::timestamptz AND %8$s), false)',
-                alias, t.session_column, relative.session_column, relative.relation, relative.born_at,
-                born_from - retention.session_reach(), born_to + retention.session_reach(),
-                retention.directly_held_condition(relative.table_name, 'relative'));
-        END LOOP;
+        conditions := conditions || ARRAY(
+            SELECT retention.held_through_condition(t, alias, m, held_condition.born_from - retention.session_reach(),
+                held_condition.born_to + retention.session_reach(), few)
+            FROM retention.managed AS m WHERE m.family = t.family AND m.session_column IS NOT NULL);
     END IF;
-    RETURN '(' || condition || ')';
+    conditions := array_remove(conditions, 'false');
+    RETURN CASE WHEN conditions = '{}' THEN 'false' ELSE '(' || array_to_string(conditions, ' OR ') || ')' END;
 END
-$$;
-
-CREATE OR REPLACE FUNCTION retention.column_type_of(wanted text, wanted_column text) RETURNS oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT atttypid FROM pg_attribute WHERE attrelid = to_regclass(format('public.%I', wanted)) AND attname = wanted_column
 $$;
 
 -- The condition under which a row of a record category waits for content of its session (P4): 'false' where there is no

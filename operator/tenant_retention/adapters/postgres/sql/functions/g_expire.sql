@@ -135,7 +135,7 @@ BEGIN
         t.clock, wanted) INTO range_end USING range_start, through, greatest(batch, 1) - 1;
     -- The client holds it until the next batch. What is older goes with this one.
     range_end := retention.readable(range_end);
-    kept := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to);
+    kept := retention.held_condition(wanted_table, 'r', p.born_from, p.born_to, few => true);
     waiting := retention.waiting_condition(wanted_table, 'r', p.born_from, p.born_to);
     EXECUTE format('DELETE FROM public.%I AS r WHERE r.%I > $1 AND r.%2$I <= $2 AND %3$s AND %4$s AND NOT %5$s AND NOT %6$s',
         wanted, t.clock, due, retention.without_object_condition(t, 'r'), kept, waiting) USING range_start, coalesce(range_end, through);

@@ -18,21 +18,27 @@ $$;
 
 -- Whether a row that stays in this run names the object as well, as an expression: an object is as young as the youngest row
 -- that names it (M8), and held with any of them (X3). A row without a version means every version of its key; `in_part`: only
--- whether a staying row means one version where `object_version`, being NULL, means all of them.
+-- whether a staying row means one version where `object_version`, being NULL, means all of them. The rows are found by the
+-- object's key, in every month, and only then asked whether they stay: both for the few objects of a batch, OFFSET 0 says so.
 CREATE OR REPLACE FUNCTION retention.named_by_others(for_run uuid, object_key text, object_version text, in_part boolean)
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     other retention.managed;
+    undue text;
+    held text;
     staying text;
     conditions text[] := '{}';
 BEGIN
     FOR other IN SELECT * FROM retention.managed WHERE has_objects LOOP
-        staying := format('(%s OR %s)',
-            retention.undue_condition(other, 'other', retention.removable_through(for_run, other.category)),
-            retention.held_condition(other.table_name, 'other', '-infinity', 'infinity'));
+        undue := retention.undue_condition(other, 'other', retention.removable_through(for_run, other.category));
+        held := retention.held_condition(other.table_name, 'other', '-infinity', 'infinity', few => true);
+        staying := format('(%s OR %s)', undue, held);
         conditions := conditions || retention.respelled_condition(other, object_key, staying) || format(
-            'EXISTS (SELECT FROM public.%I AS other WHERE other.%I::text = %s AND %s AND (%s))',
-            other.table_name, other.key_column, object_key, staying,
+            'EXISTS (SELECT FROM (SELECT * FROM public.%I AS other WHERE other.%I::text = %s%s OFFSET 0) AS other'
+            ' WHERE %s AND (%s) OFFSET 0)',
+            other.table_name, other.key_column, object_key,
+            -- Where nothing is on hold only rows that are not due stay: then the other months are not even opened.
+            CASE WHEN held = 'false' THEN ' AND ' || undue ELSE '' END, staying,
             CASE WHEN in_part THEN format('%s IS NULL AND nullif(other.%I::text, '''') IS NOT NULL', object_version, other.version_column)
             ELSE format('%1$s IS NULL OR coalesce(nullif(other.%2$I::text, ''''), %1$s) = %1$s', object_version, other.version_column) END);
     END LOOP;
@@ -48,6 +54,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $
 DECLARE
     taken bigint[];
 BEGIN
+    IF NOT EXISTS (SELECT FROM retention.claim AS c
+        WHERE c.category = t.category AND (c.run_id <> for_run OR c.state = 'Claimed')) THEN
+        RETURN '{}';
+    END IF;
     EXECUTE format(
         'WITH left_over AS (SELECT c.claim_id, %6$s AS shared FROM retention.claim AS c LEFT JOIN public.%1$I AS r ON %2$s'
         ' WHERE c.category = %3$L AND (c.run_id <> $1 OR c.state = ''Claimed'') AND (r.%4$I IS NULL OR (%5$s AND NOT %7$s))'
@@ -58,35 +68,45 @@ BEGIN
         ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM taken',
         t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at,
         retention.due_condition(t, 'r', through), retention.named_by_others(for_run, 'c.object_key', 'c.object_version', false),
-        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'))
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true))
         INTO taken USING for_run, batch;
     RETURN taken;
 END
 $$;
 
+-- The next due rows, in the order of their clock, from where this run looked last: what it passed over then, being held or
+-- locked or named by a row that stays, it does not look at in every batch again. Rows that come in behind wait for the next run.
 CREATE OR REPLACE FUNCTION retention.claim_new(for_run uuid, t retention.managed, through timestamptz, batch integer)
 RETURNS bigint[]
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO'
+-- Row after row until the batch is full, and not all that is due first.
+SET enable_sort = off AS $$
 DECLARE
     claimed bigint[];
+    looked_through timestamptz := (SELECT coalesce(rc.claimed_through, '-infinity') FROM retention.run_category AS rc
+        WHERE rc.run_id = for_run AND rc.category = t.category);
 BEGIN
     IF through IS NULL OR batch <= 0 THEN
         RETURN '{}';
     END IF;
     EXECUTE format(
-        'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, nullif(r.%4$I::text, '''') AS object_version'
-        ' FROM public.%5$I AS r WHERE %7$s AND NOT %12$s AND NOT %8$s'
-        ' AND NOT EXISTS (SELECT FROM retention.claim AS c'
-        ' WHERE c.table_name = %5$L AND %9$s) AND NOT %11$s AND NOT %13$s ORDER BY r.%6$I LIMIT $2),'
+        'WITH due AS (SELECT r.%1$I AS born_at, %2$s AS row_key, r.%3$I::text AS object_key, nullif(r.%4$I::text, '''') AS object_version,'
+        ' r.%6$I AS clock FROM (SELECT * FROM public.%5$I AS r WHERE %7$s AND r.%6$I >= %14$L::timestamptz AND NOT %12$s'
+        ' ORDER BY r.%6$I OFFSET 0) AS r'
+        ' WHERE NOT EXISTS (SELECT FROM retention.claim AS c WHERE c.table_name = %5$L AND %9$s OFFSET 0)'
+        ' AND NOT %13$s AND NOT %8$s AND NOT %11$s ORDER BY r.%6$I LIMIT $2),'
         ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version)'
         ' SELECT $1, %10$L, %5$L, born_at, row_key, object_key, object_version FROM due RETURNING claim_id)'
-        ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM claimed',
+        -- From this instant on: not all of its rows may have found room.
+        ' SELECT (SELECT coalesce(array_agg(claim_id), ''{}'') FROM claimed), (SELECT max(clock) FROM due)',
         t.born_at, retention.row_key_expression(t.table_name), t.key_column, t.version_column, t.table_name, t.clock,
-        retention.due_condition(t, 'r', through), retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.claimed_row_condition(t.table_name),
-        t.category, retention.named_by_others(for_run, format('r.%I::text', t.key_column),
-            format('nullif(r.%I::text, '''')', t.version_column), false), retention.without_object_condition(t, 'r'),
-        retention.row_locked_condition(t))
-        INTO claimed USING for_run, batch;
+        retention.due_condition(t, 'r', through), retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true),
+        retention.claimed_row_condition(t.table_name), t.category,
+        retention.named_by_others(for_run, format('r.%I::text', t.key_column), format('nullif(r.%I::text, '''')', t.version_column), false),
+        retention.without_object_condition(t, 'r'), retention.row_locked_condition(t), looked_through)
+        INTO claimed, looked_through USING for_run, batch;
+    UPDATE retention.run_category AS rc SET claimed_through = looked_through
+        WHERE rc.run_id = for_run AND rc.category = t.category AND looked_through IS NOT NULL;
     RETURN claimed;
 END
 $$;
@@ -98,13 +118,21 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $
 DECLARE
     object_key text := format('r.%I::text', t.key_column);
     object_version text := format('nullif(r.%I::text, '''')', t.version_column);
-    deleted bigint;
-BEGIN
-    EXECUTE format('DELETE FROM public.%I AS r WHERE %s AND NOT %s AND NOT %s AND %s AND NOT %s', t.table_name,
-        retention.due_condition(t, 'r', through), retention.without_object_condition(t, 'r'),
-        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity'),
+    due text := format('%s AND NOT %s', retention.due_condition(t, 'r', through), retention.without_object_condition(t, 'r'));
+    alone text := format('NOT %s AND %s AND NOT %s',
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true),
         retention.named_by_others(for_run, object_key, object_version, false),
         retention.named_by_others(for_run, object_key, object_version, true));
+    found_one boolean;
+    deleted bigint;
+BEGIN
+    -- Asked first, in a form that is set up once and not for each month: hardly ever is there one.
+    EXECUTE format('SELECT EXISTS (SELECT FROM (SELECT * FROM public.%I AS r WHERE %s OFFSET 0) AS r WHERE %s)',
+        t.table_name, due, alone) INTO found_one;
+    IF NOT found_one THEN
+        RETURN;
+    END IF;
+    EXECUTE format('DELETE FROM public.%I AS r WHERE %s AND %s', t.table_name, due, alone);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     UPDATE retention.run_category AS rc SET acted = rc.acted + deleted
         WHERE deleted > 0 AND rc.run_id = for_run AND rc.category = t.category;
@@ -116,7 +144,7 @@ $$;
 CREATE OR REPLACE FUNCTION retention.row_locked_condition(t retention.managed) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('EXISTS (SELECT FROM retention.object_lock AS l WHERE l.category = %L AND l.locked_until > clock_timestamp()'
-        ' AND l.object = retention.object_digest(r.%I::text, nullif(r.%I::text, '''')))',
+        ' AND l.object = retention.object_digest(r.%I::text, nullif(r.%I::text, '''')) OFFSET 0)',
         t.category, t.key_column, t.version_column)
 $$;
 
@@ -138,7 +166,8 @@ $$;
 
 CREATE OR REPLACE FUNCTION retention.claim_content(for_run uuid, wanted_category text, batch integer) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
+SET enable_seqscan = off AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
     through timestamptz := retention.removable_through(for_run, wanted_category);
@@ -167,15 +196,15 @@ $$;
 CREATE OR REPLACE FUNCTION retention.confirm_of_table(for_run uuid, t retention.managed, ids bigint[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
 DECLARE
-    held text := retention.held_condition(t.table_name, 'r', '-infinity', 'infinity');
+    held text := retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true);
     now_held bigint := 0;
     deleted bigint;
 BEGIN
     IF held <> 'false' THEN
         -- The object is gone, the hold came too late for it: its row stays, and the run's evidence says so.
-        EXECUTE format('UPDATE retention.claim AS c SET state = ''HeldAfterRemoval'' FROM public.%I AS r'
-            ' WHERE c.claim_id = ANY ($1) AND %s AND %s', t.table_name, retention.claimed_row_condition(t.table_name), held)
-            USING ids;
+        EXECUTE format('UPDATE retention.claim AS c SET state = ''HeldAfterRemoval'' WHERE c.claim_id = ANY ($1) AND EXISTS ('
+            'SELECT FROM (SELECT * FROM public.%I AS r WHERE %s OFFSET 0) AS r WHERE %s OFFSET 0)',
+            t.table_name, retention.claimed_row_condition(t.table_name), held) USING ids;
         GET DIAGNOSTICS now_held = ROW_COUNT;
     END IF;
     EXECUTE format('DELETE FROM public.%I AS r USING retention.claim AS c'
@@ -193,7 +222,8 @@ $$;
 
 CREATE OR REPLACE FUNCTION retention.confirm_claims(for_run uuid, ids bigint[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
+SET enable_seqscan = off AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Enforce');
     t retention.managed;

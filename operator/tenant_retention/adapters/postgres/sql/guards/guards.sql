@@ -35,7 +35,8 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.guard_delete() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO'
+SET enable_seqscan = off AS $$
 DECLARE
     young text := retention.young_condition(TG_ARGV[0], 'r');
     birth text;
@@ -56,7 +57,7 @@ BEGIN
         EXECUTE format('SELECT min(%I), max(%1$I) FROM old_rows', birth) INTO first_birth, last_birth;
         IF first_birth IS NOT NULL THEN
             EXECUTE format('SELECT EXISTS (SELECT FROM old_rows AS r WHERE %s)',
-                retention.held_condition(TG_ARGV[0], 'r', first_birth, last_birth)) INTO found_one;
+                retention.held_condition(TG_ARGV[0], 'r', first_birth, last_birth, few => true)) INTO found_one;
             IF found_one THEN
                 PERFORM retention.refuse_held(TG_ARGV[0]);
             END IF;
@@ -67,7 +68,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION retention.guard_truncate() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     young text := retention.young_condition(TG_ARGV[0], 'r');
     held text;
@@ -82,7 +83,8 @@ BEGIN
     PERFORM retention.lock_holds();
     held := retention.held_condition(TG_ARGV[0], 'r', '-infinity', 'infinity');
     IF held <> 'false' THEN
-        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', TG_TABLE_NAME, held) INTO found_one;
+        EXECUTE format('SELECT EXISTS (SELECT FROM (SELECT * FROM public.%I AS r OFFSET 0) AS r WHERE %s)', TG_TABLE_NAME, held)
+            INTO found_one;
         IF found_one THEN
             PERFORM retention.refuse_held(TG_ARGV[0]);
         END IF;

@@ -180,6 +180,10 @@ CREATE TABLE IF NOT EXISTS retention.object_lock (
 -- objects: of the acted rows those whose object went with them.
 ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS locked bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS locked_out bigint NOT NULL DEFAULT 0, ADD COLUMN IF NOT EXISTS objects bigint NOT NULL DEFAULT 0;
+-- claimed_through: the clock up to which this run looked for objects to claim.
+ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS claimed_through timestamptz;
+-- Each row looks for holds on its session: one probe, however many there are.
+CREATE INDEX IF NOT EXISTS live_hold_of_session ON retention.hold (session) WHERE released_at IS NULL;
 
 -- limited_to: the only categories that the run looked at; null: all of them, as every night does.
 ALTER TABLE retention.run ADD COLUMN IF NOT EXISTS limited_to text[];

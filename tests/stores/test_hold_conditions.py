@@ -100,7 +100,7 @@ def held(rows: list[Row], holds: list[Hold], first: datetime | None, last: datet
 
 def random_rows(dice: random.Random) -> list[Row]:
     """Sessions of up to five rows, most within days of each other, some months apart; some rows without a session."""
-    rows = []
+    rows: list[Row] = []
     for number in range(150):
         session = str(uuid4()) if dice.random() < 0.95 else None
         born = days_ago(dice.uniform(1, BACK))

@@ -5,7 +5,8 @@
 -- nothing is said; of a run that is finished here the answer is the same as before its end.
 CREATE OR REPLACE FUNCTION retention.objects_named_here(for_run uuid, objects jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
+SET enable_seqscan = off AS $$
 DECLARE
     s retention.settings;
     r retention.run;

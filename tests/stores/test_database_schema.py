@@ -55,6 +55,33 @@ def test_applying_twice_changes_nothing_the_second_time(database: TenantDatabase
     assert database.apply(RULES) == ()
 
 
+def vacuum_settings(database: TenantDatabase) -> set[str]:
+    """The settings of all months, each as the catalog has it."""
+    rows = database.rows(
+        "SELECT DISTINCT array_to_string(c.reloptions, ' ') FROM retention.partition AS p JOIN pg_class AS c ON c.oid = p.partition_oid"
+    )
+    return {str(settings) for (settings,) in rows}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE public.{} RESET (autovacuum_vacuum_scale_factor)",
+        "ALTER TABLE public.{} SET (autovacuum_enabled = false)",
+        "ALTER TABLE public.{} SET (autovacuum_vacuum_scale_factor = 0.9)",
+    ],
+)
+def test_what_was_deleted_leaves_the_files_soon_whatever_somebody_set(database: TenantDatabase, damage: str) -> None:
+    wanted = {"autovacuum_enabled=true autovacuum_vacuum_scale_factor=0.02 autovacuum_analyze_scale_factor=0.05"}
+    assert vacuum_settings(database) == wanted
+    month = first_month(database)
+    told = put_right(database, damage.format(month))
+    assert told == (f"autovacuum of {month} set",)
+    assert {" ".join(sorted(each.split())) for each in vacuum_settings(database)} == {
+        " ".join(sorted(each.split())) for each in wanted
+    }
+
+
 def test_months_cover_back_and_ahead_in_utc_without_a_gap(database: TenantDatabase) -> None:
     months = database.rows("SELECT born_from, born_to FROM retention.partition ORDER BY born_from")
     now = datetime.now(UTC)

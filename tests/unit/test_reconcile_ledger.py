@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tenant_retention.adapters.fakes.stores import KeptBucket, KeptDatabase
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, SECRET, STORE, Manifest
@@ -359,22 +361,39 @@ async def test_two_released_stores_of_one_server_do_not_restart_it_in_turns() ->
     await operator.settled()
 
 
-async def test_a_claim_that_names_a_policy_that_cannot_have_the_store_is_told_so_and_stays_as_written__X2() -> None:
+@pytest.mark.parametrize("there", [False, True])
+async def test_a_claim_that_names_a_policy_that_cannot_have_the_store_is_told_so_and_stays_as_written__X2(
+    there: bool,
+) -> None:
     operator = await operator_with(policy(**SHORTEST))
     await operator.settled()
 
     def other(found: Manifest) -> None:
-        # As kubectl patch writes it: the UID of before stays.
-        found["spec"]["claimRef"] |= {"namespace": NAMESPACE, "name": "other"}
+        # As kubectl patch writes it: the UID of before stays. Or as an editor does, who names a policy that is there.
+        found["spec"]["claimRef"] = ({} if there else found["spec"]["claimRef"]) | {
+            "namespace": NAMESPACE,
+            "name": "other",
+        }
 
-    for entry in operator.objects("DataStore"):
+    if there:
+        operator.cluster.put(policy("other", **SHORTEST))
+        await operator.settled()
+    entries = [entry for entry in operator.objects("DataStore") if entry["spec"]["policyRef"]["name"] == "acme"]
+    for entry in entries:
         await operator.edit(STORE, entry["metadata"]["name"], None, other)
     stalled = condition(await operator.settled(), "Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "StoreReleased")
     assert f"names policy {NAMESPACE}/other, which cannot have it" in stalled["message"]
     assert "is gone" not in stalled["message"]
-    assert {entry["spec"]["claimRef"]["name"] for entry in operator.objects("DataStore")} == {"other"}
-    for entry in operator.objects("DataStore"):
+    claimed = [entry for entry in operator.objects("DataStore") if entry["spec"]["policyRef"]["name"] == "acme"]
+    assert {entry["spec"]["claimRef"]["name"] for entry in claimed} == {"other"}
+    assert {entry["status"]["phase"] for entry in claimed} == {"Released"}
+    acme = {entry["spec"]["name"] for entry in claimed}
+    # The nightly Job of before is still there: the database itself refuses it.
+    assert {name: kept.suspended for name, kept in operator.stores.databases.items() if name in acme} == dict.fromkeys(
+        acme & operator.stores.databases.keys(), True
+    )
+    for entry in claimed:
         await operator.edit(
             STORE, entry["metadata"]["name"], None, lambda found: found["spec"]["claimRef"].update(name="acme")
         )

@@ -132,6 +132,13 @@ def names_another(spec: DataStoreSpec, claimant: Claimant) -> bool:
     return claim is not None and (claim.namespace, claim.name) != (claimant.namespace, claimant.policy)
 
 
+def holder(spec: DataStoreSpec) -> ObjectRef | None:
+    """The policy that an entry is claimed for; None where there is no claim, or it names one that never can have the store."""
+    claim = spec.claim_ref
+    mine = claim is not None and (claim.namespace, claim.name) == (spec.namespace, spec.policy_ref.name)
+    return claim if mine else None
+
+
 def refuse_other(store: DataStore, claimant: Claimant) -> Invalid:
     """What a policy is told whose store an administrator gave to a policy that cannot have it, with the way back."""
     claim = store.spec.claim_ref

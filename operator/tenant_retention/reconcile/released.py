@@ -104,7 +104,7 @@ class StoreReconciler:
 
     async def _claimant(self, entry: DataStore) -> Manifest | None:
         """The live policy that has the claim."""
-        claim = entry.spec.claim_ref
+        claim = ledger.holder(entry.spec)
         if claim is None:
             return None
         policy = await self._world.cluster.get(POLICY, claim.name, claim.namespace)
@@ -170,7 +170,8 @@ def _reference(entry: DataStore) -> PolicyRef:
 
 def _is_confirmed(entry: DataStore) -> bool:
     """Whether an administrator has named the policy that is to have the store, be it there or still to come."""
-    return entry.spec.claim_ref is not None and entry.spec.claim_ref.uid is None
+    claim = ledger.holder(entry.spec)
+    return claim is not None and claim.uid is None
 
 
 def _stores_of(policy: Manifest | None) -> frozenset[str]:

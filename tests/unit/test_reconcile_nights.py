@@ -92,6 +92,20 @@ async def test_a_job_that_failed_without_evidence_is_told_once_as_an_event() -> 
     assert len(operator.told("RunFailed")) == 1
 
 
+@pytest.mark.parametrize("words", ["[" * 4096, "[1]", '{"message": "x"}', '{"reason": 1, "stores": 3, "message": "x"}'])
+async def test_whatever_a_pod_says_last_the_policys_status_is_written__X2(words: str) -> None:
+    operator = await ready()
+    await night(operator, "Failed")
+    (job,) = operator.objects("Job", NAMESPACE)
+    name = job["metadata"]["name"]
+    labels = {"batch.kubernetes.io/job-name": name}
+    said = {"containerStatuses": [{"state": {"terminated": {"message": words}}}]}
+    metadata = {"name": f"{name}-x", "namespace": NAMESPACE, "labels": labels}
+    operator.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": said})
+    found = await operator.settled()
+    assert f"Job {name}: {words}"[:100] in condition(found, "Compliant")["message"]
+
+
 @pytest.mark.parametrize("by_hand", [{"mode": Mode.DRY_RUN}, {"limited_to": ("recordings",)}], ids=["dry", "limited"])
 @pytest.mark.parametrize("outcome", ["Incomplete", "Failed", None])
 async def test_a_run_by_hand_that_was_dry_or_limited_does_not_hide_that_the_night_failed__X6(

@@ -134,7 +134,7 @@ async def test_a_run_is_found_by_its_own_word_though_the_databases_clock_is_behi
     assert (status["phase"], status["runId"]) == ("Succeeded", str(UUID(int=4)))
 
 
-@pytest.mark.parametrize("words", [None, "", "the node went away", "[]", '{"runId": 4}', '{"runId": "4"}'])
+@pytest.mark.parametrize("words", [None, "", "the node went away", "[]", "[" * 4096, '{"runId": 4}', '{"runId": "4"}'])
 async def test_a_run_whose_message_is_lost_is_found_by_its_time__X6(words: str | None) -> None:
     status = await ended_run(timedelta(seconds=1), words)
     assert (status["phase"], status["runId"]) == ("Succeeded", str(UUID(int=4)))

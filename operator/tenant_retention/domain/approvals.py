@@ -89,7 +89,7 @@ def run_id_of(words: str) -> UUID | None:
     try:
         told = json.loads(words)
         return UUID(told["runId"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

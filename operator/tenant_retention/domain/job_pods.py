@@ -46,7 +46,7 @@ def plain(words: str) -> str:
             f"bucket {each['purpose']} {each['failure']}" for each in told.get("buckets", ()) if "failure" in each
         ]
         return "; ".join(parts) or str(told["outcome"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return words
 
 

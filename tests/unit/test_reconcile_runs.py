@@ -140,6 +140,19 @@ async def test_a_run_whose_message_is_lost_is_found_by_its_time__X6(words: str |
     assert (status["phase"], status["runId"]) == ("Succeeded", str(UUID(int=4)))
 
 
+async def test_a_run_that_began_after_the_job_had_ended_is_none_of_its_attempts__X6() -> None:
+    operator = await ready()
+    operator.cluster.put(run())
+    await step(operator)
+    (database,) = operator.stores.databases.values()
+    mine = evidence(operator)
+    later = {"sequence": mine.sequence + 1, "run_id": UUID(int=9), "outcome": "Failed"}
+    database.runs += [mine, mine.model_copy(update={**later, "started_at": mine.started_at + timedelta(minutes=10)})]
+    await end_job(operator)
+    status = (await step(operator))["status"]
+    assert (status["phase"], status["runId"]) == ("Succeeded", str(UUID(int=4)))
+
+
 async def test_a_run_is_not_taken_for_another_one_that_began_after_its_job__X6() -> None:
     operator = await ready()
     other = evidence(operator).model_copy(update={"run_id": UUID(int=5), "outcome": "Failed"})

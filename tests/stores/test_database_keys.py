@@ -77,7 +77,7 @@ def test_rows_from_before_the_rule_survive_an_upgrade_and_the_next_ones_are_refu
 ) -> None:
     before_the_rule(database, 1, 1, "rec//young.wav")
     (told,) = database.apply(RULES)
-    assert told.startswith("check on recordings.object_key added: older rows")
+    assert told.startswith("check on recordings.object_key added: the objects of older rows")
     assert database.apply(RULES) == ()
     with pytest.raises(psycopg.errors.CheckViolation):
         database.write(INSERT, 2, days_ago(1), "rec//other.wav")
@@ -90,7 +90,29 @@ def test_rows_from_before_the_rule_survive_an_upgrade_and_the_next_ones_are_refu
 
 def test_a_check_that_somebody_removed_is_put_back_and_told(database: TenantDatabase) -> None:
     before_the_rule(database, 1, 1, "rec/young.wav")
-    assert database.apply(RULES) == ("check on recordings.object_key added",)
+    (told,) = database.apply(RULES)
+    assert told.startswith("check on recordings.object_key added")
+    assert database.apply(RULES) == ("check on recordings.object_key holds for every row",)
+    assert database.apply(RULES) == ()
+
+
+def test_rows_from_before_the_rule_are_not_read_under_the_lock_that_adds_it_and_only_their_month_stays_in_doubt__M10(
+    database: TenantDatabase,
+) -> None:
+    before_the_rule(database, 1, 1, "rec//young.wav")
+    database.write(INSERT, 2, days_ago(100), "rec/old.wav")
+    unproven = (
+        "SELECT conrelid::regclass::text FROM pg_constraint"
+        " WHERE conname ~ 'retention_plain' AND NOT convalidated ORDER BY length(conrelid::regclass::text)"
+    )
+    database.apply(RULES)
+    assert len(database.rows(unproven)) > 3
+    database.apply(RULES)
+    month = database.value("SELECT tableoid::regclass::text FROM public.recordings WHERE id = 1")
+    assert [name.removeprefix("public.") for (name,) in database.rows(unproven)] == [
+        "recordings",
+        month.removeprefix("public."),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,29 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         '_' || left(md5(retention.unplain_key_condition(quote_ident(t.key_column))), 8))
 $$;
 
+-- The months of a table that the check is not known to hold for: they may have rows from before the rule.
+CREATE OR REPLACE FUNCTION retention.unproven_months(t retention.managed) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = to_regclass(format('public.%I', t.table_name)) AND NOT EXISTS (
+        SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'c' AND convalidated
+            AND conname = retention.plain_key_constraint(t))
+$$;
+
 -- The check on a table's key column. Rows from before the rule stay: then it holds for what is written from now on, until they
--- are gone. The empty key names no object.
+-- are gone. The empty key names no object. Rows are never read under the lock that adds it, which keeps applications waiting, but
+-- by the next looks, month by month and some seconds each: neither many rows nor one such key keeps all else from being put right.
 CREATE OR REPLACE FUNCTION retention.converge_plain_keys(t retention.managed, relation oid) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wanted_constraint text := retention.plain_key_constraint(t);
     unplain text := format('(%1$I::text <> '''' AND %2$s)', t.key_column,
         retention.unplain_key_condition(format('%I::text', t.key_column)));
+    until timestamptz := clock_timestamp() + interval '5 seconds';
     valid boolean;
-    offending boolean;
+    found_one boolean;
     stale name;
+    month text;
 BEGIN
     FOR stale IN SELECT conname FROM pg_constraint WHERE conrelid = relation AND contype = 'c'
         AND conname LIKE 'retention\_plain\_%' AND conname <> wanted_constraint
@@ -34,14 +46,28 @@ BEGIN
         WHERE conrelid = relation AND contype = 'c' AND conname = wanted_constraint;
     IF valid THEN
         RETURN;
-    END IF;
-    EXECUTE format('SELECT EXISTS (SELECT FROM public.%I WHERE %s)', t.table_name, unplain) INTO offending;
-    IF valid IS NULL THEN
+    ELSIF valid IS NULL THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', t.table_name) INTO found_one;
         EXECUTE format('ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (NOT %s)%s', t.table_name, wanted_constraint, unplain,
-            CASE WHEN offending THEN ' NOT VALID' ELSE '' END);
+            CASE WHEN found_one THEN ' NOT VALID' ELSE '' END);
         RETURN NEXT format('check on %s.%s added', t.table_name, t.key_column)
-            || CASE WHEN offending THEN ': older rows have keys that it refuses; their objects are never deleted' ELSE '' END;
-    ELSIF NOT offending THEN
+            || CASE WHEN found_one THEN ': the objects of older rows with keys that it refuses are never deleted' ELSE '' END;
+        RETURN;
+    END IF;
+    -- In no order: months with such a key must not be the only ones that are ever looked at.
+    FOR month IN SELECT m FROM retention.unproven_months(t) AS m ORDER BY random() LOOP
+        EXIT WHEN clock_timestamp() > until;
+        BEGIN
+            EXECUTE format('LOCK TABLE public.%I IN SHARE UPDATE EXCLUSIVE MODE NOWAIT', month);
+            EXECUTE format('SELECT EXISTS (SELECT FROM public.%I WHERE %s)', month, unplain) INTO found_one;
+            IF NOT found_one THEN
+                EXECUTE format('ALTER TABLE public.%I VALIDATE CONSTRAINT %I', month, wanted_constraint);
+            END IF;
+        EXCEPTION WHEN lock_not_available OR undefined_table THEN
+            CONTINUE;  -- Somebody works on it, or took it away: the next look.
+        END;
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM retention.unproven_months(t)) THEN
         EXECUTE format('ALTER TABLE public.%I VALIDATE CONSTRAINT %I', t.table_name, wanted_constraint);
         RETURN NEXT format('check on %s.%s holds for every row', t.table_name, t.key_column);
     END IF;
@@ -52,9 +78,9 @@ $$;
 -- holds for every row. By the last name in the key, whatever the version: doubt keeps the object and the row that is due.
 CREATE OR REPLACE FUNCTION retention.respelled_condition(other retention.managed, object_key text, staying text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(format('public.%I', other.table_name))
-        AND contype = 'c' AND conname = retention.plain_key_constraint(other) AND convalidated) THEN 'false'
-    ELSE format('coalesce(substring(%s FROM %L) IN (SELECT substring(other.%I::text FROM %2$L) FROM public.%4$I AS other'
-        ' WHERE %5$s AND %6$s), false)', object_key, '([^/\\]*[^/\\.][^/\\]*)[/\\.]*\Z', other.key_column, other.table_name,
-        retention.unplain_key_condition(format('other.%I::text', other.key_column)), staying) END
+    SELECT coalesce('(' || string_agg(format('coalesce(substring(%s FROM %L) IN (SELECT substring(other.%I::text FROM %2$L)'
+        ' FROM public.%4$I AS other WHERE %5$s AND %6$s), false)', object_key, '([^/\\]*[^/\\.][^/\\]*)[/\\.]*\Z',
+        other.key_column, month, retention.unplain_key_condition(format('other.%I::text', other.key_column)), staying), ' OR ')
+        || ')', 'false')
+    FROM retention.unproven_months(other) AS month
 $$;

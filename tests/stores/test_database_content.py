@@ -103,6 +103,20 @@ def test_a_claim_names_key_and_version_and_its_row_stays_until_the_object_is_pro
     enforcement.close()
 
 
+def test_a_hold_that_came_too_late_for_an_object_counts_once_though_the_reply_was_lost__X6(
+    database: TenantDatabase,
+) -> None:
+    call(database, 1, age=20)
+    enforcement, run_id = begin(database)
+    (claim,) = enforcement.claim_content(run_id, "recordings", 10)
+    hold(database, session="s1")
+    for _ in range(2):
+        assert enforcement.confirm_claims(run_id, [claim.claim_id]) == 0
+    evidence = enforcement.finish_run(run_id)
+    enforcement.close()
+    assert (evidence.categories[0].held, left(database, "recordings")) == (1, {10})
+
+
 def test_an_object_that_cannot_be_deleted_keeps_its_row_and_its_record_until_it_is_gone__P4(
     database: TenantDatabase,
 ) -> None:

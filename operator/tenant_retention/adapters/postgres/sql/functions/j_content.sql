@@ -202,7 +202,9 @@ DECLARE
 BEGIN
     IF held <> 'false' THEN
         -- The object is gone, the hold came too late for it: its row stays, and the run's evidence says so.
-        EXECUTE format('UPDATE retention.claim AS c SET state = ''HeldAfterRemoval'' WHERE c.claim_id = ANY ($1) AND EXISTS ('
+        EXECUTE format('UPDATE retention.claim AS c SET state = ''HeldAfterRemoval'' WHERE c.claim_id = ANY ($1)'
+            -- Told twice, because a reply was lost, it counts once.
+            ' AND c.state <> ''HeldAfterRemoval'' AND EXISTS ('
             'SELECT FROM (SELECT * FROM public.%I AS r WHERE %s OFFSET 0) AS r WHERE %s OFFSET 0)',
             t.table_name, retention.claimed_row_condition(t.table_name), held) USING ids;
         GET DIAGNOSTICS now_held = ROW_COUNT;

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from docs.requirements import requirements_page
 from tenant_retention.api.v1alpha1.conditions import (
     REASON_GROUPS,
 )
@@ -146,6 +147,7 @@ def generated_files(root: Path) -> dict[Path, str]:
         folder / "events.md": events_page(),
         folder / "metrics.md": metrics_page(),
         folder / "values.md": values_page(values, schema),
+        Path("docs/requirements.md"): _page(requirements_page(root)),
     }
 
 

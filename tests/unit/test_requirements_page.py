@@ -1,0 +1,46 @@
+"""docs/requirements.md follows from the names of the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docs.requirements import REQUIREMENTS, carrying_tests, requirements_page, state_of
+
+
+def write_test(root: Path, group: str, name: str) -> None:
+    folder = root / "tests" / group
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "test_some.py").write_text(f"class Scope:\n    def {name}(self) -> None: ...\n", encoding="utf-8")
+
+
+def test_a_test_counts_for_every_id_in_its_name(tmp_path: Path) -> None:
+    write_test(tmp_path, "stores", "test_a_recording_younger_than_its_minimum_stays__M8_X3")
+    found = carrying_tests(tmp_path)
+    assert {identifier: [test.group for test in tests] for identifier, tests in found.items()} == {
+        "M8": ["stores"],
+        "X3": ["stores"],
+    }
+
+
+def test_an_id_that_is_no_requirement_is_refused(tmp_path: Path) -> None:
+    write_test(tmp_path, "unit", "test_something__M99")
+    with pytest.raises(ValueError, match="carries M99"):
+        carrying_tests(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("group", "state"),
+    [("unit", "shown on models and fakes"), ("chart", "shown on models and fakes"), ("stores", "shown on real stores")],
+)
+def test_only_a_test_on_real_stores_shows_it_there(tmp_path: Path, group: str, state: str) -> None:
+    write_test(tmp_path, group, "test_something__P2")
+    tests = carrying_tests(tmp_path)
+    assert state_of(tests["P2"]) == state
+    assert state_of(tests["P3"]) == "**no test yet**"
+
+
+def test_every_requirement_is_on_the_page_with_or_without_tests(tmp_path: Path) -> None:
+    rows = [line for line in requirements_page(tmp_path) if line.startswith("| ") and "**no test yet**" in line]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == list(REQUIREMENTS)

@@ -308,6 +308,24 @@ def test_a_database_is_removed_although_clients_are_still_connected(site: RealSi
     assert look(site, wanted).data is None
 
 
+def test_a_database_whose_sessions_cannot_all_be_ended_stays_and_its_removal_is_tried_again(
+    site: RealSite, wanted: WantedDatabase
+) -> None:
+    bring_about(site, wanted)
+
+    # Autovacuum, too, is a superuser's session; unlike a person's the server ends it by itself.
+    def remove() -> None:
+        for step in plan_removal(wanted.name, wanted.marker, look(site, wanted)):
+            site.databases.apply(site.server, step, {})
+
+    with connect_as(replace(site.process.superuser, database=wanted.name)):
+        with pytest.raises(Unavailable):
+            remove()
+        assert look(site, wanted).data is not None
+    remove()
+    assert look(site, wanted).data is None
+
+
 def test_databases_that_everybody_may_enter_are_reported_until_their_owner_closes_them(
     site: RealSite, wanted: WantedDatabase
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import psycopg
 from psycopg import sql
 
 from tenant_retention.adapters.postgres import survey
@@ -116,7 +117,7 @@ class PostgresAdministration:
                         _close_interior(inside, owner)
                 case DropDatabase(database, owner, marker):
                     require_marker(connection, owner, marker)
-                    run(connection, "drop_database", database=database)
+                    _drop_database(connection, database)
                 case _:
                     bench = Workbench(server, connection, self._connect, self._random_bytes)
                     apply_role_step(bench, step, passwords)
@@ -157,6 +158,15 @@ class PostgresAdministration:
     def _may_look_inside(self, server: ServerAccess, wanted: WantedDatabase, data: ObservedData) -> bool:
         ours = data.owner == wanted.roles().owner
         return ours and data.allows_connections and (server.user, "CONNECT") in data.grants
+
+
+def _drop_database(connection: Connection, database: str) -> None:
+    try:
+        run(connection, "drop_database_in_use", database=database)
+    except psycopg.errors.InsufficientPrivilege:
+        # Nobody but a superuser may end autovacuum, which counts as one of the database's sessions; without FORCE the
+        # server itself ends it.
+        run(connection, "drop_database", database=database)
 
 
 def _set_privileges(connection: Connection, step: SetDatabasePrivileges) -> None:

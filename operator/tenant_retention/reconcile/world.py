@@ -112,6 +112,7 @@ class StoreCalls:
                 known.silent, known.said, known.at = known.silent + 1 if slow else 0, problem, self._clock()
                 raise
             except Exception:
+                # Whatever else it said, it answered: the backend is not silent. The error goes on to the caller.
                 known.silent = 0
                 raise
             known.silent = 0

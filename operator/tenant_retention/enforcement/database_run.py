@@ -1,0 +1,211 @@
+"""One database's part of a run: it decides, this goes step by step through its categories.
+
+Every call is one transaction, so a kill between or inside calls leaves nothing half done that the next run does not finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.ports.enforcement import (
+    CategoryRun,
+    EnforcementDatabase,
+    PartitionStepKind,
+    RunEvidence,
+)
+from tenant_retention.enforcement.category import CategoryWork
+from tenant_retention.enforcement.locking import CategoryLocks
+from tenant_retention.enforcement.pacing import Pacer
+from tenant_retention.enforcement.persistence import Interrupted, Persistence
+from tenant_retention.enforcement.results import CategoryResult, Outcome, StoreResult
+from tenant_retention.enforcement.sharing import SharedObjects, sharing
+from tenant_retention.enforcement.world import Stores, World
+
+
+class DatabaseRun:
+    """One database's part of the run: ``begin``, ``lock`` and ``work``, each by ``attempt``, then ``result``.
+
+    ``runs``: all databases of this run by purpose, itself too; those that share a bucket ask each other."""
+
+    def __init__(
+        self,
+        plan: PlanDocument,
+        purpose: str,
+        stores: Stores,
+        runs: Mapping[str, DatabaseRun],
+        run_id: UUID,
+        world: World,
+    ) -> None:
+        self.begun = False
+        self._plan = plan
+        self._purpose = purpose
+        self._database = stores.databases[purpose]
+        self._buckets = stores.buckets
+        self._runs = runs
+        self._run_id = run_id
+        self._world = world
+        self._persistence = Persistence(world)
+        self._pacer = Pacer(self._database, self._persistence, world)
+        self._categories: tuple[CategoryResult, ...] = ()
+        self._result: StoreResult | None = None
+
+    def attempt(self, step: Callable[[DatabaseRun], None]) -> None:
+        """Takes one step, unless an earlier one failed; only errors of this product's three kinds are answered here."""
+        if self._result is None:
+            self._result = self._failure(partial(step, self))
+
+    def result(self) -> StoreResult:
+        """How it ended."""
+        return self._result or self._ended(Outcome.INTERRUPTED, "Interrupted", "asked to stop before it began")
+
+    def _failure(self, step: Callable[[], None]) -> StoreResult | None:
+        try:
+            self._persistence.go_on()
+            step()
+        except Interrupted:
+            # No finish: the next run marks this one Interrupted and goes on where it stopped.
+            return self._ended(Outcome.INTERRUPTED, "Interrupted", "asked to stop; the next run goes on")
+        except Unavailable as error:
+            return self._ended(Outcome.UNREACHABLE, error.reason, error.message)
+        except NotReady as error:
+            return self._ended(Outcome.NOT_READY, error.reason, error.message)
+        except RetentionError as error:
+            # Rules that changed since the plan was written are no bad configuration: the next attempt reads the new plan.
+            changed = error.reason == "RulesChanged"
+            return self._ended(Outcome.NOT_READY if changed else Outcome.INVALID, error.reason, error.message)
+        return self._result
+
+    def _ended(self, outcome: Outcome, reason: str, message: str) -> StoreResult:
+        self._world.journal.tell(
+            "database.failed", database=self._purpose, outcome=outcome.value, reason=reason, message=message
+        )
+        return StoreResult(self._purpose, outcome, reason, message, self._categories)
+
+    def begin(self) -> None:
+        """Fixes clock and cut-offs, counts, asks the guard; then partitions ahead."""
+        runs = self._persistence.briefly(
+            self._database.begin_run, self._run_id, self._plan.mode, self._plan.rules_digest, self._world.now()
+        )
+        if self._plan.categories:
+            here = {run.category for run in runs}
+            only = [name for name in self._plan.categories if name in here]
+            runs = self._persistence.briefly(self._database.limit_run, self._run_id, only)
+        self._categories = tuple(CategoryResult(run) for run in self._in_order(runs))
+        self.begun = True
+        if self._plan.mode is Mode.ENFORCE:
+            self._prepare()
+
+    def lock(self) -> None:
+        """Locks young objects in the bucket."""
+        if self._plan.mode is Mode.ENFORCE:
+            for position, category in enumerate(self._categories):
+                self._replace(position, replace(category, failure=self._lock(category.start.category)))
+
+    def work(self) -> None:
+        """Removes what is due, category by category, and finishes the run."""
+        for position, category in enumerate(self._categories):
+            done = self._work_on(category.start)
+            self._replace(position, replace(done, failure=done.failure or category.failure))
+            if self._plan.mode is Mode.ENFORCE and any(step.kind is PartitionStepKind.DETACH for step in done.steps):
+                # In this run still: what is detached but not dropped is not gone.
+                self._housekeep("partitions.dropped", self._database.finish_detached)
+            if done.removed:
+                self._refresh_statistics(category.start.category)
+        evidence = self._persistence.patiently(self._database.finish_run, self._run_id)
+        outcome = _outcome(self._categories, evidence)
+        self._world.journal.tell("database.finished", database=self._purpose, outcome=outcome.value)
+        self._result = StoreResult(self._purpose, outcome, categories=self._categories, evidence=evidence)
+
+    def _others(self, bucket: str) -> dict[str, EnforcementDatabase | None]:
+        """The other databases that keep objects there; None for one that is not in this run."""
+        wanted = sharing(self._plan.definition, bucket, self._purpose)
+        return {name: run._database if (run := self._runs.get(name)) and run.begun else None for name in wanted}
+
+    def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
+        """Content before the records that name it (P4): a record waits for its content."""
+        definition = self._plan.definition
+        return tuple(sorted(runs, key=lambda run: definition.category(run.category).content_of is None))
+
+    def _prepare(self) -> None:
+        """Partitions ahead first, in a transaction of their own: neither may deletion undo them, nor they stop deletion."""
+        self._housekeep("partitions.ensured", self._database.ensure_partitions)
+        self._housekeep("partitions.dropped", self._database.finish_detached)
+
+    def _housekeep(self, name: str, call: Callable[[UUID], int]) -> None:
+        self._persistence.go_on()
+        try:
+            count = self._persistence.patiently(call, self._run_id)
+        except RetentionError as error:
+            self._world.journal.tell(f"{name}.failed", database=self._purpose, reason=error.reason)
+        else:
+            self._world.journal.tell(name, database=self._purpose, partitions=count)
+
+    def _refresh_statistics(self, category: str) -> None:
+        """Queries of the application are planned with what is left. That it fails stops nothing."""
+        tables = self._plan.definition.category(category).tables
+        try:
+            count = self._persistence.patiently(self._database.refresh_statistics, self._run_id, category, tables)
+        except RetentionError as error:
+            self._world.journal.tell("statistics.failed", database=self._purpose, reason=error.reason)
+        else:
+            self._world.journal.tell("statistics.refreshed", database=self._purpose, tables=count)
+
+    def _lock(self, category: str) -> str | None:
+        """Locks young objects, also where the guard stopped the category or its work failed; the reason if some are not."""
+        objects = self._plan.definition.category(category).objects
+        if objects is None:
+            return None
+        bucket = self._buckets[objects.bucket]
+        locks = CategoryLocks(self._database, bucket, self._run_id, category, self._persistence, self._world)
+        try:
+            return locks.set_all()
+        except RetentionError as error:
+            return self._failed(category, error, locks.locked)
+
+    def _work_on(self, run: CategoryRun) -> CategoryResult:
+        definition = self._plan.definition.category(run.category)
+        name = definition.objects.bucket if definition.objects else None
+        bucket = self._buckets[name] if name is not None else None
+        shared = SharedObjects(self._others(name) if name is not None else {}, self._run_id, self._persistence)
+        work = CategoryWork(
+            self._database, bucket, shared, self._run_id, run, self._plan, self._persistence, self._pacer, self._world
+        )
+        try:
+            return work.result()
+        except RetentionError as error:
+            failed = self._failed(run.category, error, work.removed)
+        return CategoryResult(run, work.steps, work.removed, failed)
+
+    def _failed(self, category: str, error: RetentionError, done: int) -> str:
+        """Tells and records the failure of one category; the others go on. The reason."""
+        self._world.journal.tell(
+            "category.failed", database=self._purpose, category=category, reason=error.reason, done=done
+        )
+        if self._plan.mode is Mode.ENFORCE:
+            # If the database is away this raises Unavailable and ends its part; else only the category failed.
+            self._persistence.patiently(self._database.record_failure, self._run_id, category, error.reason)
+        return error.reason
+
+    def _replace(self, position: int, result: CategoryResult) -> None:
+        before = self._categories
+        self._categories = (*before[:position], result, *before[position + 1 :])
+
+
+def _outcome(categories: tuple[CategoryResult, ...], evidence: RunEvidence) -> Outcome:
+    """What the database says of the run (it counted what is left), or worse if this process saw a failure."""
+    if any(result.failure for result in categories):
+        return Outcome.INCOMPLETE
+    return _OUTCOMES.get(evidence.outcome, Outcome.INCOMPLETE)
+
+
+_OUTCOMES = {
+    "Succeeded": Outcome.SUCCEEDED,
+    "ApprovalRequired": Outcome.APPROVAL_REQUIRED,
+    # The operator has a new plan for the next attempt.
+    "RulesChanged": Outcome.NOT_READY,
+}

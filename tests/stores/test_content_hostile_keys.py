@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 
@@ -11,6 +12,7 @@ from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.adapters.s3.uploads import unfinished_uploads
 from tenant_retention.domain.bucket_identities import BucketRole
+from tenant_retention.domain.object_keys import folded_version
 from tests.stores.object_stores import ObjectStore, RealObjectStore
 from tests.stores.servers.s3 import S3Server
 from tests.stores.tenant_buckets import a_tenant_bucket
@@ -74,3 +76,25 @@ def test_an_object_that_the_store_lists_as_an_upload_without_a_key_keeps_no_othe
         with S3Connection(seaweedfs.endpoint, mine.keys[BucketRole.ENFORCER]) as enforcer:
             assert S3ContentBucket(enforcer, mine.name).abort_unfinished_uploads(timedelta(0)) == 1
         bench.close()
+
+
+def test_whatever_spelling_of_a_version_a_store_takes_for_it_the_rule_takes_for_it_too__M8(
+    object_store: ObjectStore,
+) -> None:
+    mine = a_tenant_bucket(object_store)
+    spellings: tuple[Callable[[str], str], ...] = (
+        str.upper,
+        lambda version: version.replace("-", ""),
+        lambda version: f"urn:uuid:{version}",
+        lambda version: f"{{{version}}}",
+        lambda version: f"x{version}y",
+        lambda version: f"0{version}",
+        lambda version: f"{version} ",
+        lambda version: f"{version}.",
+        lambda version: f"x/../v_{version}",
+    )
+    for number, spell in enumerate(spellings):
+        version = mine.put(f"k{number}", b"x")
+        outcomes(mine, (f"k{number}", spell(version)))
+        is_there = (f"k{number}", version, False) in mine.versions()
+        assert is_there or folded_version(spell(version)) == folded_version(version), spell(version)

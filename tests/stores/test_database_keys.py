@@ -1,5 +1,5 @@
-"""Object keys that a store could take for another object's name, inside the database (M8): refused when written, never claimed,
-and never compared as if they were plain."""
+"""Names of objects that a store could take for another object's, inside the database (M8): keys are refused when written, never
+claimed, and never compared as if they were plain; versions are the same however they are spelled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tenant_retention.domain.object_keys import UNPLAIN, is_plain
+from tenant_retention.domain.object_keys import UNPLAIN, folded_version, is_plain
+from tenant_retention.domain.orphans import ObjectRow
 from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, archive, days_ago
 from tests.stores.test_database_content import RULES, begin, left
 
@@ -157,3 +158,77 @@ def test_a_month_comes_back_to_a_table_with_rows_from_before_the_rule__X3(tenant
         enforcement.close()
         assert left(database, "recordings") == {1, 9}
         assert database.value("SELECT count(*) FROM retention.detached_partition") == 0
+
+
+VERSION = "6f4a6c1e-97d2-4c8f-8f6e-0d3f2a1b4c5d"
+SPELLINGS = (
+    VERSION.upper(),
+    VERSION.replace("-", ""),
+    f"urn:uuid:{VERSION}",
+    f"{{{VERSION}}}",
+    f"a{VERSION}b",
+    "00000000-0000-0000-0000-000000000000",
+)
+NAMED = "INSERT INTO recordings (id, session_id, started_at, object_key, object_version) VALUES (%s, %s, %s, %s, %s)"
+
+
+def test_two_spellings_of_a_version_are_told_apart_alike_in_the_database_and_in_the_program__M8(
+    database: TenantDatabase,
+) -> None:
+    others = (
+        VERSION,
+        "v1",
+        "V1",
+        "null",
+        "NULL",
+        "",
+        "0" * 32,
+        "a" * 31,
+        "a" * 33,
+        VERSION + "\n",
+        VERSION[:-1] + "g",
+        "ſ",
+    )
+    versions = [*SPELLINGS, *others]
+    asked = (
+        "SELECT retention.folded_version(version) FROM unnest(%s::text[]) WITH ORDINALITY AS x(version, n) ORDER BY n"
+    )
+    assert [folded for (folded,) in database.rows(asked, versions)] == [folded_version(each) for each in versions]
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS)
+def test_a_version_that_an_old_row_spells_otherwise_than_a_young_or_held_one_is_not_claimed_and_the_old_row_goes_alone__M8_X3(
+    database: TenantDatabase, spelled: str
+) -> None:
+    version = "null" if spelled.startswith("0000") else VERSION
+    database.write(NAMED, 1, "young", days_ago(1), "rec/young.wav", version)
+    database.write(NAMED, 2, "held", days_ago(40), "rec/held.wav", version)
+    for number, key in ((3, "rec/young.wav"), (4, "rec/held.wav"), (5, "rec/other.wav")):
+        database.write(NAMED, number, "old", days_ago(30), key, spelled)
+    with database.as_owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session) VALUES ('held')")
+    enforcement, run_id = begin(database)
+    (claim,) = enforcement.claim_content(run_id, "recordings", 10)
+    assert (claim.key, claim.version) == ("rec/other.wav", spelled)
+    assert enforcement.confirm_claims(run_id, [claim.claim_id]) == 1
+    asked = [ObjectRow("rec/young.wav", spelled), ObjectRow("rec/held.wav", spelled), ObjectRow("rec/young.wav", "v1")]
+    assert [each.place for each in enforcement.objects_named_here(run_id, asked)] == [0, 1]
+    assert enforcement.claim_content(run_id, "recordings", 10) == ()
+    enforcement.close()
+    assert left(database, "recordings") == {1, 2}
+
+
+@pytest.mark.parametrize("column", ["object_key", "object_version"])
+def test_one_row_with_an_endless_name_of_its_object_does_not_keep_all_others_from_going__M10(
+    database: TenantDatabase, column: str
+) -> None:
+    names = {"object_key": "rec/1.wav", "object_version": "v1"}
+    database.write(NAMED, 1, "s", days_ago(30), *names.values())
+    endless = names | {column: "v" * 1025}
+    with pytest.raises(psycopg.errors.CheckViolation, match=f"retention_short_{column}"):
+        database.write(NAMED, 2, "s", days_ago(31), *endless.values())
+    longest = names | {column: "v" * 1024}
+    database.write(NAMED, 2, "s", days_ago(31), *longest.values())
+    enforcement, run_id = begin(database)
+    assert len(enforcement.claim_content(run_id, "recordings", 10)) == 2
+    enforcement.close()

@@ -1,10 +1,10 @@
-"""Which object keys mean one object at every store (M8)."""
+"""Which object keys mean one object at every store, and which version ids may mean one version (M8)."""
 
 from __future__ import annotations
 
 import pytest
 
-from tenant_retention.domain.object_keys import is_plain
+from tenant_retention.domain.object_keys import folded_version, is_plain
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,28 @@ def test_an_ordinary_key_is_plain(key: str) -> None:
 )
 def test_a_key_that_a_store_could_take_for_another_name_is_not__M8(key: str) -> None:
     assert not is_plain(key)
+
+
+VERSION = "6f4a6c1e-97d2-4c8f-8f6e-0d3f2a1b4c5d"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        VERSION.upper(),
+        VERSION.replace("-", ""),
+        VERSION.replace("-", "").upper(),
+        f"urn:uuid:{VERSION}",
+        f"URN:UUID:{VERSION.upper()}",
+        f"{{{VERSION}}}",
+        f"a{VERSION}b",
+    ],
+)
+def test_every_spelling_of_a_version_is_the_same_version__M8(spelled: str) -> None:
+    assert folded_version(spelled) == folded_version(VERSION)
+
+
+def test_version_ids_that_no_store_takes_for_one_another_are_different() -> None:
+    versions = ("3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo", "null", "NULL", "v1", "V1")
+    assert len({folded_version(version) for version in versions}) == len(versions)
+    assert folded_version("00000000-0000-0000-0000-000000000000") == "null"

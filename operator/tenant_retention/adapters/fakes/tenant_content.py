@@ -10,6 +10,7 @@ from tenant_retention.adapters.fakes.tenant_server import Claimed, ObjectName, R
 from tenant_retention.adapters.fakes.tenant_session import TenantSession
 from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.object_keys import folded_version
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import Claim, LockBatch, NamedObject, ObjectLock
@@ -75,9 +76,7 @@ class TenantContent(TenantSession):
             raise NotReady("the policy is suspended, or its store was released", reason="Suspended")
         found = []
         for place, each in enumerate(objects):
-            staying = [
-                row for row in self._staying(each.key) if each.version is None or row.version in (None, each.version)
-            ]
+            staying = [row for row in self._staying(each.key) if _one_version(row.version, each.version)]
             if staying:
                 in_part = each.version is None and any(row.version is not None for row in staying)
                 found.append(NamedObject(place=place, in_part=in_part))
@@ -118,9 +117,7 @@ class TenantContent(TenantSession):
 
     def _named_by_others(self, claim: Claimed) -> bool:
         """Whether a row that stays in this run names the object as well: it is as young as the youngest of them (M8)."""
-        return any(
-            claim.version is None or other.version in (None, claim.version) for other in self._staying(claim.key)
-        )
+        return any(_one_version(other.version, claim.version) for other in self._staying(claim.key))
 
     def _goes_alone(self, row: Row) -> bool:
         """A due row whose object goes with a staying row; not where that one means one version and this one all of them."""
@@ -131,3 +128,8 @@ class TenantContent(TenantSession):
     def _staying(self, key: str) -> list[Row]:
         goes = {id(row) for category in self._server.categories() for row in self._due_unheld(category)}
         return [row for row in self._server.rows if row.key == key and id(row) not in goes]
+
+
+def _one_version(one: str | None, other: str | None) -> bool:
+    """Whether both may mean the same version; None: all of them."""
+    return one is None or other is None or folded_version(one) == folded_version(other)

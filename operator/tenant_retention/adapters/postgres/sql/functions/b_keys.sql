@@ -6,6 +6,35 @@ LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('%s ~ %L', object_key, '(\A|/)(\.{0,2}|\.uploads|[^/]*\.versions)(/|\Z)|\\')
 $$;
 
+-- The same for all spellings of one version id: MinIO reads a UUID in capitals, without dashes, as `urn:uuid:...` or in braces as
+-- the one version, and the UUID of zeros as `null`: a young row's version must be found by an old row's spelling of it.
+-- domain/object_keys.py has the same rule.
+CREATE OR REPLACE FUNCTION retention.folded_version(version text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN folded = repeat('0', 32) THEN 'null' ELSE coalesce(folded, version) END
+    FROM lower(replace(substring(version FROM
+        '[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|\A[0-9A-Fa-f]{32}\Z'), '-', '')) AS folded
+$$;
+
+-- No object has a longer name. One of some hundred megabytes would be more than an answer to the enforcer can hold, and the
+-- category of that one row would never be worked on again. NOT VALID: years of rows are not read under the lock that adds it.
+CREATE OR REPLACE FUNCTION retention.converge_short_names(t retention.managed, relation oid) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c text;
+    wanted_constraint text;
+BEGIN
+    FOREACH c IN ARRAY ARRAY[t.key_column, t.version_column] LOOP
+        wanted_constraint := retention.bounded_name('retention_short_' || c, '');
+        IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = relation AND contype = 'c' AND conname = wanted_constraint) THEN
+            EXECUTE format('ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (octet_length(%I::text) <= 1024) NOT VALID',
+                t.table_name, wanted_constraint, c);
+            RETURN NEXT format('bound on the length of %s.%s added', t.table_name, c);
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- By the rule's text, so that another rule makes another constraint.
 CREATE OR REPLACE FUNCTION retention.plain_key_constraint(t retention.managed) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -164,6 +164,7 @@ BEGIN
         RETURN QUERY SELECT * FROM retention.converge_columns(t, relation);
         IF t.has_objects THEN
             RETURN QUERY SELECT * FROM retention.converge_plain_keys(t, relation);
+            RETURN QUERY SELECT * FROM retention.converge_short_names(t, relation);
         END IF;
         RETURN QUERY SELECT * FROM retention.converge_indexes(t, relation);
     END LOOP;

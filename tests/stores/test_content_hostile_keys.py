@@ -16,7 +16,7 @@ from tenant_retention.domain.object_keys import folded_version
 from tests.stores.object_stores import ObjectStore, RealObjectStore
 from tests.stores.servers.s3 import S3Server
 from tests.stores.tenant_buckets import a_tenant_bucket
-from tests.stores.test_content_deletion import outcomes
+from tests.stores.test_content_deletion import outcomes, retain
 
 NEIGHBOURS = ("audio/1", "audio/deep/2", "k")
 BAD_KEYS = ("", "/", "//", "audio", "audio/", "audio//1", "./audio/1", "audio/../k", "*", "l" * 1100)
@@ -98,3 +98,15 @@ def test_whatever_spelling_of_a_version_a_store_takes_for_it_the_rule_takes_for_
         outcomes(mine, (f"k{number}", spell(version)))
         is_there = (f"k{number}", version, False) in mine.versions()
         assert is_there or folded_version(spell(version)) == folded_version(version), spell(version)
+
+
+def test_a_young_row_from_before_dotted_keys_were_refused_keeps_no_other_object_from_being_locked_and_ends_no_run__M8(
+    object_store: ObjectStore,
+) -> None:
+    mine = a_tenant_bucket(object_store, object_lock=True)
+    young = mine.put("audio/young.wav", b"x")
+    keys = ("audio/x/../young.wav", "audio/./young.wav", ".", "..")
+    names = [(key, version) for key in keys for version in (young, None)]
+    *_, locked = retain(mine, *names, ("audio/young.wav", young))
+    assert locked is None
+    assert outcomes(mine, ("audio/young.wav", young)) != [None]

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tenant_retention.adapters.fakes.content_bucket import InMemoryContentBucket
+from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import Outcome, RunResult
 from tenant_retention.enforcement.world import Stores
@@ -40,13 +41,13 @@ class Customer:
         rows = {("recordings", row[0]) for row in self.analytical.rows("SELECT object_key FROM recordings")}
         return rows | {("attachments", row[0]) for row in self.dialogue.rows("SELECT object_key FROM attachments")}
 
-    def run(self) -> RunResult:
+    def run(self, rules: RetentionDefinition = RULES) -> RunResult:
         around = RecordedWorld(at=days_ago(0))
         with ExitStack() as closing:
             sessions = {"Analytical": self.analytical.enforcer(), "Dialogue": self.dialogue.enforcer()}
             for session in sessions.values():
                 closing.callback(session.close)
-            return expire(plan_of(RULES), Stores(sessions, {"Content": self.bucket}), uuid4(), around.world())
+            return expire(plan_of(rules), Stores(sessions, {"Content": self.bucket}), uuid4(), around.world())
 
 
 @pytest.fixture
@@ -85,3 +86,22 @@ def test_a_suspended_database_keeps_what_lies_in_the_bucket_it_shares__X5(custom
     customer.dialogue.apply(RULES, "Dialogue")
     assert customer.run().outcome is Outcome.SUCCEEDED
     assert customer.left() == {("attachments", "young")}
+
+
+def test_an_object_stays_that_is_held_in_the_other_database_by_a_category_that_left_the_profile__X3(
+    customer: Customer,
+) -> None:
+    customer.recording("held", 1000)
+    customer.attachment("held", 1000)
+    customer.recording("alone", 1000)
+    with customer.dialogue.as_owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session) VALUES ('held')")
+    chats = next(each for each in RULES.categories if each.name == "chat-logs")
+    moved = chats.model_copy(update={"database": "Dialogue", "content_of": None})
+    rest = [each for each in RULES.categories if each.name not in {"attachments", "chat-logs"}]
+    without = RULES.model_copy(update={"categories": (*rest, moved)})
+    customer.analytical.apply(without)
+    customer.dialogue.apply(without, "Dialogue")
+    assert customer.run(without).outcome is Outcome.SUCCEEDED
+    assert {key for key, _ in customer.bucket.objects} == {"held"}
+    assert customer.left() == {("attachments", "held")}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 
+from tenant_retention.domain.certificates import AUTHORITY_LIFETIME, OVERLAP, SERVER_LIFETIME
 from tenant_retention.domain.ports.cluster import (
     NETWORK_POLICY,
     PERSISTENT_VOLUME,
@@ -162,3 +166,85 @@ async def test_a_server_made_by_hand_whose_claim_asks_for_no_size_is_made_anew_a
     operator.cluster.put(of_the_tenant(STATEFUL_SET, "acme-postgresql", spec={**ours, "volumeClaimTemplates": claims}))
     assert condition(await operator.settled(), "Ready")["status"] == "True"
     assert operator.cluster.objects[("StatefulSet", NAMESPACE, "acme-postgresql")]["spec"] == ours
+
+
+def decoded(found: Manifest, key: str) -> str:
+    return base64.b64decode(found["data"][key]).decode()
+
+
+def believed(operator: Operator) -> set[tuple[str, ...]]:
+    """The certificates that the bindings tell applications to believe."""
+    handed_out = [found for found in operator.objects("Secret", NAMESPACE) if "ca.crt" in found["data"]]
+    assert {found["type"] for found in handed_out} >= {"servicebinding.io/postgresql", "servicebinding.io/s3"}
+    bundles = [x509.load_pem_x509_certificates(decoded(found, "ca.crt").encode()) for found in handed_out]
+    return {tuple(sorted(each.subject.rfc4514_string() for each in bundle)) for bundle in bundles}
+
+
+def certificates(operator: Operator) -> dict[str, x509.Certificate]:
+    """The certificate of every server."""
+    return {
+        found["metadata"]["name"]: x509.load_pem_x509_certificate(decoded(found, "tls.crt").encode())
+        for found in operator.objects("Secret", NAMESPACE)
+        if found["type"] == "kubernetes.io/tls"
+    }
+
+
+def issuers(operator: Operator) -> set[str]:
+    return {found.issuer.rfc4514_string() for found in certificates(operator).values()}
+
+
+def digests(operator: Operator) -> dict[str, str]:
+    """By which the pods of every server learn of a new certificate."""
+    return {
+        found["metadata"]["name"]: found["spec"]["template"]["metadata"]["annotations"][
+            "tenantretention.io/certificate-digest"
+        ]
+        for found in operator.objects("StatefulSet", NAMESPACE)
+    }
+
+
+async def test_an_authority_is_believed_by_every_application_a_week_before_it_signs() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    ((old,),) = believed(operator)
+
+    operator.clock.forward(AUTHORITY_LIFETIME * 2 / 3)
+    await operator.settled()
+    (bundle,) = believed(operator)
+    assert len(bundle) == 2
+    assert old in bundle
+    assert issuers(operator) == {old}
+    before = digests(operator)
+
+    operator.clock.forward(OVERLAP)
+    await operator.settled()
+    assert believed(operator) == {bundle}, "what was signed before the servers restart is still believed"
+    assert issuers(operator) == set(bundle) - {old}
+    after = digests(operator)
+    assert set(after) == {"acme-postgresql", "acme-s3"}
+    assert all(after[server] != before[server] for server in after), "its pod must be restarted with the new one"
+
+    operator.clock.forward(AUTHORITY_LIFETIME / 3)
+    await operator.settled()
+    assert believed(operator) == {tuple(set(bundle) - {old})}
+    assert operator.told("DriftRepaired") == []
+
+
+async def test_a_servers_certificate_is_made_anew_when_two_thirds_of_its_life_are_over_and_not_before() -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.settled()
+    first, restarted = certificates(operator), digests(operator)
+    assert set(first) == {"acme-postgresql-tls", "acme-s3-tls"}
+
+    operator.clock.forward(SERVER_LIFETIME * 2 / 3 - timedelta(days=1))
+    await operator.settled()
+    assert certificates(operator) == first
+
+    operator.clock.forward(timedelta(days=1))
+    await operator.settled()
+    second = certificates(operator)
+    for server, found in second.items():
+        assert found.serial_number != first[server].serial_number
+        assert found.not_valid_after_utc > operator.clock() + SERVER_LIFETIME - timedelta(days=1)
+    assert {found.issuer for found in second.values()} == {found.issuer for found in first.values()}
+    assert all(digests(operator)[server] != restarted[server] for server in restarted)

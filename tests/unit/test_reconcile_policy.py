@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.domain.ports.cluster import (
     CRON_JOB,
     NETWORK_POLICY,
@@ -240,10 +241,21 @@ async def test_a_suspended_cron_job_is_resumed_and_a_suspended_policy_is_not() -
     assert {row["state"] for row in found["status"]["categories"]} == {"CountedOnly"}
 
 
-@pytest.mark.parametrize("chosen", [{"suspend": True}, {"mode": "DryRun"}], ids=["suspended", "dry run"])
-async def test_debt_is_shown_also_while_the_policy_deletes_nothing__X4(chosen: dict[str, Any]) -> None:
+def nightly_mode(operator: Operator) -> Mode:
+    """What the jobs of the night are told."""
+    (plan,) = [found for found in operator.objects("ConfigMap", NAMESPACE) if found["metadata"]["name"] == "acme-plan"]
+    return PlanDocument.model_validate_json(plan["data"]["plan.json"]).mode
+
+
+@pytest.mark.parametrize(
+    ("chosen", "mode"),
+    [({"suspend": True}, Mode.ENFORCE), ({"mode": "DryRun"}, Mode.DRY_RUN)],
+    ids=["suspended", "dry run"],
+)
+async def test_debt_is_shown_also_while_the_policy_deletes_nothing__X4(chosen: dict[str, Any], mode: Mode) -> None:
     operator = await operator_with(policy(**chosen, **SHORTEST))
     await operator.settled()
+    assert nightly_mode(operator) is mode, "the database refuses a night that enforces where the policy does not"
     (database,) = operator.stores.databases.values()
     database.overdue = 3
     found = await operator.settled()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.manifests.metadata import secret
 from tenant_retention.domain.ports.cluster import PROFILE, STORE_CLASS, Manifest
@@ -148,11 +150,28 @@ async def test_a_policy_that_names_another_class_is_told_that_stores_do_not_move
 async def test_what_is_put_right_inside_a_server_is_told_once() -> None:
     operator = await operator_with(policy())
     await operator.settled()
-    (database,) = operator.stores.databases.values()
+    ((name, database),) = operator.stores.databases.items()
     database.passwords["app"] = "changed by hand"
     await operator.settled()
-    assert [note for note in operator.told("DriftRepaired") if "password of app" in note]
-    assert len(operator.told("DriftRepaired")) == 1
+    (note,) = operator.told("DriftRepaired")
+    assert name in note
+    assert "password of app" in note
+
+
+async def test_a_key_of_a_bucket_that_is_changed_by_hand_is_put_right_and_told_once() -> None:
+    operator = await operator_with(policy())
+    await operator.settled()
+    ((name, bucket),) = operator.stores.buckets.items()
+    bucket.keys[BucketRole.APP] = AccessKey("BYHAND", "known to somebody")
+    await operator.settled()
+    (handed_out,) = [s for s in operator.objects("Secret", NAMESPACE) if s["metadata"]["name"] == "acme-content-app"]
+    key = bucket.keys[BucketRole.APP]
+    assert key.key_id != "BYHAND"
+    assert base64.b64decode(handed_out["data"]["AWS_ACCESS_KEY_ID"]).decode() == key.key_id
+    (note,) = operator.told("DriftRepaired")
+    assert name in note
+    assert "key of app" in note
+    assert key.secret not in note
 
 
 async def test_an_api_server_that_does_not_answer_is_tried_again_and_nothing_else_happens() -> None:

@@ -65,8 +65,11 @@ def fill(
             birth = sql.SQL("{}::timestamptz + (n % {}) * interval '20 days' / {}").format(
                 sql.Literal(first), sql.Literal(share), sql.Literal(share)
             )
-            # Row by row, every second row of each month is due: nothing can go as a whole.
-            closed = sql.SQL("CASE WHEN n % 2 = 0 THEN now() - interval '400 days' ELSE now() - interval '1 day' END,")
+            # Row by row, every second row of each month is due: nothing can go as a whole. No two due ones are of one instant,
+            # so that batches are as large as the product makes them.
+            closed = sql.SQL(
+                "now() - CASE WHEN n % 2 = 0 THEN interval '400 days' ELSE interval '20 days' END + n % {} * interval '10 days' / {},"
+            ).format(sql.Literal(share), sql.Literal(share))
             connection.execute(
                 sql.SQL(_FILL).format(
                     table=sql.Identifier(schema, table),

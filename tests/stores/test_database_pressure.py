@@ -56,6 +56,35 @@ def test_a_large_deletion_is_followed_by_statistics_of_table_and_months_by_a_log
     enforcement.close()
 
 
+def test_a_run_tells_an_applications_transactions_from_its_own_batches(database: TenantDatabase) -> None:
+    enforcement, run_id = database.enforcer(), uuid4()
+    enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+
+    def begun() -> int:
+        pressure = enforcement.pressure()
+        assert pressure is not None
+        return pressure.transactions
+
+    step = next(step for step in enforcement.partition_steps(run_id, "records") if step.kind.value == "Range")
+    own, resume_after = [], None
+    for _ in range(5):
+        before = begun()
+        batch = enforcement.expire_range(run_id, step, resume_after, 100)
+        assert batch.deleted
+        resume_after = batch.resume_after
+        own.append(begun() - before)
+    # Autovacuum may begin one meanwhile, never in every batch.
+    assert min(own) == 1
+    before = begun()
+    with database.as_owner() as owner:
+        for number in range(3):
+            owner.execute(
+                "INSERT INTO public.calls (id, session_id, started_at) VALUES (%s, 's', now())", [-number - 1]
+            )
+    assert begun() - before >= 3
+    enforcement.close()
+
+
 def test_a_standby_with_a_slot_is_seen_to_fall_behind_by_a_login_without_privileges(tmp_path: Path) -> None:
     # The views are the same in 17; only this version's packages bring a standby small enough for a test.
     version = min(VERSIONS)

@@ -13,7 +13,7 @@ from tenant_retention.adapters.fakes.tenant_server import Row, TenantServer
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.ports.enforcement import Pressure
 from tenant_retention.enforcement.expire import expire
-from tenant_retention.enforcement.pacing import LARGEST_LAG, LONGEST_WAIT, WAL_PER_SECOND, Pacer
+from tenant_retention.enforcement.pacing import LARGEST_LAG, LONGEST_WAIT, REST, WAL_PER_SECOND, Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
 from tenant_retention.enforcement.results import Outcome
 from tenant_retention.enforcement.world import Stores
@@ -29,8 +29,8 @@ def pacer(around: RecordedWorld, pressure: Callable[[], Pressure | None]) -> Pac
     return Pacer(InMemoryEnforcementDatabase(server), Persistence(world), world)
 
 
-def seen(wal: int = 0, lag: int | None = None) -> Pressure:
-    return Pressure(wal_bytes=wal, largest_wal=GIBIBYTE, lag_bytes=lag)
+def seen(wal: int = 0, lag: int | None = None, transactions: int = 0) -> Pressure:
+    return Pressure(wal_bytes=wal, largest_wal=GIBIBYTE, lag_bytes=lag, transactions=transactions)
 
 
 @pytest.mark.parametrize("pressure", [None, seen(), seen(lag=LARGEST_LAG), seen(wal=GIBIBYTE)])
@@ -64,6 +64,31 @@ def test_a_standby_that_is_stuck_keeps_no_run_for_ever__M10() -> None:
     paced = pacer(around, lambda: seen(lag=GIBIBYTE))
     for _ in range(3):
         paced.pause()
+    assert sum(around.pauses) == LONGEST_WAIT
+    assert around.events() == ["pacing", "pacing.ended"]
+
+
+def test_a_run_rests_after_a_batch_while_an_application_writes_and_tells_it_once() -> None:
+    around = RecordedWorld()
+    looks = [seen(transactions=number) for number in (100, 102, 110, 111)]
+    paced = pacer(around, lambda: looks.pop(0))
+    for worked in (0.0, 0.1, 0.2, 0.1):
+        paced.pause(worked)
+    assert around.pauses == [REST * 0.1, REST * 0.2], "the last batch was the only transaction"
+    assert around.told == [("pacing", {"cause": "OthersWrite"})]
+
+
+def test_resting_beside_an_application_ends_before_it_keeps_what_has_to_be_gone__M10() -> None:
+    around = RecordedWorld()
+    begun = [0]
+
+    def busy() -> Pressure:
+        begun[0] += 50
+        return seen(transactions=begun[0])
+
+    paced = pacer(around, busy)
+    for _ in range(20):
+        paced.pause(10.0)
     assert sum(around.pauses) == LONGEST_WAIT
     assert around.events() == ["pacing", "pacing.ended"]
 

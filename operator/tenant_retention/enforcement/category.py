@@ -55,6 +55,7 @@ class CategoryWork:
         self._pacer = pacer
         self._world = world
         self._batch = BatchSize(plan.batch_milliseconds / 1000)
+        self._worked = 0.0
         self._told_at = world.elapsed()
 
     def result(self) -> CategoryResult:
@@ -94,9 +95,10 @@ class CategoryWork:
             steps = steps[batch.months :]
 
     def _go_on(self) -> None:
-        """Between two batches: stops when asked to, waits while the server bears too much."""
+        """Between two batches: stops when asked to, waits while the server bears too much or an application writes."""
         self._persistence.go_on()
-        self._pacer.pause()
+        self._pacer.pause(self._worked)
+        self._worked = 0.0
 
     def _remove_range(self, step: PartitionStep) -> None:
         resume_after = None
@@ -106,7 +108,8 @@ class CategoryWork:
             batch = self._persistence.patiently(
                 self._database.expire_range, self._run_id, step, resume_after, self._batch.rows
             )
-            self._batch = self._batch.after(batch.deleted, self._world.elapsed() - started)
+            self._worked = self._world.elapsed() - started
+            self._batch = self._batch.after(batch.deleted, self._worked)
             self._count(batch.deleted)
             if batch.resume_after is None:
                 return

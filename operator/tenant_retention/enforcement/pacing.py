@@ -1,4 +1,5 @@
-"""Between two batches a run looks at what the server bears, and waits for standbys and the write-ahead log (RETENTION 2)."""
+"""Between two batches a run looks at what the server bears: it waits for standbys and the write-ahead log, and rests while an
+application writes (RETENTION 2)."""
 
 from __future__ import annotations
 
@@ -11,9 +12,13 @@ LARGEST_LAG = 64 * 2**20
 """Bytes that a standby may be behind."""
 WAL_PER_SECOND = 32 * 2**20
 """Bytes that the server may write on average, whoever writes them; half of ``max_wal_size`` may come at once."""
+REST = 8.0
+"""How long to rest beside others who write, in lengths of the batch before: what a batch slows is then a ninth of what they do."""
 LONGEST_WAIT = 600.0
 """Seconds of one run in all: a standby that is stuck must not keep what has to be gone by its max (M10)."""
 _PAUSE = 1.0
+_OWN = 1
+"""Transactions that write in one batch of ours."""
 
 
 class Pacer:
@@ -24,27 +29,51 @@ class Pacer:
         self._persistence = persistence
         self._world = world
         self._first: tuple[float, int] | None = None
+        self._transactions: int | None = None
+        self._told: set[str] = set()
         self._waited = 0.0
 
-    def pause(self) -> None:
-        """Returns when the server bears more, or when this run has waited long enough. Raises Interrupted if asked to stop."""
-        told = False
-        while self._waited < LONGEST_WAIT and (cause := self._cause()):
-            if not told:
-                self._world.journal.tell("pacing", cause=cause)
-                told = True
-            self._world.pause(_PAUSE)
-            self._waited += _PAUSE
-            if self._waited >= LONGEST_WAIT:
-                self._world.journal.tell("pacing.ended", cause=cause, waited=self._waited)
-            self._persistence.go_on()
+    def pause(self, worked: float = 0.0) -> None:
+        """Returns when the server bears more, or when this run has waited long enough. Raises Interrupted if asked to stop.
 
-    def _cause(self) -> str | None:
+        ``worked``: seconds that the batch of rows before took, 0 for any other work.
+        """
+        seen = self._look()
+        if self._others_wrote(seen):
+            self._wait("OthersWrite", REST * worked)
+        while cause := self._cause(seen):
+            if not self._wait(cause, _PAUSE):
+                return
+            seen = self._look()
+
+    def _wait(self, cause: str, seconds: float) -> bool:
+        """Waits, unless this run has waited long enough in all; whether it did."""
+        seconds = min(seconds, LONGEST_WAIT - self._waited)
+        if seconds <= 0:
+            return False
+        if cause not in self._told:
+            self._told.add(cause)
+            self._world.journal.tell("pacing", cause=cause)
+        self._world.pause(seconds)
+        self._waited += seconds
+        if self._waited >= LONGEST_WAIT:
+            self._world.journal.tell("pacing.ended", cause=cause, waited=self._waited)
+        self._persistence.go_on()
+        return True
+
+    def _look(self) -> Pressure | None:
         try:
-            seen = self._database.pressure()
+            return self._database.pressure()
         except RetentionError as error:
             self._world.journal.tell("pacing.failed", reason=error.reason)
             return None
+
+    def _others_wrote(self, seen: Pressure | None) -> bool:
+        """Whether more transactions wrote since the last look than our batch."""
+        before, self._transactions = self._transactions, seen.transactions if seen is not None else None
+        return seen is not None and before is not None and seen.transactions - before > _OWN
+
+    def _cause(self, seen: Pressure | None) -> str | None:
         if seen is None:
             return None
         if seen.lag_bytes is not None and seen.lag_bytes > LARGEST_LAG:

@@ -134,7 +134,9 @@ class TenantServer:
     seen_at: datetime | None = None
     skew: timedelta = timedelta(0)
     enforced_at: datetime | None = None
-    pressure: Callable[[], Pressure | None] = lambda: Pressure(wal_bytes=0, largest_wal=2**30, lag_bytes=None)
+    pressure: Callable[[], Pressure | None] = lambda: Pressure(
+        wal_bytes=0, largest_wal=2**30, lag_bytes=None, transactions=0
+    )
 
     def note_clock(self, operators: datetime) -> bool:
         """The operator's clock, as ``note_clock`` of the real database takes it."""

@@ -90,6 +90,8 @@ def _session_options(timeouts: Timeouts, search_path: str | None) -> str:
     settings = {
         "statement_timeout": str(timeouts.statement // timedelta(milliseconds=1)),
         "lock_timeout": str(timeouts.lock // timedelta(milliseconds=1)),
+        # Beside an application we take one processor, not all that the server would lend.
+        "max_parallel_workers_per_gather": "0",
     }
     if search_path is not None:
         settings["search_path"] = search_path

@@ -79,12 +79,14 @@ class MonthBatch(Value):
 
 class Pressure(Value):
     """What the server bears now. ``wal_bytes``: position in its write-ahead log; ``largest_wal``: how much of it the server
-    lets grow between two checkpoints (``max_wal_size``); ``lag_bytes``: how far the slowest standby is behind, None: none is seen.
+    lets grow between two checkpoints (``max_wal_size``); ``lag_bytes``: how far the slowest standby is behind, None: none is seen;
+    ``transactions``: how many that write have begun so far, whoever began them.
     """
 
     wal_bytes: int
     largest_wal: int
     lag_bytes: int | None
+    transactions: int
 
 
 class RangeBatch(Value):

@@ -25,7 +25,8 @@ def unenforced(definition: RetentionDefinition | None, counts: Counts, left_stor
     categories = definition.categories if definition else ()
     clocks = [category.name for category in categories if category.state is CategoryState.NOT_ENFORCED]
     if clocks:
-        told.append(f"this version does not act on the clocks of: {', '.join(clocks)}")
+        names = ", ".join(clocks)
+        told.append(f"this version does not act on {names}, and no run deletes from them: delete by hand what must go")
     if counts.left:
         names = ", ".join(f"{table.table} (category {table.category})" for table in counts.left)
         told.append(f"left the profile with rows, which no run deletes: {names}; put them back into the profile")

@@ -467,4 +467,5 @@ async def test_in_a_terminating_namespace_nothing_is_made_and_the_neighbour_goes
     stalled = condition(await looked_at(operator), "Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "NamespaceTerminating")
     assert "metadata.namespace" in stalled["message"]
+    assert "once the namespace is there again, or apply it in another one" in stalled["message"]
     assert what_holds_data(operator) == before

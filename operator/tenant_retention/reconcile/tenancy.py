@@ -38,7 +38,8 @@ async def look_home(world: World, namespace: str) -> Home:
     found = await world.cluster.get(NAMESPACE, namespace)
     if found is None or found["metadata"].get("deletionTimestamp"):
         raise Invalid(
-            f"metadata.namespace: namespace {namespace} is being deleted; nothing is made in it any more",
+            f"metadata.namespace: namespace {namespace} is being deleted; nothing is made in it any more. Apply "
+            "the policy again once the namespace is there again, or apply it in another one",
             reason="NamespaceTerminating",
             field="metadata.namespace",
         )

@@ -196,6 +196,21 @@ def test_two_spellings_of_a_version_are_told_apart_alike_in_the_database_and_in_
     assert [folded for (folded,) in database.rows(asked, versions)] == [folded_version(each) for each in versions]
 
 
+def test_every_spelling_of_a_version_is_found_by_every_other__M8(database: TenantDatabase) -> None:
+    spellings = [each for each in SPELLINGS if VERSION[-12:] in each.lower()] + [VERSION, f"{{{VERSION.upper()}}}"]
+    condition = database.value("SELECT retention.same_version_condition('one', 'other')")
+    asked = "SELECT count(*) FROM unnest(%s::text[]) AS one, unnest(%s::text[]) AS other WHERE CONDITION".replace(
+        "CONDITION", condition
+    )
+    zeros = ["0" * 32, "00000000-0000-0000-0000-000000000000", "null"]
+    assert database.value(asked, spellings, spellings) == len(spellings) ** 2
+    assert database.value(asked, zeros, zeros) == len(zeros) ** 2
+    others = ["v1", "V1", "NULL", VERSION[:-1] + "e", "a" * 32, "A" * 31, "aB/c", "Ab/c"]
+    assert database.value(asked, others, [*spellings, *zeros]) == 0
+    assert database.value(asked, others, others) == len(others)
+    assert database.value(asked, others, [None]) == len(others)
+
+
 @pytest.mark.parametrize("spelled", SPELLINGS)
 def test_a_version_that_an_old_row_spells_otherwise_than_a_young_or_held_one_is_not_claimed_and_the_old_row_goes_alone__M8_X3(
     database: TenantDatabase, spelled: str

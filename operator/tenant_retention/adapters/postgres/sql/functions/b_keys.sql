@@ -16,6 +16,17 @@ LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
         '[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|\A[0-9A-Fa-f]{32}\Z'), '-', '')) AS folded
 $$;
 
+-- Whether two versions of one key are the same, or one means all of them, as an expression. A key may have thousands of rows with a
+-- version each, so the spellings are compared only where they can be of one UUID: the same but for capitals, or one has the last
+-- digits of the other and they differ in length, or in what stands around them (38).
+CREATE OR REPLACE FUNCTION retention.same_version_condition(one text, other text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('coalesce(%1$s = %2$s OR ((lower(%1$s) = lower(%2$s)'
+        ' OR ((octet_length(%1$s) <> octet_length(%2$s) OR octet_length(%1$s) = 38)'
+        ' AND (strpos(lower(%2$s), lower(left(right(%1$s, 12), 11))) > 0 OR ''null'' IN (%1$s, %2$s))))'
+        ' AND retention.folded_version(%1$s) = retention.folded_version(%2$s)), true)', one, other)
+$$;
+
 -- No object has a longer name. One of some hundred megabytes would be more than an answer to the enforcer can hold, and the
 -- category of that one row would never be worked on again. NOT VALID: years of rows are not read under the lock that adds it.
 CREATE OR REPLACE FUNCTION retention.converge_short_names(t retention.managed, relation oid) RETURNS SETOF text

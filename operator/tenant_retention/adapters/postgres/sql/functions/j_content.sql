@@ -40,8 +40,7 @@ BEGIN
             -- Where nothing is on hold only rows that are not due stay: then the other months are not even opened.
             CASE WHEN held = 'false' THEN ' AND ' || undue ELSE '' END, staying,
             CASE WHEN in_part THEN format('%s IS NULL AND nullif(other.%I::text, '''') IS NOT NULL', object_version, other.version_column)
-            ELSE format('%1$s IS NULL OR nullif(other.%2$I::text, '''') IS NULL'
-                ' OR retention.folded_version(other.%2$I::text) = retention.folded_version(%1$s)', object_version, other.version_column) END);
+            ELSE retention.same_version_condition(object_version, format('nullif(other.%I::text, '''')', other.version_column)) END);
     END LOOP;
     RETURN '(' || array_to_string(conditions, ' OR ') || ')';
 END

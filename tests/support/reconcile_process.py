@@ -1,16 +1,20 @@
-"""A reconcile as a process of its own over a world in a file: it makes some effects and then dies by SIGKILL.
+"""A reconcile in processes of its own over worlds in files: each makes some effects and then dies by SIGKILL.
 
-``python -m tests.support.reconcile_process WORLD EFFECTS``: loads the world, reconciles until nothing changes; before the
-effect after the last allowed one it kills itself, and nothing that was not yet in the file survives.
+``python -m tests.support.reconcile_process`` reads lines ``EFFECTS WORLD`` from standard input. For each it forks a process
+that loads the world and reconciles until nothing changes; before the effect after the last allowed one that process kills
+itself, and nothing that was not yet in the file survives. Answers one line of JSON each: ``status`` (the exit status), and
+of a process that came to its end ``effects`` (how many it made) and ``picture``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
@@ -69,9 +73,8 @@ def begin(path: Path) -> None:
     save(Operator(namespace(NAMESPACE), profile(), policy(retention=retention)), path)
 
 
-def main() -> None:
-    """See the module's docstring."""
-    path, allowed = Path(sys.argv[1]), int(sys.argv[2])
+def live(path: Path, allowed: int) -> dict[str, Any]:
+    """The whole life of one process."""
     operator = load(path)
     made = 0
 
@@ -89,15 +92,44 @@ def main() -> None:
 
     async def work() -> None:
         await operator.start()
-        while True:
+        for _ in range(20):
             before = made
             await operator.policy()
             if made == before:
                 return
+        raise AssertionError("still changing after 20 reconciles")
 
     asyncio.run(work())
     save(operator, path)
-    print(operator.picture())
+    return {"effects": made, "picture": operator.picture()}
+
+
+def born(path: Path, allowed: int, answer: int) -> None:
+    """What a forked process does; it never returns into its parent's code."""
+    try:
+        with open(answer, "w", encoding="utf-8") as pipe:
+            json.dump(live(path, allowed), pipe)
+    except BaseException:  # noqa: BLE001  # whatever it is: told by the exit status, and why in the log
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def main() -> None:
+    """See the module's docstring."""
+    for line in sys.stdin:
+        allowed, path = line.rstrip("\n").split(" ", 1)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            born(Path(path), int(allowed), writing)
+        os.close(writing)
+        with open(reading, encoding="utf-8") as pipe:
+            told = pipe.read()
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        print(json.dumps({"status": code, **(json.loads(told) if code == 0 else {})}), flush=True)
 
 
 if __name__ == "__main__":

@@ -135,12 +135,15 @@ def test_the_certificate_names_cover_the_host_in_the_bindings() -> None:
     assert seaweedfs.endpoint(POLICY) == "https://acme-s3.customer-acme.svc:8333"
 
 
-def test_a_server_answers_the_operator_the_jobs_and_labelled_applications_and_connects_to_nobody() -> None:
-    spec = of_kind(SERVERS[0], "NetworkPolicy")["spec"]
+@pytest.mark.parametrize(("manifests", "port"), list(zip(SERVERS, (5432, 8333), strict=True)), ids=["postgresql", "s3"])
+def test_a_server_answers_the_operator_the_jobs_and_labelled_applications_and_connects_to_nobody(
+    manifests: tuple[metadata.Manifest, ...], port: int
+) -> None:
+    spec = of_kind(manifests, "NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["egress"] == []
     (rule,) = spec["ingress"]
-    assert rule["ports"] == [{"port": 5432, "protocol": "TCP"}]
+    assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
     operator, jobs, applications = rule["from"]
     assert operator["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": OPERATOR.namespace}
     assert operator["podSelector"]["matchLabels"] == dict(OPERATOR.pod_labels)
@@ -149,8 +152,11 @@ def test_a_server_answers_the_operator_the_jobs_and_labelled_applications_and_co
     assert applications["podSelector"]["matchLabels"] == {"tenantretention.io/access": "acme"}
 
 
-def test_the_jobs_of_another_policy_in_the_namespace_do_not_reach_the_server__X2() -> None:
-    jobs = of_kind(SERVERS[0], "NetworkPolicy")["spec"]["ingress"][0]["from"][1]
+@pytest.mark.parametrize("manifests", SERVERS, ids=["postgresql", "s3"])
+def test_the_jobs_of_another_policy_in_the_namespace_do_not_reach_the_server__X2(
+    manifests: tuple[metadata.Manifest, ...],
+) -> None:
+    jobs = of_kind(manifests, "NetworkPolicy")["spec"]["ingress"][0]["from"][1]
     other = replace(POLICY, name="acme-2")
     assert not selects(jobs["podSelector"], metadata.selector(other, networking.JOB_COMPONENT))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,20 @@ def test_it_installs_with_no_value_set(helm: str) -> None:
 def test_helm_lint_finds_nothing(helm: str) -> None:
     done = run(helm, "lint", "--strict", str(CHART))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_cluster_older_than_the_documentation_says_is_refused(helm: str) -> None:
+    said = re.search(r"The cluster needs Kubernetes 1\.(\d+) or newer", (ROOT / "docs" / "clusters.md").read_text())
+    assert said, "docs/clusters.md no longer says which Kubernetes a cluster needs"
+    oldest = int(said[1])
+
+    def rendered_for(minor: int) -> subprocess.CompletedProcess[str]:
+        return run(helm, "template", "trial", str(CHART), "--kube-version", f"1.{minor}.0")
+
+    assert rendered_for(oldest).returncode == 0, rendered_for(oldest).stderr
+    refused = rendered_for(oldest - 1)
+    assert refused.returncode != 0
+    assert f">=1.{oldest}.0-0" in refused.stderr
 
 
 def test_the_chart_carries_every_definition_that_was_generated(helm: str) -> None:

@@ -76,6 +76,7 @@ class Telemetry:
         self._compliant = self._gauge("policy_compliant", "1 if the policy is Compliant, else 0.", policy)
         self._approval = self._gauge("approval_required", "1 if the guard waits for an approval, else 0.", policy)
         self._success = self._gauge("last_success_timestamp_seconds", "End of the last successful run.", policy)
+        self._failed = self._gauge("last_run_failed", "1 if the last run that ended failed, else 0.", policy)
         self._released = self._gauge("released_store_overdue_items", "Debt of a store without a policy.", ("store",))
         self._released_deadline = self._gauge(
             "released_store_next_deadline_timestamp_seconds",
@@ -98,6 +99,10 @@ class Telemetry:
         self._approval.labels(namespace, name).set(conditions.get("ApprovalRequired", False))
         if latest_success is not None:
             self._success.labels(namespace, name).set(latest_success.timestamp())
+        ended = {run["outcome"] for run in status.get("jobs", ())} - {"Running"}
+        if ended:
+            # While one is at work, the word of the one before it stands.
+            self._failed.labels(namespace, name).set("Failed" in ended)
         current = {row["name"]: row for row in status.get("categories", ())}
         for category, row in current.items():
             counted = row.get("rows", row.get("objects"))
@@ -123,7 +128,7 @@ class Telemetry:
         self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
         self._show_buckets(namespace, name, {})
         del self._buckets[(namespace, name)]
-        for gauge in (self._ready, self._compliant, self._approval, self._success):
+        for gauge in (self._ready, self._compliant, self._approval, self._success, self._failed):
             _drop(gauge, namespace, name)
 
     def released_store(self, store: str, overdue: int | None) -> None:

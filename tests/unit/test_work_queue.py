@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -191,6 +192,80 @@ def test_a_deadline_can_be_alarmed_before_it_is_missed__X4() -> None:
     assert released in telemetry.render(0).decode()
     telemetry.released_store("store-1", None)
     assert released not in telemetry.render(0).decode()
+
+
+def samples(telemetry: Telemetry, *labels: str) -> dict[str, float]:
+    """What is scraped of the policy: value by metric, and by category or store if it is of one."""
+    found = {}
+    for line in telemetry.render(0).decode().splitlines():
+        if line.startswith("tenant_retention_") and 'policy="acme"' in line:
+            series, _, value = line.rpartition(" ")
+            name, _, rest = series.partition("{")
+            of = [re.search(rf'{label}="([^"]*)"', rest) for label in labels]
+            found[" ".join([name.removeprefix("tenant_retention_"), *(each[1] for each in of if each)])] = float(value)
+    return found
+
+
+def test_every_number_of_a_policys_status_is_in_the_metrics__X4() -> None:
+    telemetry, at = Telemetry(), datetime(2027, 3, 1, tzinfo=UTC)
+    calls = {"name": "calls", "rows": 40, "objects": 39, "due": 7, "overdue": 3, "held": 2, "anomalies": 1}
+    status: dict[str, Any] = {
+        "conditions": [
+            {"type": "Ready", "status": "True"},
+            {"type": "Compliant", "status": "True"},
+            {"type": "ApprovalRequired", "status": "True"},
+        ],
+        "categories": [
+            {**calls, "missingObjects": 4, "nextDeadline": "2027-03-01T00:00:00Z"},
+            {"name": "chats", "objects": 5},
+        ],
+        "stores": [{"purpose": "Content", "unnamedObjects": 6}, {"purpose": "Analytical"}],
+        "jobs": [{"task": "expire", "outcome": "Failed"}],
+    }
+    telemetry.policy("customer-acme", "acme", status, at - timedelta(days=99))
+    assert samples(telemetry, "category", "store") == {
+        "items calls": 40,
+        "items chats": 5,
+        "due_items calls": 7,
+        "overdue_items calls": 3,
+        "held_items calls": 2,
+        "anomaly_items calls": 1,
+        "missing_objects calls": 4,
+        "next_deadline_timestamp_seconds calls": at.timestamp(),
+        "unnamed_objects Content": 6,
+        "policy_ready": 1,
+        "policy_compliant": 1,
+        "approval_required": 1,
+        "last_success_timestamp_seconds": (at - timedelta(days=99)).timestamp(),
+        "last_run_failed": 1,
+    }
+    status["conditions"] = [
+        {"type": "Ready", "status": "False"},
+        {"type": "Compliant", "status": "Unknown"},
+        {"type": "ApprovalRequired", "status": "False"},
+    ]
+    telemetry.policy("customer-acme", "acme", status, at)
+    shown = samples(telemetry)
+    assert {shown[name] for name in ("policy_ready", "policy_compliant", "approval_required")} == {0}
+    assert shown["last_success_timestamp_seconds"] == at.timestamp()
+
+
+def test_a_run_that_failed_is_told_until_another_one_ended_well() -> None:
+    telemetry = Telemetry()
+
+    def after(*outcomes: str) -> float | None:
+        jobs = [{"task": "expire", "outcome": outcome} for outcome in outcomes]
+        telemetry.policy("customer-acme", "acme", {"jobs": jobs}, None)
+        return samples(telemetry).get("last_run_failed")
+
+    assert after() is None, "none has run yet"
+    assert after("Running") is None
+    assert after("Succeeded") == 0
+    assert after("Failed") == 1
+    assert after("Running") == 1
+    assert after("Stopped") == 0, "the guard waits for an approval: that is said by approval_required"
+    telemetry.forget_policy("customer-acme", "acme")
+    assert samples(telemetry) == {}
 
 
 def test_series_vanish_with_their_object_and_their_category() -> None:

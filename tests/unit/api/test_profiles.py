@@ -126,6 +126,29 @@ def test_puzzel_has_three_separate_keep_times__P1() -> None:
     assert defaults == {"general-information": "P180D", "recordings": "P14D", "chat-logs": "P30D"}
 
 
+def test_calls_and_chats_have_content_and_emails_and_tasks_are_records_alone__P5() -> None:
+    spec = spec_of("puzzel-archive")
+    contents = {category.name: category for category in spec.categories if category.content_of}
+    assert {name: tuple(found.tables) for name, found in contents.items()} == {
+        "recordings": ("recordings",),
+        "chat-logs": ("chat_logs",),
+    }
+    assert {found.content_of for found in contents.values()} == {"general-information"}
+    # Nothing else has objects: an e-mail's attachment has no place to be stored in.
+    assert {category.name for category in spec.categories if category.objects} == set(contents)
+    assert {table.name for table in spec.tables} == {"requests", "surveys", "access_log", "recordings", "chat_logs"}
+    assert spec.channels is not None
+    assert list(spec.channels.default) == ["Phone", "Chat", "Email", "Task"]
+    requests = spec.table("requests")
+    assert requests is not None
+    roles = {column.name: column.role for column in requests.columns}
+    # From-address, subject, agent, waiting time and the queued item's URL are all there is of an e-mail or a task.
+    assert {name: roles.get(name, "no such column") for name in ("email", "subject", "agent", "url")} == {
+        "email": "EmailAddress", "subject": "FreeText", "agent": "Agent", "url": "FreeText",
+    }  # fmt: skip
+    assert "waiting_seconds" in roles
+
+
 def test_surveys_and_the_access_log_go_with_their_request__P6_P8() -> None:
     assert set(category_of("puzzel-archive", "general-information").tables) == {"requests", "surveys", "access_log"}
     assert {"SessionId", "FreeText"} <= roles_of("puzzel-archive", "surveys")

@@ -88,7 +88,7 @@ def upload(job: dict[str, Any], table: TableRows) -> dict[int, str | None]:
 
 
 def count(job: dict[str, Any]) -> dict[str, Any]:
-    """Per table: rows and the sum of their births in seconds; objects per key prefix. By the app's own read rights."""
+    """Per table: rows and the sum of their births in seconds, objects and the sum of their sessions; by the app's rights."""
     tables: dict[str, list[int]] = {}
     for table in plan({**job, "records": 0, "contents": len(job["categories"])}):
         query = sql.SQL("SELECT count(*), coalesce(sum(extract(epoch FROM {})), 0)::bigint FROM {}").format(
@@ -97,12 +97,13 @@ def count(job: dict[str, Any]) -> dict[str, Any]:
         with connect(Path(job["bindings"][table.database])) as connection:
             row = connection.execute(query).fetchone()
         tables[table.table["name"]] = [int(value) for value in row or (0, 0)]
-    objects: dict[str, int] = {}
+    objects: dict[str, list[int]] = {}
     if "Content" in job["bindings"]:
         client, name = bucket(Path(job["bindings"]["Content"]))
         for item in client.list_objects(name, recursive=True):
-            prefix = (item.object_name or "").split("/")[0]
-            objects[prefix] = objects.get(prefix, 0) + 1
+            prefix, *_, session = (item.object_name or "").split("/")
+            found, total = objects.get(prefix, (0, 0))
+            objects[prefix] = [found + 1, total + int(session)]
     return {"tables": tables, "objects": objects}
 
 

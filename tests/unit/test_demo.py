@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
 from bisect import bisect_left
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from demo import __main__ as demo_program
+from demo import checks, story
 from demo.births import BOUNDARY, YEARS
 from demo.customers import CUSTOMERS, Customer
 from demo.expectation import end, ended
 from demo.families import TableRows, plan
+from demo.kubectl import DemoFailure, Kubectl
+from demo.story import Story
 from tests.support.calendar_model import EVERY_DAY, model_end
 
 SECOND = timedelta(seconds=1)
@@ -96,3 +103,111 @@ def test_the_checker_knows_the_calendar_without_the_product__X9(keep: str) -> No
     for day in EVERY_DAY:
         birth = datetime(day.year, day.month, day.day, 10, 30, 59, tzinfo=UTC)
         assert end(birth, keep) == model_end(birth, keep)
+
+
+CLOCK = ANCHORS[0] + timedelta(minutes=3)
+"""When the one run of the demo that deleted fixed its clock."""
+
+
+def small_job(customer: Customer) -> dict[str, Any]:
+    return {**customer.job(ANCHORS[0]), "records": 2_000, "contents": 200}
+
+
+def counted(customer: Customer) -> dict[str, Any]:
+    """What the loader counts in the customer's stores after a run that removed just what was due."""
+    tables: dict[str, list[int]] = {}
+    objects: dict[str, list[int]] = {}
+    for found in plan(small_job(customer)):
+        keep = customer.keeps()[found.category["name"]]
+        maximum = found.category.get("max")
+        left = [
+            row
+            for row in found.rows
+            if row.clock is None
+            or keep is None
+            or not (
+                model_end(row.clock, keep) <= CLOCK
+                or (maximum and model_end(row.clock, maximum) <= CLOCK + timedelta(days=2))
+            )
+        ]
+        tables[found.table["name"]] = [len(left), sum(int(row.born.timestamp()) for row in left)]
+        if found.has_objects:
+            objects[found.table["name"]] = [len(left), sum(row.session for row in left)]
+    return {"tables": tables, "objects": objects}
+
+
+def compared(customer: Customer, actual: dict[str, Any]) -> list[checks.Line]:
+    return checks.compare(customer, small_job(customer), actual, CLOCK, customer.policy)
+
+
+@pytest.mark.parametrize("customer", CUSTOMERS, ids=lambda customer: customer.namespace)
+def test_the_table_of_the_demo_says_yes_where_just_what_was_due_is_gone(
+    customer: Customer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    actual = counted(customer)
+    lines = compared(customer, actual)
+    assert len(lines) == len(actual["tables"]) + len(actual["objects"])
+    assert all(line.same for line in lines), lines
+    assert any(0 < line.expected < line.written for line in lines), "something went and something stayed"
+    assert checks.show(lines)
+    assert "NO" not in capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize(
+    "kind, wrong",
+    [
+        pytest.param("tables", (-1, 0), id="one row fewer"),
+        pytest.param("tables", (1, 0), id="one row more"),
+        pytest.param("tables", (0, 1), id="one row with another birth"),
+        pytest.param("objects", (-1, 0), id="one object fewer"),
+        pytest.param("objects", (1, 0), id="one object more"),
+        pytest.param("objects", (0, 1), id="another object than the one that should be left"),
+    ],
+)
+def test_the_table_of_the_demo_says_no_if_one_row_or_one_object_differs(
+    kind: str, wrong: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    customer = CUSTOMERS[0]
+    actual = counted(customer)
+    for table, (number, total) in actual[kind].items():
+        lines = compared(customer, {**actual, kind: {**actual[kind], table: [number + wrong[0], total + wrong[1]]}})
+        assert [line.same for line in lines].count(False) == 1, table
+        assert not checks.show(lines)
+        assert capsys.readouterr().out.split().count("NO") == 1
+
+
+def test_a_bucket_without_one_object_of_a_table_is_not_as_expected() -> None:
+    customer = CUSTOMERS[0]
+    lines = compared(customer, {**counted(customer), "objects": {}})
+    assert {line.what for line in lines if not line.same} == {"objects"}
+
+
+def test_the_demo_ends_non_zero_if_the_proof_or_a_chapter_before_it_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def goes_well(_story: Story) -> None:
+        """What goes well"""
+
+    def goes_wrong(_story: Story) -> None:
+        """What goes wrong"""
+        raise DemoFailure("one count is not as expected")
+
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0))
+    monkeypatch.setattr(demo_program, "cluster_environment", lambda _root: {})
+    monkeypatch.setattr(demo_program, "CHAPTERS", (goes_well,))
+    assert demo_program.main() == 0
+    monkeypatch.setattr(demo_program, "CHAPTERS", (goes_well, goes_wrong, goes_well))
+    assert demo_program.main() == 1
+    assert "one count is not as expected" in capsys.readouterr().err
+
+
+def test_the_last_chapter_of_the_demo_fails_if_one_count_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    customer = CUSTOMERS[0]
+    actual = counted(customer)
+    table = next(iter(actual["objects"]))
+    number, total = actual["objects"][table]
+    wrong = compared(customer, {**actual, "objects": {**actual["objects"], table: [number, total + 1]}})
+    monkeypatch.setattr(story, "_lines", lambda _story, deleted: wrong if deleted else [])
+    with pytest.raises(DemoFailure, match="not as expected"):
+        story.proof(Story(Kubectl({"PATH": ""}), Path()))
+    assert story.CHAPTERS[-1] is story.proof

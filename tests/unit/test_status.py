@@ -14,6 +14,7 @@ from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
 from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.conditions import Finding, patience_ended, render, transitions
+from tenant_retention.domain.definition import ClockEvent
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.policy_report import (
@@ -112,6 +113,22 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {found["type"]: (found["status"], found["reason"]) for found in status["conditions"]}
 
 
+def message(status: dict[str, Any], type_: str) -> str:
+    (found,) = [found["message"] for found in status["conditions"] if found["type"] == type_]
+    return str(found)
+
+
+def category_row(status: dict[str, Any], name: str) -> dict[str, Any]:
+    (row,) = [row for row in status["categories"] if row["name"] == name]
+    return dict(row)
+
+
+def told_with(*categories: CategoryObservation) -> dict[str, Any]:
+    """The status when the database counted this; of the recordings as always where nothing else is said."""
+    both = categories if len(categories) > 1 else (*categories, seen("recordings"))
+    return policy_status(report(counts=counts_of({"Analytical": facts(*both)}, DEFINITION)), {}, NOW)
+
+
 def test_when_all_is_well_every_condition_says_so_about_this_generation() -> None:
     status = policy_status(report(), {}, NOW)
     assert conditions(status) == {
@@ -201,11 +218,52 @@ def test_debt_is_said_before_anything_else_and_also_when_suspended__X4() -> None
 
 
 def test_anomalies_older_than_max_are_alarmed__X8() -> None:
-    old = seen("calls", anomalies=1, anomalies_since=NOW - timedelta(days=366))
-    young = seen("calls", anomalies=1, anomalies_since=NOW - timedelta(days=300))
-    for found, expected in ((old, "AnomaliesTooOld"), (young, "Compliant")):
-        counts = counts_of({"Analytical": facts(found, seen("recordings"))}, DEFINITION)
-        assert conditions(policy_status(report(counts=counts), {}, NOW))["Compliant"][1] == expected
+    for days, expected in ((366, "AnomaliesTooOld"), (300, "Compliant")):
+        odd = seen("calls", anomalies=1, anomalies_since=NOW - timedelta(days=days))
+        status = told_with(odd)
+        assert conditions(status)["Compliant"][1] == expected
+        # Told from the first one on, with table, clock column and next step; the alarm says the same.
+        advice = "ahead in calls.started_at are never deleted by age: correct them (insert them anew with the right time), or"
+        row = category_row(status, "calls")
+        assert (row["anomalies"], row["anomaliesSince"]) == (1, f"{NOW - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}")
+        assert f"{advice} delete them by hand" in row["message"]
+        assert "min" not in row["message"]
+        if expected == "AnomaliesTooOld":
+            assert message(status, "Compliant").startswith("calls, longer than max: ")
+            assert f"{advice} delete them by hand" in message(status, "Compliant")
+
+
+def test_without_an_anomaly_no_day_and_no_advice_is_said__X8() -> None:
+    row = category_row(told_with(seen("calls")), "calls")
+    assert (row["anomalies"], "anomaliesSince" in row, "message" in row) == (0, False, False)
+
+
+def test_odd_times_are_told_beside_a_shortened_keep_and_where_a_minimum_stands_in_the_way__X8_M8() -> None:
+    odd = {"anomalies": 2, "anomalies_since": NOW - timedelta(days=1)}
+    shortened = category_row(told_with(seen("calls"), seen("recordings", **odd)), "recordings")["message"]
+    assert shortened.startswith("keep P14D is shortened to ")
+    assert "; rows with a time over a day ahead in recordings.started_at are never deleted by age" in shortened
+    categories = tuple(
+        found.model_copy(update={"minimum": "P1M"}) if found.name == "calls" else found
+        for found in DEFINITION.categories
+    )
+    bound = DEFINITION.model_copy(update={"categories": categories})
+    counts = counts_of({"Analytical": facts(seen("calls", **odd), seen("recordings"))}, bound)
+    row = category_row(policy_status(report(counts=counts, definition=bound), {}, NOW), "calls")
+    assert row["message"].endswith(
+        "; until min P1M after such a time the database refuses to delete its row: correct what writes it"
+    )
+
+
+def test_odd_times_of_a_clock_that_starts_later_name_its_column__X8() -> None:
+    closed = DEFINITION.category("calls").model_copy(
+        update={"clock_event": ClockEvent.CLOSED, "clock_column": "closed_at"}
+    )
+    definition = DEFINITION.model_copy(update={"categories": (closed, DEFINITION.category("recordings"))})
+    odd = seen("calls", anomalies=1, anomalies_since=NOW)
+    counts = counts_of({"Analytical": facts(odd, seen("recordings"))}, definition)
+    row = category_row(policy_status(report(counts=counts, definition=definition), {}, NOW), "calls")
+    assert "ahead in calls.closed_at are" in row["message"]
 
 
 def test_the_guards_question_is_the_status_that_an_approval_copies() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.domain.conditions import instant
-from tenant_retention.domain.definition import CategoryDefinition, CategoryState, RetentionDefinition
+from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
 from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.ports.orphans import OrphanKind
@@ -21,9 +21,9 @@ MOST_CATEGORIES = 64
 
 @dataclass(frozen=True)
 class Counts:
-    """What the observer logins read, by category. ``old_anomalies``: categories with items without a usable time that
-    were first seen longer than max ago (X8). ``left``: tables that left the profile with their rows (M10). ``orphans``:
-    counted by the nights, by bucket and category. Empty until a database answered."""
+    """What the observer logins read, by category. ``old_anomalies``: where items without a usable time are that were first
+    seen longer than max ago, and the next step (X8). ``left``: tables that left the profile with their rows (M10).
+    ``orphans``: counted by the nights, by bucket and category. Empty until a database answered."""
 
     categories: Mapping[str, CategoryObservation] = field(default_factory=dict)
     guard: tuple[GuardRequest, ...] = ()
@@ -41,7 +41,7 @@ def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinitio
         categories=categories,
         guard=tuple(request for purpose in sorted(facts) for request in facts[purpose].guard_requests),
         old_anomalies=tuple(
-            category.name
+            f"{category.name}, longer than max: {_unusable_times(definition, category)}"
             for category in definition.categories
             if now is not None and _too_old(categories.get(category.name), category, now)
         ),
@@ -91,6 +91,10 @@ def category_rows(
     missing = {name: found for (kind, name), found in counts.orphans.items() if kind is OrphanKind.MISSING_OBJECTS}
     rows = [row | ({"missingObjects": missing[row["name"]]} if row["name"] in missing else {}) for row in rows]
     rows = [_with_left(row, left[row["name"]]) if row["name"] in left else row for row in rows]
+    rows = [
+        _with_advice(row, _unusable_times(definition, known[row["name"]])) if row.get("anomalies") else row
+        for row in rows
+    ]
     gone = [{"name": name} for name in left if name not in known]
     return rows + [_with_left(row, left[row["name"]]) for row in gone[: MOST_CATEGORIES - len(rows)]]
 
@@ -115,6 +119,28 @@ def _with_left(row: dict[str, Any], tables: list[LeftTable]) -> dict[str, Any]:
         "overdue": row.get("overdue", 0) + sum(table.overdue for table in tables),
         **first,
     }
+
+
+def _with_advice(row: dict[str, Any], advice: str) -> dict[str, Any]:
+    """A category's row whose message says that, too; what was said before it is cut first."""
+    before = f"{row['message'][: 1022 - len(advice)]}; " if "message" in row else ""
+    return row | {"message": f"{before}{advice}"[:1024]}
+
+
+def _unusable_times(definition: RetentionDefinition, category: CategoryDefinition) -> str:
+    """Which table and column hold times that cannot be, and the next step (X8). Clocks are written once, even a wrong one."""
+    births = {table.name: table.born_at for table in definition.tables}
+    closed = category.clock_column if category.clock_event is ClockEvent.CLOSED else None
+    clocks = ", ".join(f"{name}.{closed or births[name]}" for name in category.tables)
+    young = (
+        f"; until min {category.minimum} after such a time the database refuses to delete its row: correct what writes it"
+        if category.minimum
+        else ""
+    )
+    return (
+        f"rows with a time over a day ahead in {clocks} are never deleted by age: correct them (insert them anew with the "
+        f"right time), or delete them by hand{young}"
+    )
 
 
 def _row(
@@ -145,6 +171,7 @@ def _row(
                 "overdue": found.overdue,
                 "held": found.held,
                 "anomalies": found.anomalies,
+                "anomaliesSince": instant(found.anomalies_since) if found.anomalies_since else None,
             }
         )
     return {name: value for name, value in row.items() if value is not None}

@@ -196,10 +196,7 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     if overdue is None:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing has been counted yet")
     if report.counts.old_anomalies:
-        names = ", ".join(report.counts.old_anomalies)
-        return Finding(
-            type_, False, Reason.ANOMALIES_TOO_OLD, f"{names}: items without a usable time are older than max"
-        )
+        return Finding(type_, False, Reason.ANOMALIES_TOO_OLD, "; ".join(report.counts.old_anomalies)[:1024])
     if (unserved := _unserved(report)) is not None:
         text = "nothing is overdue, but the nightly runs are not watched while the namespace is not served"
         return Finding(type_, None, unserved, text)

@@ -48,7 +48,7 @@ class CategoryStatus(StatusModel):
     message: str | None = Field(
         default=None,
         max_length=1024,
-        description="Why the state is not Enforced, or why the keep was shortened.",
+        description="Why the state is not Enforced, why the keep was shortened, or which times cannot be; the next step.",
         examples=["clock event Terminated is not acted on by this version"],
     )
     rows: int | None = Field(default=None, ge=0, description="Rows now; absent: not counted.", examples=[200000])
@@ -77,6 +77,11 @@ class CategoryStatus(StatusModel):
     held: int | None = Field(default=None, ge=0, description="Items that a hold keeps.", examples=[0])
     anomalies: int | None = Field(
         default=None, ge=0, description="Items without a usable time; never deleted by age (X8).", examples=[0]
+    )
+    anomalies_since: Instant | None = Field(
+        default=None,
+        description="When items without a usable time were first seen; absent: there are none.",
+        examples=["2026-11-22T01:37:12Z"],
     )
     missing_objects: int | None = Field(
         default=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg
@@ -25,6 +26,9 @@ STATUTORY = definition(
     [table("calls", text("caller", "PhoneNumber"), text("unit", "Unit"), unit_column="unit", back="P2Y")],
     [category("records", "calls", minimum="P1Y", keep="P1Y", maximum="P5Y")],
 )
+
+TROUBLESHOOTING = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+WAIT = "Nothing was deleted. Rows may go when their minimum has passed."
 
 
 @pytest.fixture
@@ -85,8 +89,13 @@ def test_one_young_row_among_many_old_ones_stops_the_whole_statement__M8(databas
 def test_a_delete_aimed_at_the_partition_instead_of_its_table_is_refused_alike__M8(database: TenantDatabase) -> None:
     born = days_ago(100)
     insert_call(database, 1, born)
-    with database.as_owner() as connection, pytest.raises(psycopg.Error, match="younger than the minimum"):
+    with (
+        database.as_owner() as connection,
+        pytest.raises(psycopg.Error, match="rows of calls are younger than the minimum P1Y") as refused,
+    ):
         connection.execute(sql.SQL("DELETE FROM public.{}").format(sql.Identifier(month_of(born))))
+    assert refused.value.diag.message_hint == WAIT
+    assert database.value("SELECT count(*) FROM public.calls") == 1
 
 
 @pytest.mark.parametrize("aim", ["table", "partition"])
@@ -94,8 +103,12 @@ def test_truncate_of_a_month_with_a_young_row_is_refused__M8(database: TenantDat
     born = days_ago(100)
     insert_call(database, 1, born)
     name = "calls" if aim == "table" else month_of(born)
-    with database.as_owner() as connection, pytest.raises(psycopg.Error, match="younger than the minimum"):
+    with (
+        database.as_owner() as connection,
+        pytest.raises(psycopg.Error, match="rows of calls are younger than the minimum P1Y") as refused,
+    ):
         connection.execute(sql.SQL("TRUNCATE public.{}").format(sql.Identifier(name)))
+    assert refused.value.diag.message_hint == WAIT
     assert database.value("SELECT count(*) FROM public.calls") == 1
 
 
@@ -209,16 +222,21 @@ def test_a_clock_once_set_is_changed_by_nobody_not_even_through_the_partition__X
                 " ON CONFLICT (id, started_at) DO UPDATE SET session_id = excluded.session_id"
             ),
         ):
-            with pytest.raises(psycopg.Error, match="is written once"):
+            with pytest.raises(psycopg.Error, match=r"\bstarted_at\b.* of calls\w* is written once") as refused:
                 owner.execute(statement)
+            assert refused.value.diag.message_hint == "Set it when it starts; it cannot be changed afterwards."
         owner.execute("UPDATE public.calls SET started_at = started_at, session_id = session_id, caller = 'x'")
     assert database.rows("SELECT started_at, session_id FROM public.calls") == [(born, "s1")]
 
 
 @pytest.mark.parametrize("born", ["infinity", "-infinity", None])
 def test_a_birth_that_is_no_time_is_refused_at_once__X8(database: TenantDatabase, born: str | None) -> None:
-    with pytest.raises(psycopg.Error), database.connect("app") as app:
+    with pytest.raises(psycopg.errors.CheckViolation) as refused, database.connect("app") as app:
         app.execute("INSERT INTO calls (id, session_id, started_at) VALUES (1, 's', %s)", (born,))
+    # PostgreSQL's own words name table, column and value; the next step to them is on the page.
+    assert refused.value.diag.message_primary == 'no partition of relation "calls" found for row'
+    assert f"(started_at) = ({born or 'null'})" in str(refused.value.diag.message_detail)
+    assert f"| `{refused.value.diag.message_primary}`" in TROUBLESHOOTING.read_text(encoding="utf-8")
     assert database.value("SELECT count(*) FROM public.calls") == 0
 
 

@@ -15,10 +15,13 @@ IMAGE = "localhost/tenant-retention/tenant-retention-operator:0.1.0"
 
 @dataclass(frozen=True)
 class Application:
-    """A program of the customer: ``bindings`` are Secrets mounted at /bindings/<name>, ``policy`` opens the network."""
+    """A program of the customer: ``bindings`` are Secrets mounted at /bindings/<name>, ``policy`` opens the network.
+
+    Without a policy the pod carries no label, and the network lets it reach no server.
+    """
 
     namespace: str
-    policy: str
+    policy: str | None
     bindings: tuple[str, ...]
 
 
@@ -62,6 +65,7 @@ def run_pod(kubectl: Kubectl, application: Application, name: str, command: list
 
 def _pod(application: Application, name: str, command: list[str]) -> dict[str, Any]:
     items = [{"key": f"demo.{file}", "path": f"demo/{file}"} for file in LOADER_FILES]
+    access = {"tenantretention.io/access": application.policy} if application.policy else {}
     secrets = [{"name": f"binding-{i}", "secret": {"secretName": s}} for i, s in enumerate(application.bindings)]
     mounts = [{"name": f"binding-{i}", "mountPath": f"/bindings/{s}"} for i, s in enumerate(application.bindings)]
     return {
@@ -70,7 +74,7 @@ def _pod(application: Application, name: str, command: list[str]) -> dict[str, A
         "metadata": {
             "name": name,
             "namespace": application.namespace,
-            "labels": {"app": "demo-application", "tenantretention.io/access": application.policy},
+            "labels": {"app": "demo-application", **access},
         },
         "spec": {
             "restartPolicy": "Never",

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
-from demo.kubectl import Kubectl, wait
-from demo.pods import Application, deliver_loader, run_pod
+from demo.kubectl import wait
+from tests.cluster.applications import SQL, python, secret
 from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, RESYNC_SECONDS, SPEC, Tenant, small_profile
+from tests.cluster.killing import kill_operator
 
 Tenants = Callable[..., Tenant]
 REPAIR_SECONDS = RESYNC_SECONDS * 4
 """One resync with its jitter, and the time the repair itself takes on a busy machine."""
 
 
-def secret(kubectl: Kubectl, namespace: str, name: str) -> dict[str, str]:
-    data = kubectl.get("-n", namespace, "secret", name)["data"]
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}
-
-
-def python(tenant: Tenant, bindings: tuple[str, ...], name: str, program: str, *arguments: str) -> str:
-    """What a program of the tenant prints, run in a pod with these bindings."""
-    application = Application(tenant.namespace, tenant.name, bindings)
-    deliver_loader(tenant.kubectl, application, {})
-    return run_pod(tenant.kubectl, application, name, ["python3", "-c", program, *arguments], 120).strip()
-
-
-SQL = (
-    "import psycopg,sys\nwith psycopg.connect(open(sys.argv[1]).read()) as c: print(c.execute(sys.argv[2]).fetchall())"
-)
 TRY_TO_REACH = """
 import socket, sys
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
-    print("connected")
-except OSError as refusal:
-    print("refused", type(refusal).__name__)
+for target in sys.argv[1:]:
+    host, port = target.rsplit(":", 1)
+    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+    try:
+        socket.create_connection(address, timeout=5).close()
+        print("connected")
+    except OSError as refusal:
+        print(type(refusal).__name__)
 """
+KEPT_OUT = {"TimeoutError", "ConnectionRefusedError"}
+"""What a NetworkPolicy looks like from inside: most enforcers drop, some reject. A name that is not known ends the pod."""
 
 
 def test_a_policy_makes_stores_credentials_and_a_nightly_job_and_never_carries_a_finalizer__D1_X5(
@@ -61,6 +52,14 @@ def test_a_policy_makes_stores_credentials_and_a_nightly_job_and_never_carries_a
     assert answer == "[(1,)]"
 
 
+def servers_of(tenant: Tenant) -> tuple[str, str]:
+    """Host and port of the tenant's PostgreSQL and of its S3 server, as its applications are told."""
+    database = secret(tenant.kubectl, tenant.namespace, "acme-analytical-app")
+    bucket = urlsplit(secret(tenant.kubectl, tenant.namespace, "acme-content-app")["AWS_ENDPOINT_URL"])
+    assert (database["port"], bucket.port) == ("5432", 8333)
+    return f"{database['host']}:{database['port']}", bucket.netloc
+
+
 def test_two_tenants_with_equal_names_share_nothing_and_cannot_reach_each_other__D1_X2(tenants: Tenants) -> None:
     first, second = tenants("trial-one"), tenants("trial-two")
     first.wait_for("condition=Ready")
@@ -68,11 +67,17 @@ def test_two_tenants_with_equal_names_share_nothing_and_cannot_reach_each_other_
     one, two = (secret(t.kubectl, t.namespace, "acme-analytical-app") for t in (first, second))
     assert one["database"] != two["database"]
     assert one["password"] != two["password"]
-    # By the network: a pod of the first that is allowed to reach its own server times out at the second's.
-    own = python(first, (), "reach-own", TRY_TO_REACH, one["host"], one["port"])
-    other = python(first, (), "reach-other", TRY_TO_REACH, two["host"], two["port"])
-    assert own == "connected"
-    assert other.startswith("refused")
+    # By the network: only a labelled pod of the server's own namespace is let through, whatever its label says elsewhere.
+    mine, theirs = servers_of(first), servers_of(second)
+    assert set(mine).isdisjoint(theirs)
+    assert python(second, (), "reach-own", TRY_TO_REACH, *theirs).split() == ["connected"] * 2
+    reached = python(first, (), "reach", TRY_TO_REACH, *mine, *theirs).split()
+    assert reached[:2] == ["connected"] * 2
+    assert len(reached) == 4, reached
+    assert set(reached[2:]) <= KEPT_OUT, reached
+    unlabelled = python(first, (), "reach-unlabelled", TRY_TO_REACH, *mine, labelled=False).split()
+    assert len(unlabelled) == 2, unlabelled
+    assert set(unlabelled) <= KEPT_OUT, unlabelled
     # By the credentials: even a pod of the second, which the network lets through, is refused with the first's.
     stolen = {
         "apiVersion": "v1",
@@ -318,21 +323,6 @@ def test_the_operator_killed_in_mid_provisioning_five_times_still_brings_the_ten
     assert len(kubectl.get(*tenant.place(), "cronjobs")["items"]) == 1
     answer = python(tenant, ("acme-analytical-app",), "ask", SQL, "/bindings/acme-analytical-app/uri", "SELECT 1")
     assert answer == "[(1,)]", "what was handed out before a kill is still right"
-
-
-def kill_operator(kubectl: Kubectl, number: int) -> None:
-    """Kills the operator's process and waits until another one runs."""
-    selector = ("-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/component=operator")
-    before = {pod["metadata"]["name"] for pod in kubectl.get(*selector, "pods")["items"]}
-    kubectl.run(*selector, "delete", "pod", "--force", "--grace-period=0", show=False)
-
-    def back() -> bool:
-        return any(
-            pod["metadata"]["name"] not in before and pod["status"].get("phase") == "Running"
-            for pod in kubectl.get(*selector, "pods")["items"]
-        )
-
-    wait(f"the operator after kill {number}", 120, back)
 
 
 def test_a_run_deletes_what_is_due_and_nothing_else_and_its_evidence_is_in_the_status__M8_P2_X6(

@@ -9,13 +9,14 @@ from uuid import UUID
 
 import pytest
 
-from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.conditions import REASON_GROUPS, ConditionType, Reason
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
-from tenant_retention.domain.category_status import counts_of
+from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import Finding, patience_ended, render, transitions
-from tenant_retention.domain.definition import ClockEvent
+from tenant_retention.domain.definition import CategoryState, ClockEvent
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
+from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.policy_report import (
     BindingReport,
@@ -111,6 +112,10 @@ def report(**changes: Any) -> PolicyReport:
 
 def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {found["type"]: (found["status"], found["reason"]) for found in status["conditions"]}
+
+
+def counted(found: DatabaseFacts) -> Counts:
+    return counts_of({"Analytical": found}, DEFINITION)
 
 
 def message(status: dict[str, Any], type_: str) -> str:
@@ -264,6 +269,77 @@ def test_odd_times_of_a_clock_that_starts_later_name_its_column__X8() -> None:
     counts = counts_of({"Analytical": facts(odd, seen("recordings"))}, definition)
     row = category_row(policy_status(report(counts=counts, definition=definition), {}, NOW), "calls")
     assert "ahead in calls.closed_at are" in row["message"]
+
+
+LONG_AGO = NOW - timedelta(days=366)
+WITHOUT_CLOCK = DEFINITION.model_copy(
+    update={
+        "categories": tuple(
+            found.model_copy(update={"state": CategoryState.NOT_ENFORCED}) for found in DEFINITION.categories
+        )
+    }
+)
+NOT_COMPLIANT: dict[str, tuple[Reason, dict[str, Any], str]] = {
+    "debt": (Reason.DELETION_DEBT, {"counts": counted(facts(seen("calls", overdue=2)))}, "resume what is suspended"),
+    "a broken chain": (
+        Reason.EVIDENCE_BROKEN,
+        {"counts": counted(facts().model_copy(update={"chain_intact": False}))},
+        "keep a copy of retention.evidence and find out",
+    ),
+    "odd times": (
+        Reason.ANOMALIES_TOO_OLD,
+        {"counts": counted(facts(seen("calls", anomalies=1, anomalies_since=LONG_AGO)))},
+        "delete them by hand",
+    ),
+    "a missed run": (
+        Reason.RUN_MISSED,
+        {"runs": RunReport(missed=True)},
+        "see status.stores, and kubectl describe cronjob",
+    ),
+    "a pod that does not come": (
+        Reason.POD_PENDING,
+        {"runs": RunReport(waits="Job acme-expire-1: no pod; see kubectl -n customer-acme describe job acme-expire-1")},
+        "see kubectl -n customer-acme describe job",
+    ),
+    "a failed run": (
+        Reason.RUN_FAILED,
+        {"runs": RunReport(latest={"Analytical": evidence("Failed")})},
+        "the last run failed; see status.jobs, then kubectl logs",
+    ),
+    "a Job that said much and failed": (
+        Reason.RUN_FAILED,
+        {"runs": RunReport(failure="BindingInvalid: " + "x" * 1024)},
+        "x; see status.jobs, then kubectl logs -l tenantretention.io/task=expire --tail=-1",
+    ),
+    "a clock that is not acted on": (
+        Reason.CATEGORIES_NOT_ENFORCED,
+        {"definition": WITHOUT_CLOCK},
+        "recordings, calls, and no run deletes from them: delete by hand",
+    ),
+    "a table that left the profile": (
+        Reason.CATEGORIES_NOT_ENFORCED,
+        {"counts": counted(facts().model_copy(update={"left": (left_table("old_calls", "calls"),)}))},
+        "put them back into the profile",
+    ),
+    "a database that the profile left": (
+        Reason.CATEGORIES_NOT_ENFORCED,
+        {"left_stores": (LeftStore("acme-dialogue-0", "Dialogue", 0),)},
+        "put its categories back into the profile; kubectl get datastore acme-dialogue-0",
+    ),
+}
+NO_REASON_OF_COMPLIANT = {Reason.GUARD_STOPPED, Reason.RUN_SUCCEEDED, Reason.ORPHANS_FOUND}
+
+
+@pytest.mark.parametrize("reason, changes, step", NOT_COMPLIANT.values(), ids=NOT_COMPLIANT)
+def test_whoever_is_not_compliant_is_told_the_next_step(reason: Reason, changes: dict[str, Any], step: str) -> None:
+    status = policy_status(report(**changes), {}, NOW)
+    assert conditions(status)["Compliant"] == ("False", reason.value)
+    assert step in message(status, "Compliant")
+
+
+def test_no_reason_not_to_be_compliant_is_left_out_of_these_tests() -> None:
+    known = set(REASON_GROUPS["Retention"]) - NO_REASON_OF_COMPLIANT
+    assert {reason for reason, _, _ in NOT_COMPLIANT.values()} == known
 
 
 def test_the_guards_question_is_the_status_that_an_approval_copies() -> None:

@@ -178,7 +178,11 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     overdue = _overdue(report)
     if overdue:
         return Finding(
-            type_, False, Reason.DELETION_DEBT, "data past its deadline is still there; see status.categories[].overdue"
+            type_,
+            False,
+            Reason.DELETION_DEBT,
+            "data past its deadline is still there, see status.categories[].overdue: resume what is suspended or in DryRun, "
+            "approve what the guard stopped, and see status.jobs for runs that fail",
         )
     if not report.counts.chain_intact:
         return Finding(
@@ -200,19 +204,32 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     if (unserved := _unserved(report)) is not None:
         text = "nothing is overdue, but the nightly runs are not watched while the namespace is not served"
         return Finding(type_, None, unserved, text)
-    if report.runs.missed:
-        text = "the last scheduled run did not come; the operator starts it as soon as every store is ready"
-        return Finding(type_, False, Reason.RUN_MISSED, text)
-    if report.runs.waits:
-        return Finding(type_, False, Reason.POD_PENDING, report.runs.waits)
-    if report.runs.failed:
-        return Finding(type_, False, Reason.RUN_FAILED, report.runs.failure or "the last run failed; see status.jobs")
+    if (run := _run_finding(report)) is not None:
+        return run
     told = unenforced(report.definition, report.counts, report.left_stores)
     if told:
         return Finding(type_, False, Reason.CATEGORIES_NOT_ENFORCED, "; ".join(told)[:1024])
     if not report.runs.latest:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing is overdue; no run has ended yet")
     return Finding(type_, True, Reason.COMPLIANT, "nothing is past its deadline")
+
+
+def _run_finding(report: PolicyReport) -> Finding | None:
+    """What the last run or the lack of one has against it; None: nothing."""
+    type_ = ConditionType.COMPLIANT
+    if report.runs.missed:
+        text = (
+            "the last scheduled run did not come; the operator starts it as soon as every store is ready: see status.stores, "
+            "and kubectl describe cronjob for what kept it away"
+        )
+        return Finding(type_, False, Reason.RUN_MISSED, text)
+    if report.runs.waits:
+        return Finding(type_, False, Reason.POD_PENDING, report.runs.waits)
+    if report.runs.failed:
+        why = report.runs.failure or "the last run failed"
+        step = "see status.jobs, then kubectl logs -l tenantretention.io/task=expire --tail=-1"
+        return Finding(type_, False, Reason.RUN_FAILED, f"{why[: 1022 - len(step)]}; {step}")
+    return None
 
 
 def _unserved(report: PolicyReport) -> Reason | None:

@@ -70,6 +70,7 @@ def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else
     assert calls >= 25, "every kind of effect is among them, also a month's drop after it was detached"
     for turn, (number, when) in enumerate(points, start=1):
         due = arrange_due(acme, turn)
+        told = newest_link(acme)
         acme.call(f"new-{turn}", datetime.now(UTC), "recordings")
         staying.add(f"recordings:new-{turn}")
         status, _ = engine.run(f"{number} {when}")
@@ -80,6 +81,7 @@ def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else
         status, _ = engine.run("never")
         assert status == 0, f"after {number} {when}: {(acme.directory / 'engine.log').read_text()[-4000:]}"
         assert acme.left() == staying, f"after {number} {when}"
+        assert acted_since(acme, told) == len(due), f"each row is told as deleted once: {number} {when}"
         news = {f"audio/new-{each}" for each in range(1, turn + 1)}
         assert acme.keys() == {"audio/young", *news}, f"after {number} {when}"
     assert refused(acme) == news, "every new object is locked (M8)"
@@ -90,6 +92,17 @@ def test_killed_at_any_effect_the_next_run_finishes_what_is_due_and_nothing_else
     assert outcomes.count("Succeeded") >= len(points) + 1
     assert set(outcomes) == {"Succeeded", "Interrupted"}
     assert acme.run().outcome is Outcome.SUCCEEDED
+
+
+def newest_link(acme: LiveArchive) -> int:
+    """The number of the newest evidence."""
+    return acme.observer().evidence(1)[0].sequence
+
+
+def acted_since(acme: LiveArchive, link: int) -> int:
+    """Rows that the evidence after that link tells as deleted, by killed runs and by those that finished."""
+    links = [found for found in acme.observer().evidence(1000) if found.sequence > link]
+    return sum(category.acted for found in links for category in found.categories)
 
 
 def arrange_young(acme: LiveArchive) -> set[str]:

@@ -389,6 +389,28 @@ def test_a_job_that_failed_without_evidence_is_told_and_is_not_compliant() -> No
     assert conditions(status)["Compliant"] == ("False", "RunFailed")
 
 
+def test_every_category_says_when_its_last_run_ended_also_after_a_job_without_evidence__X6() -> None:
+    def times(runs: RunReport, previous: dict[str, Any]) -> dict[str, str | None]:
+        rows = policy_status(report(runs=runs), previous, NOW)["categories"]
+        return {row["name"]: row.get("lastRunTime") for row in rows}
+
+    assert times(RunReport(), {}) == {"calls": None, "recordings": None}
+    first = policy_status(report(), {}, NOW)
+    both = {"calls": "2026-11-22T12:00:02Z", "recordings": "2026-11-22T12:00:02Z"}
+    assert times(RunReport(latest={"Analytical": evidence()}), {}) == both
+    # No evidence at hand: the Job failed before it began, or the database is away.
+    assert times(RunReport(failure="Job acme-expire-2: BindingInvalid", failed_at=NOW), first) == both
+    later = {"started_at": NOW + timedelta(days=1), "finished_at": NOW + timedelta(days=1, seconds=5)}
+    cut = evidence("Interrupted", **later)
+    assert times(RunReport(latest={"Analytical": cut}), first) == both
+    of_calls = tuple(found for found in cut.categories if found.category == "calls")
+    half = evidence("Failed", **later, categories=of_calls)
+    assert times(RunReport(latest={"Analytical": half}), first) == {**both, "calls": "2026-11-23T12:00:05Z"}
+    # Two databases know the category: the later end counts.
+    two = {"Analytical": half, "Dialogue": evidence()}
+    assert times(RunReport(latest=two), {}) == {**both, "calls": "2026-11-23T12:00:05Z"}
+
+
 def test_a_run_at_work_is_shown_as_running() -> None:
     runs = RunReport(latest={"Analytical": evidence()}, active_since=NOW)
     (row,) = policy_status(report(runs=runs), {}, NOW)["jobs"]

@@ -19,6 +19,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 """How far the clocks of API server and database may lie apart; a run refuses more."""
 _OF_EVIDENCE = {"Succeeded": SUCCEEDED, "ApprovalRequired": STOPPED}
 """What the database writes at a run's end; every other word (Failed, Incomplete, RulesChanged, Interrupted) is a failure."""
+_INTERRUPTED = "Interrupted"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,20 @@ def last_run_time(report: RunReport) -> str | None:
     """When the last run ended."""
     ends = [run.finished_at for run in newest_run(report.latest).values() if run.finished_at is not None]
     return instant(max(ends)) if ends else None
+
+
+def with_last_runs(
+    rows: Sequence[Mapping[str, Any]], report: RunReport, before: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The categories' rows, each with when its last run ended. A run that left no evidence of a category, or was
+    interrupted, says nothing: then what the rows ``before`` said stays."""
+    times = {row["name"]: row["lastRunTime"] for row in before if "lastRunTime" in row}
+    ended = [
+        (run.finished_at, run) for run in report.latest.values() if run.finished_at and run.outcome != _INTERRUPTED
+    ]
+    for end, run in sorted(ended, key=lambda each: each[0]):
+        times.update({found.category: instant(end) for found in run.categories})
+    return [{**row, **({"lastRunTime": times[row["name"]]} if row["name"] in times else {})} for row in rows]
 
 
 def run_rows(report: RunReport, definition: RetentionDefinition | None) -> list[dict[str, Any]]:

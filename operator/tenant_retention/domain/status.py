@@ -17,7 +17,7 @@ from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
 from tenant_retention.domain.ports.orphans import OrphanKind
-from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows
+from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
 
 
 def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -30,8 +30,15 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "databases": _ready_of(stores, "PostgreSQL"),
         "buckets": _ready_of(stores, "S3"),
         "stores": [_store_row(store, report.counts) for store in stores],
-        "categories": category_rows(
-            report.profile, report.definition, report.counts, counted_only=report.suspended or report.mode == "DryRun"
+        "categories": with_last_runs(
+            category_rows(
+                report.profile,
+                report.definition,
+                report.counts,
+                counted_only=report.suspended or report.mode == "DryRun",
+            ),
+            report.runs,
+            previous.get("categories") or (),
         ),
         "overdue": None if _uncounted(report) else _overdue(report),
         "jobs": run_rows(report.runs, report.definition),

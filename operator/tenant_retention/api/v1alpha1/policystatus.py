@@ -83,6 +83,14 @@ class CategoryStatus(StatusModel):
         description="When items without a usable time were first seen; absent: there are none.",
         examples=["2026-11-22T01:37:12Z"],
     )
+    last_run_time: Instant | None = Field(
+        default=None,
+        description=(
+            "When the last run ended that worked on this category, whatever its outcome (see `jobs`); interrupted ones do not "
+            "count. Absent: none yet."
+        ),
+        examples=["2026-11-22T01:37:12Z"],
+    )
     missing_objects: int | None = Field(
         default=None,
         ge=0,

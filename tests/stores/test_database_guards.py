@@ -240,6 +240,12 @@ def test_a_birth_that_is_no_time_is_refused_at_once__X8(database: TenantDatabase
     assert database.value("SELECT count(*) FROM public.calls") == 0
 
 
+def test_a_row_of_the_future_is_younger_than_its_minimum_also_by_hand__M8_X8(database: TenantDatabase) -> None:
+    insert_call(database, 1, days_ago(-5))
+    assert refusal(database, "DELETE FROM public.calls").diag.message_detail == "YoungerThanMinimum"
+    assert database.observer().observe().categories[0].anomalies == 1
+
+
 def test_the_enforcer_can_only_call_its_functions(database: TenantDatabase) -> None:
     insert_call(database, 1, days_ago(500))
     with database.connect("enforcer") as enforcer:

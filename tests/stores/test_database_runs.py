@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -690,6 +691,13 @@ def test_a_birth_in_the_future_is_counted_with_the_day_it_was_first_seen_and_nev
     run(database, OPEN_GUARD)
     again = database.observer().observe().categories[0]
     assert (again.rows, again.anomalies, again.anomalies_since) == (2, 1, seen.anomalies_since)
+    # The next step that the status names: not the application deletes it by hand, but the owner.
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        database.write("DELETE FROM calls WHERE id = 1")
+    with database.as_owner() as owner:
+        owner.execute("DELETE FROM public.calls WHERE id = 1")
+    gone = database.observer().observe().categories[0]
+    assert (gone.rows, gone.anomalies, gone.anomalies_since) == (1, 0, None)
 
 
 @pytest.mark.parametrize("chosen", [{"suspended": True}, {"mode": Mode.DRY_RUN}], ids=["suspended", "dry run"])

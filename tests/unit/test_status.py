@@ -231,11 +231,11 @@ def test_anomalies_older_than_max_are_alarmed__X8() -> None:
         advice = "ahead in calls.started_at are never deleted by age: correct them (insert them anew with the right time), or"
         row = category_row(status, "calls")
         assert (row["anomalies"], row["anomaliesSince"]) == (1, f"{NOW - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}")
-        assert f"{advice} delete them by hand" in row["message"]
+        assert f"{advice} delete them by hand as <database>_owner" in row["message"]
         assert "min" not in row["message"]
         if expected == "AnomaliesTooOld":
             assert message(status, "Compliant").startswith("calls, longer than max: ")
-            assert f"{advice} delete them by hand" in message(status, "Compliant")
+            assert f"{advice} delete them by hand as <database>_owner" in message(status, "Compliant")
 
 
 def test_without_an_anomaly_no_day_and_no_advice_is_said__X8() -> None:

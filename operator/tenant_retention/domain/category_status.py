@@ -139,7 +139,7 @@ def _unusable_times(definition: RetentionDefinition, category: CategoryDefinitio
     )
     return (
         f"rows with a time over a day ahead in {clocks} are never deleted by age: correct them (insert them anew with the "
-        f"right time), or delete them by hand{young}"
+        f"right time), or delete them by hand as <database>_owner{young}"
     )
 
 

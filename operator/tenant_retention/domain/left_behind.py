@@ -26,7 +26,9 @@ def unenforced(definition: RetentionDefinition | None, counts: Counts, left_stor
     clocks = [category.name for category in categories if category.state is CategoryState.NOT_ENFORCED]
     if clocks:
         names = ", ".join(clocks)
-        told.append(f"this version does not act on {names}, and no run deletes from them: delete by hand what must go")
+        told.append(
+            f"this version does not act on {names}, and no run deletes from them: delete by hand, as <database>_owner, what must go"
+        )
     if counts.left:
         names = ", ".join(f"{table.table} (category {table.category})" for table in counts.left)
         told.append(f"left the profile with rows, which no run deletes: {names}; put them back into the profile")

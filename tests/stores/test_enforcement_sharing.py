@@ -101,6 +101,9 @@ def test_an_object_stays_that_is_held_in_the_other_database_by_a_category_that_l
     rest = [each for each in RULES.categories if each.name not in {"attachments", "chat-logs"}]
     without = RULES.model_copy(update={"categories": (*rest, moved)})
     customer.analytical.apply(without)
+    customer.dialogue.apply(without, "Dialogue", suspended=True)
+    assert customer.run(without).outcome is Outcome.NOT_READY
+    assert {key for key, _ in customer.bucket.objects} == {"held", "alone"}, "who cannot be asked lets none go"
     customer.dialogue.apply(without, "Dialogue")
     assert customer.run(without).outcome is Outcome.SUCCEEDED
     assert {key for key, _ in customer.bucket.objects} == {"held"}

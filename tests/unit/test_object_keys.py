@@ -62,6 +62,8 @@ VERSION = "6f4a6c1e-97d2-4c8f-8f6e-0d3f2a1b4c5d"
         f"URN:UUID:{VERSION.upper()}",
         f"{{{VERSION}}}",
         f"a{VERSION}b",
+        f"  {VERSION}\t\n",
+        " " + VERSION.replace("-", "") + " ",
     ],
 )
 def test_every_spelling_of_a_version_is_the_same_version__M8(spelled: str) -> None:

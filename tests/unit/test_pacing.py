@@ -13,7 +13,7 @@ from tenant_retention.adapters.fakes.tenant_server import Row, TenantServer
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.ports.enforcement import Pressure
 from tenant_retention.enforcement.expire import expire
-from tenant_retention.enforcement.pacing import LARGEST_LAG, LONGEST_WAIT, REST, WAL_PER_SECOND, Pacer
+from tenant_retention.enforcement.pacing import LARGEST_LAG, LONGEST_BATCH, LONGEST_WAIT, REST, WAL_PER_SECOND, Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
 from tenant_retention.enforcement.results import Outcome
 from tenant_retention.enforcement.world import Stores
@@ -87,10 +87,28 @@ def test_resting_beside_an_application_ends_before_it_keeps_what_has_to_be_gone_
         return seen(transactions=begun[0])
 
     paced = pacer(around, busy)
-    for _ in range(20):
+    for _ in range(1000):
         paced.pause(10.0)
-    assert sum(around.pauses) == LONGEST_WAIT
+    assert sum(around.pauses) == pytest.approx(LONGEST_WAIT)
+    assert around.pauses[0] == REST * LONGEST_BATCH, "a batch that itself waited for a lock is not rested for at length"
     assert around.events() == ["pacing", "pacing.ended"]
+
+
+def test_rests_beside_an_application_leave_a_standby_its_whole_time() -> None:
+    around = RecordedWorld()
+    begun, lag = [0], [0]
+
+    def busy() -> Pressure:
+        begun[0] += 50
+        return seen(transactions=begun[0], lag=lag[0])
+
+    paced = pacer(around, busy)
+    for _ in range(1000):
+        paced.pause(10.0)
+    rested = sum(around.pauses)
+    lag[0] = GIBIBYTE
+    paced.pause(10.0)
+    assert sum(around.pauses) - rested == pytest.approx(LONGEST_WAIT)
 
 
 def test_a_run_that_is_asked_to_stop_while_it_waits_stops() -> None:

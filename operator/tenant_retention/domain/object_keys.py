@@ -18,13 +18,15 @@ def is_plain(key: str) -> bool:
 
 
 UUID_IN_VERSION: Final = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|\A[0-9A-Fa-f]{32}\Z"
-"""MinIO reads a version id as a UUID, however it is written: in capitals, without dashes, as ``urn:uuid:...``, in braces.
-The one of zeros is there the version ``null``."""
+"""MinIO reads a version id as a UUID, however it is written: in capitals, without dashes, as ``urn:uuid:...``, in braces,
+with blanks around it. The one of zeros is there the version ``null``."""
 _UUID = re.compile(UUID_IN_VERSION)
+_BLANKS = " \t\n\x0b\f\r"
 
 
 def folded_version(version: str) -> str:
     """The same for all spellings of one version id: a row may spell the version that another one keeps in its own way (M8)."""
-    found = _UUID.search(version)
-    folded = version if found is None else found.group().replace("-", "").lower()
+    trimmed = version.strip(_BLANKS)
+    found = _UUID.search(trimmed)
+    folded = trimmed if found is None else found.group().replace("-", "").lower()
     return "null" if folded == "0" * 32 else folded

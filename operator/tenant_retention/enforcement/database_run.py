@@ -122,11 +122,11 @@ class DatabaseRun:
         self._result = StoreResult(self._purpose, outcome, categories=self._categories, evidence=evidence)
 
     def _others(self, bucket: str) -> dict[str, EnforcementDatabase | None]:
-        """The other databases that keep objects there, None for one that is not in this run; and all others of the run: what left
-        the profile has its rows still, with their holds and minimum, and no definition says in which bucket its objects are."""
+        """The other databases that keep objects there, and all others of the run: what left the profile has its rows still, with
+        their holds and minimum, and no definition says in which bucket its objects are. None for one that did not begin."""
         wanted = sharing(self._plan.definition, bucket, self._purpose)
-        begun = {name: run._database for name, run in self._runs.items() if run.begun and name != self._purpose}
-        return {**dict.fromkeys(wanted), **begun}
+        runs = {name: run for name, run in self._runs.items() if name != self._purpose}
+        return {**dict.fromkeys(wanted), **{name: run._database if run.begun else None for name, run in runs.items()}}
 
     def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
         """Content before the records that name it (P4): a record waits for its content."""

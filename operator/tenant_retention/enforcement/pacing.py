@@ -14,8 +14,11 @@ WAL_PER_SECOND = 32 * 2**20
 """Bytes that the server may write on average, whoever writes them; half of ``max_wal_size`` may come at once."""
 REST = 8.0
 """How long to rest beside others who write, in lengths of the batch before: what a batch slows is then a ninth of what they do."""
+LONGEST_BATCH = 0.3
+"""Seconds of a batch that are rested for: what it took longer it may have waited itself."""
 LONGEST_WAIT = 600.0
-"""Seconds of one run in all: a standby that is stuck must not keep what has to be gone by its max (M10)."""
+"""Seconds of one run in all, for what the server bears and for rests each: a standby that is stuck, or an application that never
+pauses, must not keep what has to be gone by its max (M10)."""
 _PAUSE = 1.0
 _OWN = 1
 """Transactions that write in one batch of ours."""
@@ -32,6 +35,7 @@ class Pacer:
         self._transactions: int | None = None
         self._told: set[str] = set()
         self._waited = 0.0
+        self._rested = 0.0
 
     def pause(self, worked: float = 0.0) -> None:
         """Returns when the server bears more, or when this run has waited long enough. Raises Interrupted if asked to stop.
@@ -40,26 +44,27 @@ class Pacer:
         """
         seen = self._look()
         if self._others_wrote(seen):
-            self._wait("OthersWrite", REST * worked)
+            self._rested += self._wait("OthersWrite", REST * min(worked, LONGEST_BATCH), self._rested)
         while cause := self._cause(seen):
-            if not self._wait(cause, _PAUSE):
+            waited = self._wait(cause, _PAUSE, self._waited)
+            if not waited:
                 return
+            self._waited += waited
             seen = self._look()
 
-    def _wait(self, cause: str, seconds: float) -> bool:
-        """Waits, unless this run has waited long enough in all; whether it did."""
-        seconds = min(seconds, LONGEST_WAIT - self._waited)
+    def _wait(self, cause: str, seconds: float, before: float) -> float:
+        """Waits, unless this run has waited long enough ``before``; the seconds."""
+        seconds = min(seconds, LONGEST_WAIT - before)
         if seconds <= 0:
-            return False
+            return 0.0
         if cause not in self._told:
             self._told.add(cause)
             self._world.journal.tell("pacing", cause=cause)
         self._world.pause(seconds)
-        self._waited += seconds
-        if self._waited >= LONGEST_WAIT:
-            self._world.journal.tell("pacing.ended", cause=cause, waited=self._waited)
+        if before + seconds >= LONGEST_WAIT:
+            self._world.journal.tell("pacing.ended", cause=cause, waited=before + seconds)
         self._persistence.go_on()
-        return True
+        return seconds
 
     def _look(self) -> Pressure | None:
         try:

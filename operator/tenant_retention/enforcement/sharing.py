@@ -1,7 +1,8 @@
 """Objects in a bucket that several databases use: an object goes only when every one of them has no row that must keep it (M8, X3).
 
-Each database knows its own rows only. So before an object is deleted, all others that keep objects in its bucket are asked, each in
-the same run, which fixed its clock and cut-offs there. One that is away, suspended, or not in the plan lets none go.
+Each database knows its own rows only. So before an object is deleted, all others of the run are asked, and those that keep objects
+in its bucket, each in the same run, which fixed its clock and cut-offs there. One that is away, suspended, or not in the plan lets
+none go.
 """
 
 from __future__ import annotations

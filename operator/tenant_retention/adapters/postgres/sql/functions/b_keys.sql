@@ -11,20 +11,19 @@ $$;
 -- domain/object_keys.py has the same rule.
 CREATE OR REPLACE FUNCTION retention.folded_version(version text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN folded = repeat('0', 32) THEN 'null' ELSE coalesce(folded, version) END
-    FROM lower(replace(substring(version FROM
+    SELECT CASE WHEN folded = repeat('0', 32) THEN 'null' ELSE coalesce(folded, trimmed) END
+    FROM btrim(version, E' \t\n\x0B\f\r') AS trimmed, lower(replace(substring(trimmed FROM
         '[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|\A[0-9A-Fa-f]{32}\Z'), '-', '')) AS folded
 $$;
 
 -- Whether two versions of one key are the same, or one means all of them, as an expression. A key may have thousands of rows with a
--- version each, so the spellings are compared only where they can be of one UUID: the same but for capitals, or one has the last
--- digits of the other and they differ in length, or in what stands around them (38).
+-- version each, so two of one usual length, which leaves no room for anything around a UUID, are looked at for capitals first.
 CREATE OR REPLACE FUNCTION retention.same_version_condition(one text, other text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('coalesce(%1$s = %2$s OR ((lower(%1$s) = lower(%2$s)'
-        ' OR ((octet_length(%1$s) <> octet_length(%2$s) OR octet_length(%1$s) = 38)'
-        ' AND (strpos(lower(%2$s), lower(left(right(%1$s, 12), 11))) > 0 OR ''null'' IN (%1$s, %2$s))))'
-        ' AND retention.folded_version(%1$s) = retention.folded_version(%2$s)), true)', one, other)
+    SELECT format('coalesce(%1$s = %2$s OR (CASE WHEN octet_length(btrim(%1$s, %3$L)) IN (32, 36)'
+        ' AND octet_length(btrim(%1$s, %3$L)) = octet_length(btrim(%2$s, %3$L))'
+        ' THEN lower(btrim(%1$s, %3$L)) = lower(btrim(%2$s, %3$L)) ELSE true END'
+        ' AND retention.folded_version(%1$s) = retention.folded_version(%2$s)), true)', one, other, E' \t\n\x0B\f\r')
 $$;
 
 -- No object has a longer name. One of some hundred megabytes would be more than an answer to the enforcer can hold, and the

@@ -164,9 +164,12 @@ BEGIN
         RETURN QUERY SELECT * FROM retention.converge_columns(t, relation);
         IF t.has_objects THEN
             RETURN QUERY SELECT * FROM retention.converge_plain_keys(t, relation);
-            RETURN QUERY SELECT * FROM retention.converge_short_names(t, relation);
         END IF;
         RETURN QUERY SELECT * FROM retention.converge_indexes(t, relation);
+    END LOOP;
+    -- Last of all: adding a check locks a table until the end, and above the rows of others are read.
+    FOR t IN SELECT * FROM retention.managed WHERE active AND has_objects ORDER BY category_position, position LOOP
+        RETURN QUERY SELECT * FROM retention.converge_short_names(t, format('public.%I', t.table_name)::regclass);
     END LOOP;
 END
 $$;

@@ -13,7 +13,15 @@ from tenant_retention.adapters.fakes.tenant_server import Row, TenantServer
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.ports.enforcement import Pressure
 from tenant_retention.enforcement.expire import expire
-from tenant_retention.enforcement.pacing import LARGEST_LAG, LONGEST_BATCH, LONGEST_WAIT, REST, WAL_PER_SECOND, Pacer
+from tenant_retention.enforcement.pacing import (
+    LARGEST_LAG,
+    LONGEST_BATCH,
+    LONGEST_REST,
+    LONGEST_WAIT,
+    REST,
+    WAL_PER_SECOND,
+    Pacer,
+)
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
 from tenant_retention.enforcement.results import Outcome
 from tenant_retention.enforcement.world import Stores
@@ -89,7 +97,7 @@ def test_resting_beside_an_application_ends_before_it_keeps_what_has_to_be_gone_
     paced = pacer(around, busy)
     for _ in range(1000):
         paced.pause(10.0)
-    assert sum(around.pauses) == pytest.approx(LONGEST_WAIT)
+    assert sum(around.pauses) == pytest.approx(LONGEST_REST)
     assert around.pauses[0] == REST * LONGEST_BATCH, "a batch that itself waited for a lock is not rested for at length"
     assert around.events() == ["pacing", "pacing.ended"]
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import yaml
 
 from tenant_retention.adapters.fakes.cluster import FakeCluster
 from tenant_retention.adapters.fakes.stores import FakeTenantStores
 from tenant_retention.domain.manifests.inputs import Image, OperatorRef
+from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Kind, Manifest
+from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.reconcile.catalogue import make_default_classes
 from tenant_retention.reconcile.dispatch import Reconcile
 from tenant_retention.reconcile.world import Applier, Images, StoreCalls, World
@@ -227,6 +230,23 @@ def condition(manifest: Manifest, kind: str) -> dict[str, Any]:
     """One condition of an object's status."""
     conditions: dict[str, dict[str, Any]] = {found["type"]: found for found in manifest["status"]["conditions"]}
     return conditions[kind]
+
+
+def evidence(at: datetime, number: int = 1) -> RunEvidence:
+    """What a run leaves that went well in everything it looked at; runs of one database have numbers of their own."""
+    return RunEvidence(
+        sequence=number,
+        run_id=UUID(int=number),
+        mode=Mode.ENFORCE,
+        outcome="Succeeded",
+        started_at=at,
+        finished_at=at + timedelta(seconds=3),
+        policy_generation=1,
+        rules_digest="sha256:" + "0" * 64,
+        categories=(),
+        previous_digest="",
+        digest="a" * 64,
+    )
 
 
 async def operator_with(*objects: Manifest) -> Operator:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, Manifest
-from tenant_retention.domain.ports.enforcement import RunEvidence
-from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy, profile
+from tests.support.operator_world import NAMESPACE, Operator, condition, evidence, operator_with, policy, profile
 
 SHORTEST: dict[str, Any] = {"retention": [{"category": "recordings", "keep": "P14D"}]}
 
@@ -21,22 +19,6 @@ async def ready(**spec: Any) -> Operator:
     operator = await operator_with(policy(**{**SHORTEST, **spec}))
     await operator.settled()
     return operator
-
-
-def evidence(at: datetime, number: int = 1) -> RunEvidence:
-    return RunEvidence(
-        sequence=number,
-        run_id=UUID(int=number),
-        mode=Mode.ENFORCE,
-        outcome="Succeeded",
-        started_at=at,
-        finished_at=at + timedelta(seconds=3),
-        policy_generation=1,
-        rules_digest="sha256:" + "0" * 64,
-        categories=(),
-        previous_digest="",
-        digest="a" * 64,
-    )
 
 
 async def night(operator: Operator, how: str = "Complete", evidence_after: timedelta | None = None) -> Manifest:

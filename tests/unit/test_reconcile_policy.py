@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -23,12 +22,12 @@ from tenant_retention.domain.ports.cluster import (
 from tenant_retention.domain.ports.cluster import (
     NAMESPACE as NAMESPACE_KIND,
 )
-from tenant_retention.domain.ports.enforcement import RunEvidence
 from tests.support.operator_world import (
     NAMESPACE,
     OPERATOR,
     Operator,
     condition,
+    evidence,
     namespace,
     operator_with,
     policy,
@@ -581,23 +580,6 @@ async def test_a_breach_is_not_forgotten_by_a_restart_before_every_database_was_
     assert told[first:] == ["False"] * (8 - first) + ["True"] * 4, "three looks after the restart are all places"
 
 
-def succeeded(at: datetime) -> RunEvidence:
-    """What a run leaves that went well in everything it looked at."""
-    return RunEvidence(
-        sequence=1,
-        run_id=UUID(int=1),
-        mode=Mode.ENFORCE,
-        outcome="Succeeded",
-        started_at=at,
-        finished_at=at + timedelta(seconds=3),
-        policy_generation=1,
-        rules_digest="sha256:" + "0" * 64,
-        categories=(),
-        previous_digest="",
-        digest="a" * 64,
-    )
-
-
 async def test_a_category_that_this_version_cannot_enforce_says_so_and_is_never_called_compliant() -> None:
     asked = policy(profile="tencent-ccc")
     operator = Operator(namespace(NAMESPACE), profile("tencent-ccc"), asked)
@@ -605,7 +587,7 @@ async def test_a_category_that_this_version_cannot_enforce_says_so_and_is_never_
     await operator.settled()
     operator.clock.forward(timedelta(hours=1))
     for database in operator.stores.databases.values():
-        database.runs.append(succeeded(operator.clock.now))
+        database.runs.append(evidence(operator.clock.now))
     operator.stores.now = operator.clock.now
     found = await operator.settled()
     rows = {row["name"]: row for row in found["status"]["categories"]}

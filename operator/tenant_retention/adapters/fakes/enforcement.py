@@ -11,12 +11,7 @@ from uuid import UUID
 
 from tenant_retention.adapters.fakes.tenant_content import TenantContent
 from tenant_retention.adapters.fakes.tenant_orphans import TenantOrphans
-from tenant_retention.adapters.fakes.tenant_server import (
-    LARGEST_SKEW,
-    Row,
-    Run,
-    chained,
-)
+from tenant_retention.adapters.fakes.tenant_server import LARGEST_SKEW, Row, Run, chained
 from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
 from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import Invalid, NotReady

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from devcluster import network
+from devcluster.errors import DevclusterError
 from devcluster.layout import Layout
 from devcluster.teardown import remove_container_states
 
@@ -27,6 +29,14 @@ def runtime(tmp_path: Path) -> Path:
     (folder / SHARED).mkdir(parents=True)
     (folder / "s").mkdir()
     return folder
+
+
+def ip_command(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """Puts a program `ip` of ours first on the PATH: whether an interface is there when looked at is the kernel's choice."""
+    program = folder / "ip"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 def container(runtime: Path, socket: Path, bundle: Path, name: str) -> Path:
@@ -66,3 +76,26 @@ def test_other_peoples_containers_keep_their_state_and_their_sockets(layout: Lay
 def test_a_machine_without_containerd_has_nothing_to_remove(layout: Layout, tmp_path: Path) -> None:
     remove_container_states(layout, tmp_path / "absent")
     assert not (tmp_path / "absent").exists()
+
+
+def test_interfaces_that_the_kernel_took_away_while_we_were_at_it_are_no_error(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # There when it is looked at first, gone when it is deleted.
+    seen = tmp_path / "seen"
+    ip_command(
+        tmp_path, monkeypatch, f'[ "$2" = show ] && [ ! -e {seen} ] && touch {seen} && exit 0\ntouch {seen}; exit 1'
+    )
+    network.delete(layout)
+
+
+def test_interfaces_that_stay_are_an_error_that_shows_what_ip_said(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ip_command(
+        tmp_path,
+        monkeypatch,
+        '[ "$2" = show ] && exit 0\necho "RTNETLINK answers: Operation not permitted" >&2; exit 2',
+    )
+    with pytest.raises(DevclusterError, match="Operation not permitted"):
+        network.delete(layout)

@@ -11,6 +11,7 @@ from tests.stores.servers.postgres import (
     postgres_server,
 )
 from tests.stores.servers.s3 import minio_server, s3_server, seaweedfs
+from tests.stores.servers.valkey import valkey
 from tests.stores.tenant_databases import tenant_databases
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "s3_server",
     "seaweedfs",
     "tenant_databases",
+    "valkey",
 ]

@@ -46,6 +46,10 @@ class StoreIdentity:
         """The bucket's name by S3's rules: 3 to 63 of lower-case letters, digits and hyphens."""
         return self._name("-", BUCKET_NAME_LIMIT)
 
+    def cache(self) -> str:
+        """The cache's name, which begins its users' names and every key: a DNS label, so no pattern and no colon is in it."""
+        return self._name("-", OBJECT_NAME_LIMIT)
+
     def _name(self, separator: str, limit: int) -> str:
         readable = _readable((self.namespace, self.policy, self.purpose, self.region, self.unit), separator)
         return readable[: limit - _DIGEST_DIGITS - 1].strip(separator) + separator + self.digest()

@@ -1,4 +1,4 @@
-"""Finds PostgreSQL for the store tests: the machine's own, else Debian's in a root tree of its own under the user's cache.
+"""Finds PostgreSQL and Valkey for the store tests: the machine's own, else Debian's in a root tree under the user's cache.
 
 ``python -m tests.stores.servers.install`` fetches what is missing beforehand; the fixtures call ``installation`` themselves.
 """
@@ -19,6 +19,8 @@ VERSIONS = (15, 17)
 TOO_OLD = 13
 """Older than the oldest one supported; Debian has no 14."""
 _SUITES = {13: "bullseye", 15: "bookworm", 17: "trixie"}
+VALKEY = 8
+"""Of Debian 13, whatever the machine has: its own may be a Redis of before."""
 UNPRIVILEGED = 65534
 """nobody, as who programs run where the tests run as root: PostgreSQL refuses to be root."""
 
@@ -68,24 +70,30 @@ def installation(version: int) -> Installation:
     programs = Path(f"/usr/lib/postgresql/{version}/bin")
     if (programs / "postgres").exists():
         return Installation(version, programs)
-    return Installation(version, programs, _root_tree(version))
+    hook = f"--essential-hook={_NO_MAIN_CLUSTER}"
+    return Installation(version, programs, _root_tree(f"postgresql-{version}", _SUITES[version], hook))
 
 
-def _root_tree(version: int) -> Path:
+def valkey_installation() -> Installation:
+    """The installation of Valkey; raises as ``installation``."""
+    return Installation(VALKEY, Path("/usr/bin"), _root_tree("valkey-server", "trixie"))
+
+
+def _root_tree(package: str, suite: str, *options: str) -> Path:
     command = [
         "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
-        f"--include=postgresql-{version}",
-        f"--essential-hook={_NO_MAIN_CLUSTER}",
+        f"--include={package}",
+        *options,
         "--aptopt=Apt::Install-Recommends false",
-        _SUITES[version],
+        suite,
     ]
     digest = hashlib.sha256("\0".join(command).encode()).hexdigest()[:12]
     roots = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tenant-retention-operator" / "roots"
-    wanted = roots / f"postgresql-{version}-{digest}"
+    wanted = roots / f"{package}-{digest}"
     roots.mkdir(parents=True, exist_ok=True)
-    with (roots / f"postgresql-{version}.lock").open("w") as lock:
+    with (roots / f"{package}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not wanted.exists():
             _fetch(command, roots, wanted)
@@ -95,7 +103,7 @@ def _root_tree(version: int) -> Path:
 def _fetch(command: list[str], roots: Path, wanted: Path) -> None:
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
         raise RuntimeError(
-            f"{wanted.name}: neither installed under /usr/lib/postgresql nor can it be fetched; "
+            f"{wanted.name}: neither installed on this machine nor can it be fetched; "
             "install it, or run as root with the package mmdebstrap installed"
         )
     # A name of its own until it is whole: a tree under the wanted name is always complete.
@@ -115,6 +123,8 @@ def main() -> int:
     for version in (TOO_OLD, *VERSIONS):
         found = installation(version)
         print(f"PostgreSQL {version}: {found.root or ''}{found.programs}")
+    found = valkey_installation()
+    print(f"Valkey {VALKEY}: {found.root or ''}{found.programs}")
     return 0
 
 

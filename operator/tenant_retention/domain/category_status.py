@@ -77,7 +77,9 @@ def category_rows(
     if definition is None:
         return []
     order = [category.name for category in profile.categories] if profile else []
-    known = {category.name: category for category in definition.categories}
+    purposes = set(definition.database_names())
+    # A database that no channel needs is not there, and neither are its categories.
+    known = {each.name: each for each in definition.categories if each.database in purposes or not each.tables}
     names = [name for name in order if name in known] + [name for name in known if name not in order]
     stopped = {request.category for request in counts.guard}
     margin = timedelta(seconds=definition.margin_seconds)

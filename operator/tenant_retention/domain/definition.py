@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
@@ -116,6 +117,7 @@ class RetentionDefinition(Value):
 
     ``margin_seconds``: one run interval plus the life of every copy (X1).
     ``guard_percent``: the share of a category's rows, 1 to 100, that may become newly due between two runs.
+    ``databases``: the names of all databases of the policy; None: one for every purpose of its categories.
     """
 
     installation: str
@@ -128,6 +130,19 @@ class RetentionDefinition(Value):
     guard_percent: int
     tables: tuple[TableDefinition, ...]
     categories: tuple[CategoryDefinition, ...]
+    databases: tuple[str, ...] | None = None
+
+    def placed_in(self, databases: Iterable[str]) -> RetentionDefinition:
+        """The definition for these databases, all that the policy has: a run lets no shared object go without them (M8)."""
+        names = tuple(sorted(databases))
+        return self.model_copy(update={"databases": None if set(names) == self._purposes() else names})
+
+    def database_names(self) -> tuple[str, ...]:
+        """The names of all databases of the policy (D2, D3)."""
+        return self.databases if self.databases is not None else tuple(sorted(self._purposes()))
+
+    def _purposes(self) -> set[str]:
+        return {category.database for category in self.categories if category.tables}
 
     def rules_digest(self) -> str:
         """``sha256:<hex>`` over what decides deletion: bounds, keeps, clocks, tables, links and guard; not names or generations."""
@@ -140,6 +155,9 @@ class RetentionDefinition(Value):
             table.model_dump(mode="json", by_alias=True, include=columns)
             for table in sorted(self.tables, key=lambda each: each.name)
         ]
+        if self.databases is not None:
+            # Left out where it is the default: the digest of a policy that names no channel or unit must not change.
+            deciding["databases"] = self.databases
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

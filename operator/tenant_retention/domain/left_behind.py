@@ -22,7 +22,10 @@ class LeftStore:
 def unenforced(definition: RetentionDefinition | None, counts: Counts, left_stores: Sequence[LeftStore]) -> list[str]:
     """What no run deletes from, each with its next step (M10): never called compliant, and told before its deadline."""
     told = []
-    categories = definition.categories if definition else ()
+    purposes = set(definition.database_names()) if definition else set()
+    categories = (
+        [each for each in definition.categories if each.database in purposes or not each.tables] if definition else []
+    )
     clocks = [category.name for category in categories if category.state is CategoryState.NOT_ENFORCED]
     if clocks:
         names = ", ".join(clocks)

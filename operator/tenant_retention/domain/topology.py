@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import get_args
+from typing import Final, get_args
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
@@ -34,13 +34,19 @@ DATABASE_PURPOSES: frozenset[str] = frozenset(get_args(DatabasePurpose))
 """Every purpose that a database can have."""
 
 
+DIALOGUE_CHANNELS: Final = frozenset({"Chat", "Email", "Text", "WhatsApp"})
+"""Channels whose messages lie in the Dialogue database (D2). A task is a record without content, like a call (P5)."""
+
+
 @dataclass(frozen=True)
 class WantedStore:
-    """One store a policy needs: its purpose, ``PostgreSQL`` or ``S3``, and what the policy says about it."""
+    """One store a policy needs: its purpose, ``PostgreSQL`` or ``S3``, and what the policy says about it. ``leaving``: the
+    policy asks for it no more, but its rows go on expiring."""
 
     purpose: str
     type: str
     request: StoreRequest | None
+    leaving: bool = False
 
     @property
     def field(self) -> str:
@@ -60,9 +66,14 @@ class ClassMissing(NotReady):
     """The class that a policy names does not exist (yet): Helm and Flux apply in any order."""
 
 
-def needed_stores(profile: RetentionProfileSpec) -> dict[str, str]:
-    """By purpose the type: a database where there are tables, a bucket where there are objects; databases first."""
+def needed_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> dict[str, str]:
+    """By purpose the type: a database where there are tables, a bucket where there are objects; databases first. The
+    Dialogue database only as soon as a dialogue channel is used (D2)."""
     databases, buckets = _purposes(profile)
+    channels = policy.channels or (profile.channels.default if profile.channels else ())
+    # A profile that names no channels says nothing about them: then every database is needed.
+    if channels and not DIALOGUE_CHANNELS & set(channels):
+        databases -= {"Dialogue"}
     return {**dict.fromkeys(sorted(databases), "PostgreSQL"), **dict.fromkeys(sorted(buckets), "S3")}
 
 

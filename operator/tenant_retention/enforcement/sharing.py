@@ -32,9 +32,9 @@ class Sorted:
 
 
 def sharing(definition: RetentionDefinition, bucket: str, database: str) -> tuple[str, ...]:
-    """The other databases (purposes) with a category whose objects are in this bucket (purpose)."""
+    """The other databases of the policy (names) with a category whose objects are in this bucket (purpose)."""
     users = {each.database for each in definition.categories if each.objects and each.objects.bucket == bucket}
-    return tuple(sorted(users - {database}))
+    return tuple(name for name in definition.database_names() if name in users and name != database)
 
 
 class SharedObjects:

@@ -12,6 +12,7 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest
 from tenant_retention.domain import ledger
+from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, StoreReleased
 from tenant_retention.domain.ledger import Claimant, Standing
 from tenant_retention.domain.left_behind import LeftStore
@@ -25,6 +26,7 @@ from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, parse
 
 _Model = TypeVar("_Model", bound=ApiObject)
+LEAVING = "the policy asks for it no more: its rows go on expiring, and when it is empty it is Released"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
         warning: str | None = None
         try:
             found = await world.cluster.get(STORE, identity.store_id())
+            if found is None and store.leaving:
+                continue
             if found is None:
                 known = await _enter(world, identity, claimant, await _choose(world, claimant, home, store), store)
             else:
@@ -88,7 +92,7 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
                 known = await _take(world, known, claimant)
                 claims.problem = claims.problem or moved(store, known)
                 warning = await _classless(world, known)
-            claims.claimed.append(ClaimedStore(store, identity, known, warning))
+            claims.claimed.append(ClaimedStore(store, identity, known, LEAVING if store.leaving else warning))
         except RetentionError as problem:
             claims.refused.append(_refusal(store, known, problem))
     return claims
@@ -111,20 +115,43 @@ async def follow_marker(
     return problem
 
 
-async def left_stores(world: World, claimant: Claimant, wanted: Sequence[WantedStore]) -> tuple[LeftStore, ...]:
+async def leaving_stores(
+    world: World, claimant: Claimant, asked: Sequence[WantedStore], definition: RetentionDefinition
+) -> tuple[WantedStore, ...]:
+    """Databases that the policy has, asks for no more, and that may still have rows: they go on expiring (D2). One that is
+    known to be empty is Released; one that its profile has no use for is among ``left_stores``."""
+    used = {category.database for category in definition.categories if category.tables}
+    found = await _unasked(world, claimant, asked)
+    return tuple(
+        WantedStore(each.spec.purpose, each.spec.type, None, True) for each in found if each.spec.purpose in used
+    )
+
+
+async def left_stores(
+    world: World, claimant: Claimant, asked: Sequence[WantedStore], definition: RetentionDefinition
+) -> tuple[LeftStore, ...]:
     """Databases that the policy still has and its profile has no use for (M10). They are counted like released ones; here
-    only their ledger entries are read, one for every purpose that is not wanted."""
-    left = []
-    for purpose in sorted(DATABASE_PURPOSES - {store.purpose for store in wanted}):
+    only their ledger entries are read."""
+    used = {category.database for category in definition.categories if category.tables}
+    return tuple(
+        LeftStore(each.metadata.name, each.spec.purpose, each.status.overdue)
+        for each in await _unasked(world, claimant, asked)
+        if each.spec.purpose not in used
+    )
+
+
+async def _unasked(world: World, claimant: Claimant, asked: Sequence[WantedStore]) -> list[DataStore]:
+    """The policy's databases that it does not ask for and that are not known to be empty. Not counted yet is not empty."""
+    found = []
+    for purpose in sorted(DATABASE_PURPOSES - {store.purpose for store in asked}):
         identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, purpose)
-        found = await world.cluster.get(STORE, identity.store_id())
-        entry = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
+        known = await world.cluster.get(STORE, identity.store_id())
+        entry = parse(DataStore, known, Reason.STORE_CONFLICT) if known is not None else None
         if entry is None or ledger.standing(entry.spec, claimant) is not Standing.BOUND:
             continue
-        # Not counted yet is not empty.
         if entry.spec.type == "PostgreSQL" and entry.status.empty is not True:
-            left.append(LeftStore(entry.metadata.name, purpose, entry.status.overdue))
-    return tuple(left)
+            found.append(entry)
+    return found
 
 
 async def _choose(world: World, claimant: Claimant, home: Home, store: WantedStore) -> DataStoreClass:

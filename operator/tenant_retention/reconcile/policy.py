@@ -30,6 +30,7 @@ from tenant_retention.domain.schedule import Schedule
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
+from tenant_retention.reconcile.placing import with_leaving
 from tenant_retention.reconcile.probing import Isolation, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
@@ -154,9 +155,9 @@ class PolicyReconciler:
             return
         self._choose_schedule(draft, reference)
         claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
-        wanted = draft.rules.stores
-        draft.claims = await claim(world, claimant, home, wanted)
-        draft.left_stores = await left_stores(world, claimant, wanted)
+        draft.left_stores = await left_stores(world, claimant, draft.rules.stores, draft.rules.definition)
+        draft.rules = await with_leaving(world, claimant, draft.rules)
+        draft.claims = await claim(world, claimant, home, draft.rules.stores)
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
         await self._schedule(draft, reference)

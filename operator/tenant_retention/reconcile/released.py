@@ -95,7 +95,10 @@ class StoreReconciler:
         except RetentionError as caught:
             problem = problem or caught
         problem = problem or refusing
-        overdue = await tell_store(world, name, policy is not None, facts, problem, None)
+        empty = entry.status.empty is True if facts is None else facts.rows() == 0
+        # A live policy's store that it asks for no more is Released once it is empty, and its claim stays: asked for again,
+        # it is bound at once.
+        overdue = await tell_store(world, name, policy is not None and not empty, facts, problem, None)
         # Never counted is not zero: such a store has no series (D7).
         world.shown.released_store(name, overdue)
         if facts is not None and overdue is not None:

@@ -99,7 +99,8 @@ async def resolve(
         check_stores(profile, policy.spec)
     except RetentionError as problem:
         return await _fall_back(world, policy, last, problem)
-    needed = needed_stores(profile)
+    needed = needed_stores(profile, policy.spec)
+    definition = definition.placed_in(name for name, type_ in needed.items() if type_ == "PostgreSQL")
     now = LastGood(policy.spec, policy.metadata.generation, profile, generation, definition, needed)
     if now != last:
         await _remember(world, reference, now)
@@ -197,7 +198,9 @@ async def _fall_back(
             definition = define(profile, choice, subject)
         except Invalid:
             continue
-        return Rules(definition, profile, choice, problem, wanted_stores(needed_stores(profile), choice))
+        needed = needed_stores(profile, choice)
+        definition = definition.placed_in(name for name, type_ in needed.items() if type_ == "PostgreSQL")
+        return Rules(definition, profile, choice, problem, wanted_stores(needed, choice))
     if last.definition is None:
         return Rules(problem=problem)
     # An upgrade brought checks that neither form of the profile passes: what it meant before goes on, as the databases have

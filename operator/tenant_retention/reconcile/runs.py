@@ -36,6 +36,7 @@ from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, D
 from tenant_retention.domain.run_status import outcome as outcome_of
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.observing import kept_passwords
+from tenant_retention.reconcile.placing import with_leaving
 from tenant_retention.reconcile.rules import read_policy, resolve
 from tenant_retention.reconcile.schedules import Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
@@ -117,12 +118,14 @@ class RunReconciler:
                 f"policy {name} has no rules yet: {rules.problem.message if rules.problem else 'waiting'}",
                 reason=Reason.PENDING,
             )
+        claimant = Claimant(namespace, home.uid, name, reference.uid)
+        rules = await with_leaving(world, claimant, rules)
+        assert rules.definition is not None
         told = manifest.get("status") or {}
         written = (told.get("observedGeneration"), (told.get("enforced") or {}).get("rulesDigest"))
         if run.status.phase != "Running" and written != (policy.metadata.generation, rules.definition.rules_digest()):
             # A plan for rules that the databases do not hold yet would only be refused there, and the run end as failed.
             raise NotReady(f"the stores do not hold the rules of policy {name} yet", reason=Reason.PENDING)
-        claimant = Claimant(namespace, home.uid, name, reference.uid)
         stores = []
         for wanted in rules.stores:
             identity = StoreIdentity(world.installation, namespace, name, wanted.purpose)

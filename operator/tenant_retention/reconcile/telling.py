@@ -55,7 +55,8 @@ async def tell_stores(world: World, definition: RetentionDefinition | None, resu
     """The status of the ledger entries of a policy that is there."""
     for result in results:
         facts = result.facts if isinstance(result, DatabaseResult) else None
-        bound = result.problem is None or result.problem.reason != Reason.STORE_RELEASED
+        emptied = result.store.wanted.leaving and facts is not None and facts.rows() == 0
+        bound = not emptied and (result.problem is None or result.problem.reason != Reason.STORE_RELEASED)
         await tell_store(world, result.store.entry.metadata.name, bound, facts, result.problem, definition)
 
 

@@ -32,7 +32,7 @@ from tenant_retention.domain.store_marker import Bearer
 @dataclass
 class KeptDatabase:
     """One database as the server keeps it. ``runs``: the chain of evidence, newest last; ``left``: tables that left the
-    profile, with the category that each was of; every table has ten rows."""
+    profile, with the category that each was of, each with ten rows; ``rows``: of every category."""
 
     namespace_uid: str
     passwords: dict[str, str] = field(default_factory=dict)
@@ -47,6 +47,8 @@ class KeptDatabase:
     runs: list[RunEvidence] = field(default_factory=list)
     approvals: list[ApprovalGrant] = field(default_factory=list)
     policy_uid: str = ""
+    purpose: str = ""
+    rows: int = 10
 
 
 @dataclass
@@ -90,7 +92,7 @@ class FakeTenantStores:
         kept = self.databases.get(request.name)
         if kept is None:
             self.on_effect(f"create database {request.name}")
-            kept = KeptDatabase(request.namespace_uid, policy_uid=request.policy_uid)
+            kept = KeptDatabase(request.namespace_uid, policy_uid=request.policy_uid, purpose=request.identity.purpose)
             self.databases[request.name] = kept
             changes.append("database created")
         self._mark(kept, request)
@@ -105,7 +107,9 @@ class FakeTenantStores:
             before = kept.definition.categories if kept.definition else ()
             wanted_names = {category.name for category in request.definition.categories}
             changes += [f"category {c.name} left the profile" for c in before if c.name not in wanted_names]
-            kept.left |= {table: category for category in before for table in category.tables}
+            kept.left |= {
+                table: category for category in before if category.database == kept.purpose for table in category.tables
+            }
             for table in request.definition.tables_of(request.identity.purpose):
                 kept.left.pop(table.name, None)
             kept.definition, kept.mode, kept.suspended = wanted
@@ -119,7 +123,7 @@ class FakeTenantStores:
         rows = [
             CategoryObservation(
                 category=category.name,
-                rows=10,
+                rows=kept.rows,
                 oldest=None,
                 due=0,
                 overdue=kept.overdue,
@@ -129,7 +133,7 @@ class FakeTenantStores:
                 next_deadline=kept.next_deadline,
             )
             for category in kept.definition.categories
-            if category.tables
+            if category.tables and category.database == kept.purpose
         ]
         latest = kept.runs[-1] if kept.runs else None
         return DatabaseFacts(

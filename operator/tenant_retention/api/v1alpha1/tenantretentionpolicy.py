@@ -22,6 +22,7 @@ from tenant_retention.api.v1alpha1.common import (
     WindowDuration,
 )
 from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
+from tenant_retention.api.v1alpha1.retentionprofile import Channel
 
 DeletionPolicy = Literal["Retain"]
 
@@ -106,6 +107,17 @@ class TenantRetentionPolicySpec(ApiModel):
         default_factory=Window,
         description="When the nightly run may start.",
         examples=[{"start": "01:00", "duration": "PT4H"}],
+    )
+    channels: tuple[Channel, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=6,
+        description=(
+            "Channels in use; absent: the profile's `channels.default`. Chat, Email, Text and WhatsApp need the Dialogue "
+            "database. Turned off, its rows go on expiring; then it is Released."
+        ),
+        examples=[["Phone", "Chat"]],
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     stores: tuple[StoreRequest, ...] = Field(
         default=(),

@@ -143,6 +143,9 @@ def _maker(
         "PersonName": lambda row: f"Person {row.session}",
         "MaskedDigits": lambda row: None if column.get("nullable", True) else "",
     }
+    if column.get("role") == "Consent":
+        # Nobody denied anything: the database refuses content of whoever did.
+        return lambda row: False
     if column.get("role") in by_role and column["type"] == "Text":
         return by_role[column["role"]]
     return _by_type(column["type"], seed, key=column["name"] in table.table["primaryKey"])

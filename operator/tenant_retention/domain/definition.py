@@ -90,12 +90,22 @@ class ObjectsDefinition(Value):
     version_column: str
 
 
+class ConsentDefinition(Value):
+    """Which Boolean columns of the record's ``table`` deny content: refused, or forced and not accepted (P10)."""
+
+    table: str
+    refused_column: str
+    forced_column: str | None = None
+    accepted_column: str | None = None
+
+
 class CategoryDefinition(Value):
     """One category's effective rule. Durations as in the API; None where the profile has none.
 
     ``keep``: the tenant's choice or the profile's default. ``clock_column``: the column counted from, None for a clock
     this version does not act on. ``tables``: in deletion order, children first. ``content_of``: the record category.
     ``database``: the purpose of the database that holds its tables; a content category's is its record's.
+    ``consent``: None where its content needs none.
     """
 
     name: str
@@ -110,6 +120,7 @@ class CategoryDefinition(Value):
     clock_column: str | None = None
     tables: tuple[str, ...] = ()
     objects: ObjectsDefinition | None = None
+    consent: ConsentDefinition | None = None
 
 
 class RetentionDefinition(Value):
@@ -149,6 +160,10 @@ class RetentionDefinition(Value):
         deciding = self.model_dump(
             mode="json", by_alias=True, include={"margin_seconds", "guard_percent", "categories"}
         )
+        for category in deciding["categories"]:
+            # A rule that came later is no change for whoever does not use it.
+            if category["consent"] is None:
+                del category["consent"]
         # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.
         columns = {"name", "primary_key", "born_at", "back", "clock_columns", "session_column", "unit_column"}
         deciding["tables"] = [

@@ -49,6 +49,8 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
             _check_minimum(path, category, category.min, default, maximum, margin)
         if category.content_of is not None:
             _check_content(profile, path, category)
+        if category.consent is not None:
+            _check_consent(profile, path, category, category.consent.table)
 
 
 def _check_table_names(profile: RetentionProfileSpec) -> None:
@@ -103,6 +105,17 @@ def _check_content(profile: RetentionProfileSpec, path: str, category: Category)
             f"{path}.min",
             f"category {category.name}: min {category.min} is longer than max {record.max} of its record {record.name}",
         )
+
+
+def _check_consent(profile: RetentionProfileSpec, path: str, category: Category, record: str) -> None:
+    """Content is compared with its record by their session: without one nothing could ever be refused (P10)."""
+    for name in (record, *category.tables):
+        table = profile.table(name)
+        if table is not None and not any(column.role == "SessionId" for column in table.columns):
+            raise _profile_invalid(
+                f"{path}.consent",
+                f"category {category.name}: consent is looked up by session, and table {name} has no column with role SessionId",
+            )
 
 
 def _profile_invalid(field: str, text: str) -> Invalid:

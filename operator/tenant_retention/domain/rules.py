@@ -13,6 +13,7 @@ from tenant_retention.domain.definition import (
     CategoryState,
     ClockEvent,
     ColumnDefinition,
+    ConsentDefinition,
     ObjectsDefinition,
     RetentionDefinition,
     TableDefinition,
@@ -193,6 +194,7 @@ def _category(profile: RetentionProfileSpec, category: Category, keep: str | Non
         clock_column=_clock_column(profile, category, tables) if enforced else None,
         tables=tables,
         objects=_objects(category),
+        consent=ConsentDefinition(**category.consent.model_dump()) if category.consent else None,
     )
 
 

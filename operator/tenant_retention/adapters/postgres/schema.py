@@ -59,6 +59,7 @@ def apply_definition(
             changes += _told(connection, statement("calls", "converge_rules"), arguments)
             changes += _told(connection, statement("calls", "converge_tables"))
             changes += _told(connection, statement("calls", "converge_guards"))
+            changes += _told(connection, statement("calls", "converge_consent"))
             changes += _told(connection, statement("calls", "converge_vacuum"))
             changes += _told(connection, statement("calls", "converge_grants"), (role_names,))
     missing = []

@@ -107,6 +107,7 @@ class Reason(StrEnum):
     WRITTEN_ONCE = "WrittenOnce"
     EVIDENCE_APPEND_ONLY = "EvidenceAppendOnly"
     ISOLATION_LEVEL = "IsolationLevel"
+    CONSENT_REFUSED = "ConsentRefused"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
 
@@ -209,6 +210,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.WRITTEN_ONCE,
         Reason.EVIDENCE_APPEND_ONLY,
         Reason.ISOLATION_LEVEL,
+        Reason.CONSENT_REFUSED,
     ),
     "Put right, and passing": (
         Reason.DRIFT_REPAIRED,

@@ -26,6 +26,15 @@ OBJECTS = (
     ),
 )
 
+CONSENT = (
+    Rule(
+        "has(self.forcedColumn) == has(self.acceptedColumn)",
+        "consent.forcedColumn and consent.acceptedColumn go together: forced recording needs acceptance",
+        ".acceptedColumn",
+        "FieldValueRequired",
+    ),
+)
+
 CATEGORY = (
     Rule(
         "self.clock.event == 'Terminated' || (has(self.default) && has(self.max))",
@@ -68,6 +77,12 @@ CATEGORY = (
         "!has(self.contentOf) || self.contentOf != self.name",
         "contentOf must name another category",
         ".contentOf",
+    ),
+    Rule(
+        "!has(self.consent) || has(self.contentOf)",
+        "consent is only allowed with contentOf: the record has the flags",
+        ".consent",
+        "FieldValueForbidden",
     ),
     Rule(
         "!has(self.objects) || !has(self.objects.table) || (has(self.tables) && self.objects.table in self.tables)",
@@ -181,6 +196,23 @@ SPEC = (
         "table.columns.filter(column, column.name == category.objects.keyColumn || "
         "column.name == category.objects.versionColumn).size() == 2)))",
         "categories: objects.keyColumn and objects.versionColumn must be columns of objects.table",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(content, !has(content.consent) || !has(content.contentOf) || "
+        "self.categories.exists(record, record.name == content.contentOf && has(record.tables) && "
+        "content.consent.table in record.tables))",
+        "categories: consent.table must be a table of the record that contentOf names",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(content, !has(content.consent) || "
+        "(has(self.tables) && self.tables.exists(table, table.name == content.consent.table && "
+        "(has(content.consent.forcedColumn) && has(content.consent.acceptedColumn) "
+        "? [content.consent.refusedColumn, content.consent.forcedColumn, content.consent.acceptedColumn] "
+        ": [content.consent.refusedColumn]).all(flag, "
+        "table.columns.exists(column, column.name == flag && column.type == 'Boolean')))))",
+        "categories: the columns of consent must be Boolean columns of consent.table",
         ".categories",
     ),
 )

@@ -103,6 +103,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.WRITTEN_ONCE: "Birth, clock and session of a row are set once and never changed (X8).",
     Reason.EVIDENCE_APPEND_ONLY: "Evidence is never changed or removed (X6).",
     Reason.ISOLATION_LEVEL: "A deletion in a transaction that is not READ COMMITTED might not see a new hold; nothing was deleted.",
+    Reason.CONSENT_REFUSED: "Content of a session whose record denies it, or did not accept forced recording (P10); nothing was stored.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

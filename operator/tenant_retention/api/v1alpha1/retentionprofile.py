@@ -19,6 +19,7 @@ from tenant_retention.api.v1alpha1.common import (
     Rule,
     StatusModel,
 )
+from tenant_retention.api.v1alpha1.profile_consent import Consent
 from tenant_retention.api.v1alpha1.profile_tables import Table
 
 Channel = Literal["Phone", "Chat", "Email", "Task", "Text", "WhatsApp"]
@@ -140,6 +141,11 @@ class Category(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     objects: ObjectLink | None = Field(default=None, description="Files of the category, if it has any.")
+    consent: Consent | None = Field(
+        default=None,
+        description="Flags of the record that keep this content from being stored; absent: it needs no consent (P10).",
+        examples=[{"table": "requests", "refusedColumn": "deny_recording"}],
+    )
     rules: ClassVar[tuple[Rule, ...]] = profile_rules.CATEGORY
 
 

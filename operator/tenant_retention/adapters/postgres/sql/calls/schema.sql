@@ -46,6 +46,9 @@ SELECT retention.converge_tables()
 -- name: converge_guards
 SELECT retention.converge_guards()
 
+-- name: converge_consent
+SELECT retention.converge_consent()
+
 -- name: converge_vacuum
 SELECT retention.converge_vacuum()
 

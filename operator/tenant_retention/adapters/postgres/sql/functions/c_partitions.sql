@@ -10,6 +10,7 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER retention_guard_truncate BEFORE TRUNCATE ON public.%I'
         ' FOR EACH STATEMENT EXECUTE FUNCTION retention.guard_truncate(%L)', relation, managed_name);
+    PERFORM retention.guard_content(relation, managed_name);
 END
 $$;
 

@@ -66,6 +66,9 @@ class Telemetry:
             "When the oldest item must be gone: alarm before it, not after.",
             category,
         )
+        self._extended = self._gauge(
+            "extended_storage_end_timestamp_seconds", "When storage that was bought for a category ends.", category
+        )
         self._held = self._gauge("held_items", "Items that a hold keeps.", category)
         self._anomalies = self._gauge("anomaly_items", "Items without a usable time.", category)
         self._missing = self._gauge("missing_objects", "Rows of a category whose object is missing.", category)
@@ -111,6 +114,11 @@ class Telemetry:
             for gauge, value in (*shown, (self._missing, row.get("missingObjects"))):
                 if value is not None:
                     gauge.labels(namespace, name, category).set(value)
+            if row.get("extendedUntil") is not None:
+                end = datetime.fromisoformat(row["extendedUntil"])
+                self._extended.labels(namespace, name, category).set(end.timestamp())
+            else:
+                _drop(self._extended, namespace, name, category)
             if row.get("nextDeadline") is not None:
                 at = datetime.fromisoformat(row["nextDeadline"])
                 self._deadline.labels(namespace, name, category).set(at.timestamp())
@@ -180,7 +188,7 @@ class Telemetry:
     def _drop_categories(self, namespace: str, name: str, gone: Iterable[str]) -> None:
         for category in gone:
             shown = (self._items, self._due, self._overdue, self._deadline, self._held, self._anomalies)
-            for gauge in (*shown, self._missing):
+            for gauge in (*shown, self._missing, self._extended):
                 _drop(gauge, namespace, name, category)
 
 

@@ -44,11 +44,12 @@ def bounds_cases() -> Iterator[tuple[dict[str, Any], dict[str, Any], str | None]
     """Profile, policy and the expected message (None: accepted) for the admission policy on bounds."""
     document = yaml.safe_load((FOLDER / "bounds.yaml").read_text())
     for case in (*document["accepted"], *document["refused"]):
+        choice = {field: case[field] for field in ("retention", "extendedStorage") if field in case}
         policy = {
             "apiVersion": "tenantretention.io/v1alpha1",
             "kind": "TenantRetentionPolicy",
             "metadata": {"name": "trial", "namespace": "default"},
-            "spec": {"profileRef": {"name": case["profile"]}, "retention": case["retention"]},
+            "spec": {"profileRef": {"name": case["profile"]}, **choice},
         }
         yield example_profile(case["profile"]), policy, case.get("message")
 

@@ -9,8 +9,15 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.domain.conditions import instant
-from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
+from tenant_retention.domain.definition import (
+    CategoryDefinition,
+    CategoryState,
+    ClockEvent,
+    ExtendedDefinition,
+    RetentionDefinition,
+)
 from tenant_retention.domain.durations import Period, end_of_period
+from tenant_retention.domain.extended_storage import is_lasting
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.rules import effective_keep
@@ -72,8 +79,9 @@ def category_rows(
     counts: Counts,
     *,
     counted_only: bool,
+    now: datetime,
 ) -> list[dict[str, Any]]:
-    """One row per category, in the profile's order; those that left it with rows come last."""
+    """One row per category, in the profile's order; those that left it with rows come last. ``now``: which bounds are in force."""
     if definition is None:
         return []
     order = [category.name for category in profile.categories] if profile else []
@@ -87,7 +95,7 @@ def category_rows(
         name: [table for table in counts.left if table.category == name] for name in (t.category for t in counts.left)
     }
     rows = [
-        _row(known[name], counts.categories.get(name), margin, counted_only=counted_only, stopped=name in stopped)
+        _row(known[name], counts.categories.get(name), margin, now, counted_only=counted_only, stopped=name in stopped)
         for name in names
     ]
     missing = {name: found for (kind, name), found in counts.orphans.items() if kind is OrphanKind.MISSING_OBJECTS}
@@ -149,19 +157,24 @@ def _row(
     category: CategoryDefinition,
     found: CategoryObservation | None,
     margin: timedelta,
+    now: datetime,
     *,
     counted_only: bool,
     stopped: bool,
 ) -> dict[str, Any]:
-    effective = effective_keep(category.keep, category.maximum, margin)
+    bought = category.extended
+    in_force = bought if bought is not None and is_lasting(bought, now) else category
+    effective = effective_keep(in_force.keep, in_force.maximum, margin)
     row: dict[str, Any] = {
         "name": category.name,
         "state": _state(category, counted_only=counted_only, stopped=stopped),
-        "message": _message(category, effective, stopped=stopped),
+        "message": _message(category, in_force, effective, stopped=stopped),
         "min": category.minimum,
         "max": category.maximum,
         "keep": category.keep,
         "effectiveKeep": effective,
+        "extendedKeep": bought.keep if bought else None,
+        "extendedUntil": instant(bought.until) if bought and bought.until else None,
     }
     if found is not None:
         row.update(
@@ -187,15 +200,23 @@ def _state(category: CategoryDefinition, *, counted_only: bool, stopped: bool) -
     return "ApprovalRequired" if stopped else "Enforced"
 
 
-def _message(category: CategoryDefinition, effective: str | None, *, stopped: bool) -> str | None:
+def _message(
+    category: CategoryDefinition,
+    in_force: CategoryDefinition | ExtendedDefinition,
+    effective: str | None,
+    *,
+    stopped: bool,
+) -> str | None:
     if category.state is CategoryState.NOT_ENFORCED:
         why = f"clock event {category.clock_event.value}" if category.clock_column is None else "it has no tables"
         wait = f"; records of {category.content_of} wait for it" if category.content_of else ""
         return f"this version does not act on it: {why}{wait}"
     if stopped:
         return "the guard holds the surplus back; see status.approval"
-    if effective != category.keep:
-        return f"keep {category.keep} is shortened to {effective}, so that every copy is gone by max {category.maximum}"
+    if effective != in_force.keep:
+        return f"keep {in_force.keep} is shortened to {effective}, so that every copy is gone by max {in_force.maximum}"
+    if category.extended is not None and in_force is category:
+        return f"the bought time is over: it is kept for {effective} again; remove the entry of spec.extendedStorage"
     return None
 
 

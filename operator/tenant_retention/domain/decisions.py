@@ -36,6 +36,15 @@ class Ground(StrEnum):
 
 
 @dataclass(frozen=True)
+class Extension:
+    """Bought storage (T5): before ``until`` (UTC; None: no end) these bounds stand for the category's keep and max."""
+
+    keep: Period
+    maximum: Period
+    until: datetime | None
+
+
+@dataclass(frozen=True)
 class Rule:
     """One category's rule as enforced: periods counted from the clock, and how soon before a deadline the last run is.
 
@@ -50,6 +59,7 @@ class Rule:
     margin: timedelta
     request_deadline: Period
     termination_deadline: Period
+    extension: Extension | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,8 @@ def decide(item: Item, rule: Rule, now: datetime) -> Decision:
         return outcome(Verdict.KEEP, Ground.DEFERRED_TO_MINIMUM if asked_now else Ground.YOUNGER_THAN_MINIMUM)
     if asked_now:
         return outcome(Verdict.REMOVE, _asked_ground(item))
-    if rule.keep is not None and end_of_period(item.clock, rule.keep) <= now:
+    keep_end = _keep_end(item, rule)
+    if keep_end is not None and keep_end <= now:
         return outcome(Verdict.REMOVE, Ground.KEEP_ENDED)
     if deadline is not None and deadline <= now + rule.margin:
         return outcome(Verdict.REMOVE, Ground.LAST_WINDOW)
@@ -126,22 +137,57 @@ class CategoryCutoffs:
 def cutoffs(rule: Rule, now: datetime) -> CategoryCutoffs:
     """The one cut-off per category and run that decides as ``decide`` does for items nobody asked about (X9, X7)."""
     minimum = cutoff(now, rule.minimum) if rule.minimum else None
-    by_keep = cutoff(now, rule.keep) if rule.keep else None
-    by_max = cutoff(now + rule.margin, rule.maximum) if rule.maximum else None
+    keep, maximum = _bounds(rule, now)
+    by_keep = cutoff(now, keep) if keep else None
+    by_max = cutoff(now + rule.margin, maximum) if maximum else None
     known = [bound for bound in (by_keep, by_max) if bound is not None]
     remove = max(known) if known else None
     if remove is not None and minimum is not None:
         remove = min(remove, minimum)
-    return CategoryCutoffs(remove, minimum, cutoff(now, rule.maximum) if rule.maximum else None)
+    # What only the bought time kept is debt from a margin after its end on: nobody could remove it before.
+    overdue_by = _bounds(rule, now - rule.margin)[1] if rule.extension else rule.maximum
+    return CategoryCutoffs(remove, minimum, cutoff(now, overdue_by) if overdue_by else None)
+
+
+def _bounds(rule: Rule, at: datetime) -> tuple[Period | None, Period | None]:
+    """Keep and max in force at an instant."""
+    bought = rule.extension
+    if bought is None or (bought.until is not None and bought.until <= at):
+        return rule.keep, rule.maximum
+    return bought.keep, bought.maximum
+
+
+def _end(clock: datetime, own: Period | None, longer: Period | None, over: datetime | None) -> datetime | None:
+    """When a period ends that is ``longer`` until ``over`` (None: for ever), and the rule's own afterwards."""
+    if longer is None:
+        return end_of_period(clock, own) if own else None
+    latest = end_of_period(clock, longer)
+    if over is None or own is None:
+        return latest
+    return min(latest, max(end_of_period(clock, own), over))
+
+
+def _keep_end(item: Item, rule: Rule) -> datetime | None:
+    if item.clock is None or not item.clock_usable:
+        return None
+    bought = rule.extension
+    return _end(item.clock, rule.keep, bought.keep if bought else None, bought.until if bought else None)
+
+
+def _max_end(item: Item, rule: Rule) -> datetime | None:
+    if item.clock is None or not item.clock_usable:
+        return None
+    bought = rule.extension
+    over = bought.until + rule.margin if bought and bought.until else None
+    return _end(item.clock, rule.maximum, bought.maximum if bought else None, over)
 
 
 def _eligible(item: Item, rule: Rule) -> datetime | None:
-    keep_end = end_of_period(item.clock, rule.keep) if rule.keep and item.clock and item.clock_usable else None
-    return _first(keep_end, item.requested_at, item.terminated_at)
+    return _first(_keep_end(item, rule), item.requested_at, item.terminated_at)
 
 
 def _deadline(item: Item, rule: Rule) -> datetime | None:
-    by_max = end_of_period(item.clock, rule.maximum) if rule.maximum and item.clock and item.clock_usable else None
+    by_max = _max_end(item, rule)
     by_request = end_of_period(item.requested_at, rule.request_deadline) if item.requested_at else None
     by_termination = end_of_period(item.terminated_at, rule.termination_deadline) if item.terminated_at else None
     return _first(by_max, by_request, by_termination)

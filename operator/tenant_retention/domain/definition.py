@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -99,6 +100,14 @@ class ConsentDefinition(Value):
     accepted_column: str | None = None
 
 
+class ExtendedDefinition(Value):
+    """Bought storage (T5): until ``until`` (UTC; None: no end) keep and max are these, afterwards the category's own."""
+
+    keep: str
+    maximum: str
+    until: datetime | None = None
+
+
 class CategoryDefinition(Value):
     """One category's effective rule. Durations as in the API; None where the profile has none.
 
@@ -121,6 +130,7 @@ class CategoryDefinition(Value):
     tables: tuple[str, ...] = ()
     objects: ObjectsDefinition | None = None
     consent: ConsentDefinition | None = None
+    extended: ExtendedDefinition | None = None
 
 
 class RetentionDefinition(Value):
@@ -162,8 +172,9 @@ class RetentionDefinition(Value):
         )
         for category in deciding["categories"]:
             # A rule that came later is no change for whoever does not use it.
-            if category["consent"] is None:
-                del category["consent"]
+            for later in ("consent", "extended"):
+                if category[later] is None:
+                    del category[later]
         # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.
         columns = {"name", "primary_key", "born_at", "back", "clock_columns", "session_column", "unit_column"}
         deciding["tables"] = [

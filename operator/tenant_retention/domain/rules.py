@@ -14,12 +14,14 @@ from tenant_retention.domain.definition import (
     ClockEvent,
     ColumnDefinition,
     ConsentDefinition,
+    ExtendedDefinition,
     ObjectsDefinition,
     RetentionDefinition,
     TableDefinition,
 )
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.extended_storage import extensions, extensions_inside_bounds
 from tenant_retention.domain.profile_check import MARGIN, check_profile, has_no_age, whole_days
 
 ENFORCED_EVENTS = frozenset({ClockEvent.CREATED, ClockEvent.CLOSED})
@@ -53,6 +55,7 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
             record_keep = keeps.get(category.content_of)
             if record_keep is not None:
                 keeps[category.name] = _content_keep(category, policy, keeps[category.name], record_keep)
+    extended = extensions(profile, policy, keeps)
     # Content first: a record's rows wait until its content is gone (P4).
     ordered = sorted(profile.categories, key=lambda category: category.content_of is None)
     return RetentionDefinition(
@@ -65,7 +68,9 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
         margin_seconds=int(subject.margin.total_seconds()),
         guard_percent=policy.guard.max_deleted_percent,
         tables=tuple(_table(profile, table) for table in profile.tables),
-        categories=tuple(_category(profile, category, keeps[category.name]) for category in ordered),
+        categories=tuple(
+            _category(profile, category, keeps[category.name], extended.get(category.name)) for category in ordered
+        ),
     )
 
 
@@ -89,7 +94,9 @@ def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolic
             if record_keep is not None:
                 chosen[category.name] = _not_beyond(category, chosen[category.name], record_keep)
     retention = tuple(CategoryRetention(category=name, keep=keep) for name, keep in chosen.items())
-    return last_good.model_copy(update={"retention": retention})
+    keeps = {category.name: chosen.get(category.name, category.default) for category in profile.categories}
+    bought = extensions_inside_bounds(profile, last_good, keeps)
+    return last_good.model_copy(update={"retention": retention, "extended_storage": bought})
 
 
 def effective_keep(keep: str | None, maximum: str | None, margin: timedelta = MARGIN) -> str | None:
@@ -177,7 +184,9 @@ def _refuse_unknown(profile: RetentionProfileSpec, policy: TenantRetentionPolicy
             )
 
 
-def _category(profile: RetentionProfileSpec, category: Category, keep: str | None) -> CategoryDefinition:
+def _category(
+    profile: RetentionProfileSpec, category: Category, keep: str | None, extended: ExtendedDefinition | None
+) -> CategoryDefinition:
     event = ClockEvent(category.clock.event)
     enforced = event in ENFORCED_EVENTS and bool(category.tables)
     tables = _children_first(profile, category)
@@ -195,6 +204,7 @@ def _category(profile: RetentionProfileSpec, category: Category, keep: str | Non
         tables=tables,
         objects=_objects(category),
         consent=ConsentDefinition(**category.consent.model_dump()) if category.consent else None,
+        extended=extended,
     )
 
 

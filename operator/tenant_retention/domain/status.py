@@ -14,6 +14,7 @@ from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStat
 from tenant_retention.domain.category_status import Counts, category_rows, overdue_total
 from tenant_retention.domain.conditions import Finding, reason_of, render
 from tenant_retention.domain.errors import Invalid, RetentionError
+from tenant_retention.domain.extended_storage import extension_findings
 from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
 from tenant_retention.domain.ports.orphans import OrphanKind
@@ -36,6 +37,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
                 report.definition,
                 report.counts,
                 counted_only=report.suspended or report.mode == "DryRun",
+                now=now,
             ),
             report.runs,
             previous.get("categories") or (),
@@ -96,6 +98,7 @@ def _findings(report: PolicyReport, now: datetime) -> list[Finding]:
         _isolation_finding(report),
         _compliant_finding(report, now),
         _approval_finding(report),
+        *extension_findings(report.definition, now),
     ]
 
 

@@ -61,6 +61,10 @@ def _check_category(definition: RetentionDefinition, category: CategoryDefinitio
     for lower, upper in (("minimum", "keep"), ("keep", "maximum"), ("minimum", "maximum")):
         if lower in bounds and upper in bounds and not bounds[lower].never_longer_than(bounds[upper]):
             raise _wrong(f"{field}.{upper}", f"category {category.name!r}: must not be shorter than {lower}")
+    if category.extended is not None:
+        keep = Period.parse(category.extended.keep, field=f"{field}.extended.keep")
+        if not keep.never_longer_than(Period.parse(category.extended.maximum, field=f"{field}.extended.maximum")):
+            raise _wrong(f"{field}.extended.maximum", f"category {category.name!r}: must not be shorter than keep")
     known = {table.name for table in definition.tables}
     for table in category.tables:
         if table not in known:

@@ -24,7 +24,12 @@ from tenant_retention.reconcile.databases import DatabaseResult
 from tenant_retention.reconcile.world import World, parse
 
 Result = DatabaseResult | BucketResult
-_GOOD_WHEN_FALSE = {ConditionType.STALLED.value, ConditionType.APPROVAL_REQUIRED.value, ConditionType.RECONCILING.value}
+_SILENT_WHEN_FALSE = {
+    ConditionType.STALLED.value,
+    ConditionType.APPROVAL_REQUIRED.value,
+    ConditionType.EXTENDED_STORAGE_ENDING.value,
+}
+_GOOD_WHEN_FALSE = {*_SILENT_WHEN_FALSE, ConditionType.RECONCILING.value}
 _TOLD_BY_READY = {
     ConditionType.RECONCILING.value,
     ConditionType.DATABASES_READY.value,
@@ -137,9 +142,7 @@ def policy_happenings(manifest: Manifest, previous: Manifest, status: Manifest) 
     for change in changes:
         if change.type in _TOLD_BY_READY or change.status == "Unknown" or change.reason in _TOLD_BY_RUNS:
             continue
-        if change.type == ConditionType.STALLED.value and change.status == "False":
-            continue
-        if change.type == ConditionType.APPROVAL_REQUIRED.value and change.status == "False":
+        if change.type in _SILENT_WHEN_FALSE and change.status == "False":
             continue
         good = (change.status == "True") != (change.type in _GOOD_WHEN_FALSE)
         # What is still coming up is no warning.

@@ -122,7 +122,8 @@ def admission_messages(profile: dict[str, Any], policy: dict[str, Any], old: dic
 def test_a_keep_outside_the_bounds_names_category_value_and_bound__X1(
     profile: dict[str, Any], policy: dict[str, Any], message: str | None
 ) -> None:
-    expected = [] if message is None else [f"spec.retention: {message}"]
+    field = "extendedStorage" if "extendedStorage" in policy["spec"] else "retention"
+    expected = [] if message is None else [f"spec.{field}: {message}"]
     assert admission_messages(profile, policy) == expected
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from tenant_retention.domain.decisions import CategoryCutoffs, Rule, cutoffs
+from tenant_retention.domain.decisions import CategoryCutoffs, Extension, Rule, cutoffs
 from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import NotReady
@@ -205,7 +205,10 @@ class TenantServer:
 
         margin = timedelta(seconds=self.definition.margin_seconds)
         periods = (period(category.minimum), period(category.keep), period(category.maximum))
-        return cutoffs(Rule(*periods, category.early_deletion, margin, _ASKED_DEADLINE, _ASKED_DEADLINE), now)
+        bought = category.extended
+        extension = Extension(Period.parse(bought.keep), Period.parse(bought.maximum), bought.until) if bought else None
+        rule = Rule(*periods, category.early_deletion, margin, _ASKED_DEADLINE, _ASKED_DEADLINE, extension)
+        return cutoffs(rule, now)
 
     def due(self, category: CategoryDefinition, through: datetime | None) -> list[Row]:
         """Rows whose clock is at or before ``through``, held ones included."""

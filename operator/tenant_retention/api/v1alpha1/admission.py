@@ -13,10 +13,10 @@ _CHOICES = "variables.retention.exists(r, r.category == c.name)"
 _CHOICE = "variables.retention.filter(r, r.category == c.name)[0].keep"
 
 
-def _violations(condition: str, message: str) -> str:
+def _violations(condition: str, message: str, choices: str = "retention") -> str:
     """CEL for the messages of all pairs of choice `r` and category `c` for which `condition` holds."""
     return (
-        "variables.retention.map(r, params.spec.categories.filter(c, c.name == r.category && "
+        f"variables.{choices}.map(r, params.spec.categories.filter(c, c.name == r.category && "
         f"{condition}).map(c, {message})).flatten()"
     )
 
@@ -67,6 +67,52 @@ VARIABLES: tuple[tuple[str, str], ...] = (
         "' is longer than keep ' + record.keep + record.from + ' of its record ' + record.name)).flatten()).flatten()",
     ),
 )
+_EXTENDED: tuple[tuple[str, str], ...] = (
+    ("extended", "has(object.spec.extendedStorage) ? object.spec.extendedStorage : []"),
+    (
+        "extendedUnknown",
+        "variables.extended.filter(r, !params.spec.categories.exists(c, c.name == r.category))"
+        ".map(r, 'category ' + r.category + ' is not in profile ' + params.metadata.name + ', which has ' + "
+        "params.spec.categories.map(c, c.name).join(', '))",
+    ),
+    (
+        "extendedNotOffered",
+        _violations(
+            "!has(c.extendedMax)",
+            "'category ' + c.name + ': keep ' + r.keep + ' is not offered: profile ' + params.metadata.name + "
+            "' has no extendedMax for it'",
+            "extended",
+        ),
+    ),
+    (
+        "extendedTooShort",
+        _violations(
+            f"has(c.extendedMax) && has(c.default) && !{cel_never_longer('c.default', 'r.keep')}",
+            "'category ' + c.name + ': keep ' + r.keep + ' is shorter than default ' + c.default + ' of profile ' + "
+            "params.metadata.name",
+            "extended",
+        ),
+    ),
+    (
+        "extendedTooLong",
+        _violations(
+            f"has(c.extendedMax) && !{cel_never_longer('r.keep', 'c.extendedMax')}",
+            "'category ' + c.name + ': keep ' + r.keep + ' is longer than extendedMax ' + c.extendedMax + ' of profile ' + "
+            "params.metadata.name",
+            "extended",
+        ),
+    ),
+    # Dates are compared by the operator alone.
+    (
+        "extendedOutliving",
+        "variables.extended.map(r, params.spec.categories.filter(c, c.name == r.category && has(c.contentOf) && "
+        "has(c.extendedMax) && "
+        "!variables.extended.exists(x, x.category == c.contentOf && "
+        f"{cel_never_longer('r.keep', 'x.keep')})).map(c, variables.keeps.filter(record, record.name == c.contentOf && "
+        f"!{cel_never_longer('r.keep', 'record.keep')}).map(record, 'category ' + c.name + ': keep ' + r.keep + "
+        "' is longer than keep ' + record.keep + record.from + ' of its record ' + record.name)).flatten()).flatten()",
+    ),
+)
 
 
 def bounds_policy() -> dict[str, Any]:
@@ -92,27 +138,37 @@ def bounds_policy() -> dict[str, Any]:
             # A profile that changed later must not stop anybody from suspending or mending the policy.
             {
                 "name": "only-where-the-choice-changes",
-                "expression": "oldObject == null || has(object.spec.retention) && "
-                "!(has(oldObject.spec.retention) && object.spec.retention == oldObject.spec.retention)",
+                "expression": f"oldObject == null || {_changes('retention')} || {_changes('extendedStorage')}",
             },
         ],
-        "variables": [{"name": name, "expression": expression} for name, expression in VARIABLES],
+        "variables": [{"name": name, "expression": expression} for name, expression in (*VARIABLES, *_EXTENDED)],
         "validations": [
             {
                 "expression": f"variables.{name}.size() == 0",
-                "messageExpression": f"'spec.retention: ' + variables.{name}.join('; ')",
-                "message": f"spec.retention: {fallback}",
+                "messageExpression": f"'spec.{field}: ' + variables.{name}.join('; ')",
+                "message": f"spec.{field}: {fallback}",
                 "reason": "Invalid",
             }
-            for name, fallback in (
-                ("unknown", "a category is not in the profile"),
-                ("ageless", "a category that is kept until termination has no keep"),
-                ("tooShort", "a keep is shorter than the profile's min"),
-                ("tooLong", "a keep is longer than the profile's max"),
-                ("outliving", "content would be kept longer than its record"),
+            for field, name, fallback in (
+                ("retention", "unknown", "a category is not in the profile"),
+                ("retention", "ageless", "a category that is kept until termination has no keep"),
+                ("retention", "tooShort", "a keep is shorter than the profile's min"),
+                ("retention", "tooLong", "a keep is longer than the profile's max"),
+                ("retention", "outliving", "content would be kept longer than its record"),
+                ("extendedStorage", "extendedUnknown", "a category is not in the profile"),
+                ("extendedStorage", "extendedNotOffered", "the profile has no extendedMax for a category"),
+                ("extendedStorage", "extendedTooShort", "a keep is shorter than the profile's default"),
+                ("extendedStorage", "extendedTooLong", "a keep is longer than the profile's extendedMax"),
+                ("extendedStorage", "extendedOutliving", "content would be kept longer than its record"),
             )
         ],
     }
+
+
+def _changes(field: str) -> str:
+    return (
+        f"has(object.spec.{field}) && !(has(oldObject.spec.{field}) && object.spec.{field} == oldObject.spec.{field})"
+    )
 
 
 def bounds_binding(policy_name: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     ISOLATION_VERIFIED = "IsolationVerified"
     COMPLIANT = "Compliant"
     APPROVAL_REQUIRED = "ApprovalRequired"
+    EXTENDED_STORAGE_ENDING = "ExtendedStorageEnding"
 
 
 class Reason(StrEnum):
@@ -79,6 +80,8 @@ class Reason(StrEnum):
     EVIDENCE_BROKEN = "EvidenceBroken"
     ANOMALIES_TOO_OLD = "AnomaliesTooOld"
     CATEGORIES_NOT_ENFORCED = "CategoriesNotEnforced"
+    EXTENDED_STORAGE_ENDS = "ExtendedStorageEnds"
+    EXTENDED_STORAGE_KEPT = "ExtendedStorageKept"
     RUN_MISSED = "RunMissed"
     RUN_FAILED = "RunFailed"
     RUN_SUCCEEDED = "RunSucceeded"
@@ -122,6 +125,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.VERIFIED,
         Reason.COMPLIANT,
         Reason.NOT_REQUIRED,
+        Reason.EXTENDED_STORAGE_KEPT,
     ),
     "Under way: waiting helps": (
         Reason.PROVISIONING,
@@ -177,6 +181,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.EVIDENCE_BROKEN,
         Reason.ANOMALIES_TOO_OLD,
         Reason.CATEGORIES_NOT_ENFORCED,
+        Reason.EXTENDED_STORAGE_ENDS,
         Reason.POD_PENDING,
         Reason.RUN_MISSED,
         Reason.RUN_FAILED,

@@ -52,6 +52,12 @@ EVENTS: tuple[EventText, ...] = (
     EventText(
         _POLICY, (Reason.GUARD_STOPPED,), "Warning", "`ApprovalRequired` became True, or a run ended with a surplus."
     ),
+    EventText(
+        _POLICY,
+        (Reason.EXTENDED_STORAGE_ENDS,),
+        "Warning",
+        "`ExtendedStorageEnding` became True: 30 days before the end.",
+    ),
     EventText(_POLICY, (Reason.RUN_SUCCEEDED,), "Normal", "A run ended well; with its run id and counts."),
     EventText(
         _POLICY,

@@ -67,6 +67,14 @@ class CategoryStatus(StatusModel):
         description="Keep that is enforced; shorter than `keep` where max leaves no room for runs and copies.",
         examples=["P14D"],
     )
+    extended_keep: Duration | None = Field(
+        default=None, description="Keep that was bought (T5); while it lasts it is the one in force.", examples=["P2Y"]
+    )
+    extended_until: Instant | None = Field(
+        default=None,
+        description="When the bought time ends; absent: nothing is bought, or for as long as the policy says so.",
+        examples=["2027-12-31T00:00:00Z"],
+    )
     next_deadline: Instant | None = Field(
         default=None, description="When the oldest item must be gone in every copy.", examples=["2031-11-08T01:37:12Z"]
     )

@@ -12,6 +12,7 @@ CONDITION_TEXT: dict[ConditionType, str] = {
     ConditionType.ISOLATION_VERIFIED: "Each role of this policy was tried elsewhere and refused.",
     ConditionType.COMPLIANT: "No deletion debt, the last run came in time, and every category is enforced.",
     ConditionType.APPROVAL_REQUIRED: "The guard stopped a run; a RetentionRun with `approves` lets it through.",
+    ConditionType.EXTENDED_STORAGE_ENDING: "Bought storage ends within 30 days; absent where nothing bought has an end.",
 }
 """What True means."""
 
@@ -23,6 +24,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.SCHEDULED: "The CronJobs are as wanted.",
     Reason.VERIFIED: "Every try to reach another tenant's data was refused.",
     Reason.COMPLIANT: "Nothing is past its deadline.",
+    Reason.EXTENDED_STORAGE_KEPT: "No bought storage ends within 30 days.",
     Reason.NOT_REQUIRED: "The guard asks for nothing.",
     Reason.PROVISIONING: "Stores, roles or tables are being made.",
     Reason.WAITING_FOR_PROFILE: "The profile does not exist yet; after 5 minutes this becomes ProfileNotFound.",
@@ -68,6 +70,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.OPERATOR_TOO_OLD: "A newer operator made the database; upgrade this one.",
     Reason.ISOLATION_BROKEN: "A role of this policy could reach what is not its own.",
     Reason.SETTING_NOT_KEPT: "A bucket or database setting was accepted but read back differently.",
+    Reason.EXTENDED_STORAGE_ENDS: "Bought storage ends within 30 days; the first run after it deletes what it alone kept.",
     Reason.GUARD_STOPPED: "More would be newly deleted than `spec.guard.maxDeletedPercent` lets pass.",
     Reason.DELETION_DEBT: "Data is past its deadline and still there.",
     Reason.EVIDENCE_BROKEN: "A link of the evidence chain was changed or removed; keep a copy of `retention.evidence`, find the writer.",

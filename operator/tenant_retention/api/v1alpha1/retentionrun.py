@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from tenant_retention.api.v1alpha1 import policy_rules
 from tenant_retention.api.v1alpha1.common import (
+    UTC_PATTERN,
     ApiModel,
     ApiObject,
     Column,
@@ -22,9 +23,6 @@ from tenant_retention.api.v1alpha1.common import (
 from tenant_retention.api.v1alpha1.policystatus import CategoryCounts
 
 RunPhase = Literal["Pending", "Running", "Succeeded", "Failed", "Stopped"]
-
-UTC_PATTERN = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z$"
-"""The API server's date-time takes a small ``z``, the year 0 and offsets such as +99:99, which nobody else can read."""
 
 
 class Approval(ApiModel):

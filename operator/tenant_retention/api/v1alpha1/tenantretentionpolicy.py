@@ -6,12 +6,14 @@ from pydantic import Field, StringConstraints
 
 from tenant_retention.api.v1alpha1 import policy_rules
 from tenant_retention.api.v1alpha1.common import (
+    UTC_PATTERN,
     ApiModel,
     ApiObject,
     Column,
     DnsLabel,
     DnsName,
     Duration,
+    Instant,
     LocalRef,
     Mode,
     Purpose,
@@ -63,6 +65,29 @@ class CategoryRetention(ApiModel):
     category: DnsLabel = Field(description="Category of the profile.", examples=["recordings"])
     keep: Duration = Field(
         description="Deleted by the first run after this age; between the profile's min and max.", examples=["P14D"]
+    )
+
+
+class ExtendedStorage(ApiModel):
+    """Longer storage of one category that the tenant bought or tries (T5)."""
+
+    category: DnsLabel = Field(
+        description="Category of the profile; one that has `extendedMax`.", examples=["recordings"]
+    )
+    keep: Duration = Field(
+        description=(
+            "Total age while it is bought; between the profile's default and extendedMax. It replaces a shorter keep of "
+            "`retention`, and extendedMax replaces max."
+        ),
+        examples=["P2Y"],
+    )
+    until: Annotated[Instant, StringConstraints(pattern=UTC_PATTERN)] | None = Field(
+        default=None,
+        description=(
+            "When the bought time ends (UTC), announced 30 days before; then keep and max hold again. Absent: it lasts until "
+            "the entry is removed."
+        ),
+        examples=["2027-12-31T00:00:00Z"],
     )
 
 
@@ -129,6 +154,12 @@ class TenantRetentionPolicySpec(ApiModel):
         default=(),
         max_length=32,
         description="Keep times; a category that is not named gets the profile's default (X1).",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["category"]},
+    )
+    extended_storage: tuple[ExtendedStorage, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Longer storage that the tenant bought or tries (T5); the platform's to write.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["category"]},
     )
     guard: Guard = Field(

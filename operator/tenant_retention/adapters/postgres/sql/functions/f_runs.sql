@@ -116,17 +116,17 @@ DECLARE
     bounds record;
     previous timestamptz;
 BEGIN
-    SELECT * INTO bounds FROM retention.rule_cutoffs(c.minimum, c.keep, c.maximum, s.margin_seconds, r.clock);
+    SELECT * INTO bounds FROM retention.cutoffs_of(c, s.margin_seconds, r.clock);
     IF c.state <> 'Enforced' THEN
         bounds.remove := NULL;
         bounds.overdue := NULL;
     END IF;
     -- The last executed rules with the clock moved on; other clocks or tables than then count as never executed.
-    SELECT least((retention.rule_cutoffs(e.minimum, e.keep, e.maximum, e.margin_seconds, r.clock)).remove, bounds.remove)
+    SELECT least(retention.cutoff_of_executed(e, r.clock), bounds.remove)
         INTO previous FROM retention.executed_rule AS e
         WHERE e.category = c.name AND e.clock_event = c.clock_event AND e.clock_column IS NOT DISTINCT FROM c.clock_column
             AND e.tables @> c.tables
-            AND (retention.rule_cutoffs(e.minimum, e.keep, e.maximum, e.margin_seconds, r.clock)).remove IS NOT NULL;
+            AND retention.cutoff_of_executed(e, r.clock) IS NOT NULL;
     WITH counts AS MATERIALIZED (
         SELECT * FROM retention.partition_counts(c.name, bounds.remove, previous, bounds.overdue, r.clock, NULL)
     ), kept AS (

@@ -243,7 +243,7 @@ BEGIN
     SELECT * INTO STRICT c FROM retention.category WHERE name = d.category;
     -- Today's rules: what they no longer let go comes back.
     SELECT retention.wholly_due(d.born_to, remove) INTO due FROM retention.settings AS s,
-        retention.rule_cutoffs(c.minimum, c.keep, c.maximum, s.margin_seconds, r.clock);
+        retention.cutoffs_of(c, s.margin_seconds, r.clock);
     kept := retention.held_condition(d.table_name, 'r', d.born_from, d.born_to) || ' OR '
         || retention.waiting_condition(d.table_name, 'r', d.born_from, d.born_to) || ' OR NOT '
         || retention.without_object_condition(retention.managed_or_refuse(d.table_name), 'r') || ' OR '

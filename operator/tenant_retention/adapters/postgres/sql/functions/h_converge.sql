@@ -65,7 +65,8 @@ BEGIN
         content_of = excluded.content_of, minimum = excluded.minimum, keep = excluded.keep, maximum = excluded.maximum,
         early_deletion = excluded.early_deletion, clock_event = excluded.clock_event, clock_column = excluded.clock_column,
         tables = excluded.tables, object_table = excluded.object_table, key_column = excluded.key_column,
-        version_column = excluded.version_column;
+        version_column = excluded.version_column, extended_keep = excluded.extended_keep,
+        extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until;
     UPDATE retention.category AS c SET active = false
         WHERE active AND NOT EXISTS (SELECT FROM retention.wanted_categories AS w WHERE w.name = c.name);
     INSERT INTO retention.managed_table SELECT * FROM retention.wanted_tables
@@ -90,7 +91,9 @@ SELECT c ->> 'name' AS name, ordinality::integer AS position, true AS active, c 
     c ->> 'contentOf' AS content_of, c ->> 'minimum' AS minimum, c ->> 'keep' AS keep, c ->> 'maximum' AS maximum,
     (c ->> 'earlyDeletion')::boolean AS early_deletion, c ->> 'clockEvent' AS clock_event, c ->> 'clockColumn' AS clock_column,
     ARRAY(SELECT jsonb_array_elements_text(c -> 'tables')) AS tables, c #>> '{objects,table}' AS object_table,
-    c #>> '{objects,keyColumn}' AS key_column, c #>> '{objects,versionColumn}' AS version_column
+    c #>> '{objects,keyColumn}' AS key_column, c #>> '{objects,versionColumn}' AS version_column,
+    c #>> '{extended,keep}' AS extended_keep, c #>> '{extended,maximum}' AS extended_maximum,
+    (c #>> '{extended,until}')::timestamptz AS extended_until
 FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') WITH ORDINALITY AS categories(c, ordinality)
 WHERE c ->> 'database' = s.purpose;
 

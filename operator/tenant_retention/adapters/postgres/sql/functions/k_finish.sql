@@ -103,9 +103,9 @@ BEGIN
         PERFORM retention.append_evidence(wanted, outcome, evidence);
         IF r.mode = 'Enforce' AND outcome <> 'RulesChanged' THEN
             INSERT INTO retention.executed_rule (category, rules_digest, minimum, keep, maximum, margin_seconds, clock_event,
-                clock_column, tables, executed_at)
+                clock_column, tables, executed_at, extended_keep, extended_maximum, extended_until)
             SELECT c.name, r.rules_digest, c.minimum, c.keep, c.maximum, s.margin_seconds, c.clock_event, c.clock_column,
-                c.tables, now()
+                c.tables, now(), c.extended_keep, c.extended_maximum, c.extended_until
             FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
             WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
                 -- The rules may have changed since the outcome was found: what no run worked by is not executed.
@@ -115,7 +115,8 @@ BEGIN
             ON CONFLICT (category) DO UPDATE SET rules_digest = excluded.rules_digest, minimum = excluded.minimum,
                 keep = excluded.keep, maximum = excluded.maximum, margin_seconds = excluded.margin_seconds,
                 clock_event = excluded.clock_event, clock_column = excluded.clock_column, tables = excluded.tables,
-                executed_at = excluded.executed_at;
+                executed_at = excluded.executed_at, extended_keep = excluded.extended_keep,
+                extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until;
         END IF;
         DELETE FROM retention.run_partition WHERE run_id = wanted;
     END IF;

@@ -7,7 +7,7 @@ DECLARE
     counted record;
     deadline timestamptz;
 BEGIN
-    SELECT * INTO bounds FROM retention.rule_cutoffs(c.minimum, c.keep, c.maximum, s.margin_seconds, now());
+    SELECT * INTO bounds FROM retention.cutoffs_of(c, s.margin_seconds, now());
     IF c.state <> 'Enforced' THEN
         bounds.remove := NULL;
         bounds.overdue := NULL;
@@ -17,7 +17,7 @@ BEGIN
         INTO counted FROM retention.partition_counts(c.name, bounds.remove, NULL, bounds.overdue, now(), NULL) AS n;
     PERFORM retention.note_anomalies(c.name, counted.anomalies::bigint);
     IF c.state = 'Enforced' THEN
-        deadline := retention.period_end(counted.oldest, retention.months_of(c.maximum), retention.days_of(c.maximum));
+        deadline := retention.deadline_of(counted.oldest, c, s.margin_seconds);
     END IF;
     RETURN jsonb_build_object('category', c.name, 'rows', counted.rows, 'oldest', counted.oldest, 'due', counted.due,
         'overdue', counted.overdue, 'held', counted.held, 'anomalies', counted.anomalies,
@@ -27,20 +27,23 @@ $$;
 
 -- Tables that left the profile and still have rows (M10, X4): nobody deletes from them any more, so they are counted against
 -- the last max that was known, held rows left out of the debt.
-CREATE OR REPLACE FUNCTION retention.observe_left() RETURNS jsonb
+DROP FUNCTION IF EXISTS retention.observe_left();
+CREATE OR REPLACE FUNCTION retention.observe_left(s retention.settings) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed;
+    c retention.category;
     counted record;
     tables jsonb := '[]';
 BEGIN
     FOR t IN SELECT * FROM retention.managed WHERE NOT active ORDER BY category_position, position LOOP
+        SELECT * INTO STRICT c FROM retention.category WHERE name = t.category;
         SELECT sum(n.total) AS rows, sum(n.overdue) AS overdue, min(n.oldest) AS oldest INTO counted
-            FROM retention.counts_of_table(t, NULL, NULL, retention.cutoff(now(), t.maximum), now(), NULL) AS n;
+            FROM retention.counts_of_table(t, NULL, NULL, (retention.cutoffs_of(c, s.margin_seconds, now())).overdue, now(), NULL) AS n;
         IF counted.rows > 0 THEN
             tables := tables || jsonb_build_object('table', t.table_name, 'category', t.category, 'contentOf', t.content_of,
                 'rows', counted.rows, 'oldest', counted.oldest, 'overdue', counted.overdue,
-                'nextDeadline', retention.period_end(counted.oldest, retention.months_of(t.maximum), retention.days_of(t.maximum)));
+                'nextDeadline', retention.deadline_of(counted.oldest, c, s.margin_seconds));
         END IF;
     END LOOP;
     RETURN tables;
@@ -62,7 +65,7 @@ BEGIN
     END LOOP;
     SELECT * INTO latest_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
     RETURN jsonb_build_object(
-        'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories, 'left', retention.observe_left(),
+        'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories, 'left', retention.observe_left(s),
         'guardRequests', (SELECT coalesce(jsonb_agg(jsonb_build_object('category', rc.category, 'rulesDigest', s.rules_digest,
             'surplus', rc.surplus, 'total', rc.total) ORDER BY rc.position), '[]')
             FROM (SELECT DISTINCT ON (n.category) n.*, r.rules_digest FROM retention.run_category AS n

@@ -131,6 +131,12 @@ CREATE TABLE IF NOT EXISTS retention.run_category (
 ALTER TABLE retention.approval ADD COLUMN IF NOT EXISTS after_run bigint NOT NULL DEFAULT 0;
 ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS approved bigint NOT NULL DEFAULT 0;
 
+-- Bought storage (T5): keep and max until extended_until (null: no end).
+ALTER TABLE retention.category ADD COLUMN IF NOT EXISTS extended_keep text,
+    ADD COLUMN IF NOT EXISTS extended_maximum text, ADD COLUMN IF NOT EXISTS extended_until timestamptz;
+ALTER TABLE retention.executed_rule ADD COLUMN IF NOT EXISTS extended_keep text,
+    ADD COLUMN IF NOT EXISTS extended_maximum text, ADD COLUMN IF NOT EXISTS extended_until timestamptz;
+
 -- The counts from which a run's steps follow; removed when the run ends.
 CREATE TABLE IF NOT EXISTS retention.run_partition (
     run_id uuid NOT NULL,

@@ -15,6 +15,7 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import Finding, patience_ended, render, transitions
 from tenant_retention.domain.definition import CategoryState, ClockEvent
+from tenant_retention.domain.encryption import EncryptionState
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.plan_document import Mode
@@ -105,6 +106,7 @@ def report(**changes: Any) -> PolicyReport:
         time_zone="Europe/Amsterdam",
         next_run=datetime(2026, 11, 23, 0, 24, tzinfo=UTC),
         isolation=(),
+        encryption=EncryptionState(),
         bindings=(BindingReport("acme-analytical-app", "Analytical", "App"),),
     )
     return replace(fine, **changes)
@@ -144,6 +146,7 @@ def test_when_all_is_well_every_condition_says_so_about_this_generation() -> Non
         "BucketsReady": ("True", "Available"),
         "SchedulesReady": ("True", "Scheduled"),
         "IsolationVerified": ("True", "Verified"),
+        "EncryptionVerified": ("True", "Verified"),
         "Compliant": ("True", "Compliant"),
         "ApprovalRequired": ("False", "NotRequired"),
     }

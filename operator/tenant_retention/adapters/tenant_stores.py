@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tenant_retention.adapters.postgres.administration import PostgresAdministration
 from tenant_retention.adapters.postgres.connections import connect, errors_of
+from tenant_retention.adapters.postgres.encryption import clear_database_traffic
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
 from tenant_retention.adapters.postgres.roles import require_marker
 from tenant_retention.adapters.postgres.schema import apply_definition, note_clock, refuse_runs, write_approval
@@ -157,6 +158,12 @@ class RealTenantStores:
         others = len(set(everything) - {request.name})
         return ProbeReport(breaches, len(sample), others, sample[-1] if sample else after)
 
+    def probe_database_encryption(self, request: DatabaseRequest) -> tuple[str, ...]:
+        """See the port."""
+        passwords = _by_role(request, DatabaseRoles.of(request.name))
+        logins = [TenantLogin(request.name, role, password) for role, password in passwords.items()]
+        return clear_database_traffic(self._access(request.server), logins)
+
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """See the port."""
         return self._buckets.prepare_bucket(request)
@@ -164,6 +171,10 @@ class RealTenantStores:
     def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
         """See the port."""
         return self._buckets.probe_bucket(request, keys, after)
+
+    def probe_bucket_encryption(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """See the port."""
+        return self._buckets.probe_encryption(request, keys)
 
     def _observer(self, login: DatabaseLogin) -> PostgresObserverDatabase:
         access = ServerAccess(

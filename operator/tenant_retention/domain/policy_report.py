@@ -8,6 +8,7 @@ from datetime import datetime
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.domain.category_status import Counts
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.encryption import EncryptionState
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.run_status import RunReport
@@ -58,5 +59,6 @@ class PolicyReport:
     schedule_problem: RetentionError | None = None
     isolation: tuple[str, ...] | None = None
     probed: tuple[int, int] = (0, 0)
+    encryption: EncryptionState | None = None
     bindings: tuple[BindingReport, ...] = ()
     left_stores: tuple[LeftStore, ...] = ()

@@ -13,6 +13,7 @@ from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
 from tenant_retention.domain.category_status import Counts, category_rows, overdue_total
 from tenant_retention.domain.conditions import Finding, reason_of, render
+from tenant_retention.domain.encryption import encryption_finding
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.extended_storage import extension_findings
 from tenant_retention.domain.left_behind import unenforced
@@ -27,7 +28,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
     stores = report.stores
     status: dict[str, Any] = {
         "observedGeneration": report.generation,
-        "conditions": render(_findings(report, now), before, report.generation, now),
+        "conditions": render(_findings(report, before, now), before, report.generation, now),
         "databases": _ready_of(stores, "PostgreSQL"),
         "buckets": _ready_of(stores, "S3"),
         "stores": [_store_row(store, report.counts) for store in stores],
@@ -83,7 +84,7 @@ def status_patch(previous: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict
     return patch or None
 
 
-def _findings(report: PolicyReport, now: datetime) -> list[Finding]:
+def _findings(report: PolicyReport, before: Sequence[Mapping[str, Any]], now: datetime) -> list[Finding]:
     databases = _stores_finding(ConditionType.DATABASES_READY, report, "PostgreSQL")
     buckets = _stores_finding(ConditionType.BUCKETS_READY, report, "S3")
     schedules = _schedules_finding(report)
@@ -96,6 +97,7 @@ def _findings(report: PolicyReport, now: datetime) -> list[Finding]:
         buckets,
         schedules,
         _isolation_finding(report),
+        encryption_finding(report.encryption, before),
         _compliant_finding(report, now),
         _approval_finding(report),
         *extension_findings(report.definition, now),

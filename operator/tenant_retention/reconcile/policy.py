@@ -30,6 +30,7 @@ from tenant_retention.domain.schedule import Schedule
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
+from tenant_retention.reconcile.encrypting import Encryption
 from tenant_retention.reconcile.placing import with_leaving
 from tenant_retention.reconcile.probing import Isolation, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
@@ -53,6 +54,7 @@ class Memory:
     uid: str
     prepared: dict[str, str] = field(default_factory=dict)
     isolation: Isolation = field(default_factory=Isolation)
+    encryption: Encryption = field(default_factory=Encryption)
 
 
 @dataclass
@@ -145,6 +147,7 @@ class PolicyReconciler:
         except Invalid as unserved:
             draft.problem = unserved
             memory.isolation.pause()
+            memory.encryption.pause()
             draft.rules = await resolve(world, reference, policy, None)
             draft.results = await count_unserved(world, self._authorities, reference, draft.manifest, draft.rules)
             return
@@ -160,6 +163,7 @@ class PolicyReconciler:
         draft.claims = await claim(world, claimant, home, draft.rules.stores)
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
+        await memory.encryption.look(world, draft.results)
         await self._schedule(draft, reference)
         if draft.results and draft.complete():
             state = "|".join(sorted(f"{purpose}:{digest}" for purpose, digest in memory.prepared.items()))
@@ -282,6 +286,7 @@ class PolicyReconciler:
             schedule_problem=draft.schedule_problem,
             isolation=memory.isolation.found(),
             probed=memory.isolation.probed(),
+            encryption=memory.encryption.state(draft.results),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             left_stores=draft.left_stores,
         )

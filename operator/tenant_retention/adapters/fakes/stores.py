@@ -63,7 +63,7 @@ class KeptBucket:
 class FakeTenantStores:
     """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
     working. ``breaches`` and ``open`` (databases and buckets): what probes find; ``probed``: what each of
-    them tried. ``on_effect`` is called before every change."""
+    them tried. ``in_the_clear``: what the encryption probe of a database or bucket finds. ``on_effect`` is called before every change."""
 
     def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
         self.on_effect = on_effect
@@ -76,6 +76,8 @@ class FakeTenantStores:
         self.open: set[str] = set()
         self.probed: list[tuple[str, ...]] = []
         self.probed_buckets: list[tuple[str, ...]] = []
+        self.in_the_clear: dict[str, tuple[str, ...]] = {}
+        self.encryption_probes: list[str] = []
         self.refusals: dict[str, RetentionError] = {}
         self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self._keys = 0
@@ -197,6 +199,18 @@ class FakeTenantStores:
         self.probed.append(sample)
         breaches = (*self.breaches, *(f"app: connects to database {name}" for name in sample if name in self.open))
         return ProbeReport(breaches, len(sample), len(names - {request.name}), sample[-1] if sample else after)
+
+    def probe_database_encryption(self, request: DatabaseRequest) -> tuple[str, ...]:
+        """See the port."""
+        self._answer(request.server.host)
+        self.encryption_probes.append(request.name)
+        return self.in_the_clear.get(request.name, ())
+
+    def probe_bucket_encryption(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """See the port."""
+        self._answer(request.server.url)
+        self.encryption_probes.append(request.name)
+        return self.in_the_clear.get(request.name, ())
 
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """See the port. A key that nobody holds is removed and issued anew, as the real one does."""

@@ -9,6 +9,7 @@ from tenant_retention.adapters.iam.minio import MinioIdentities
 from tenant_retention.adapters.iam.static import StaticIdentities
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
 from tenant_retention.adapters.s3.connection import Patience, S3Connection
+from tenant_retention.adapters.s3.encryption import clear_bucket_data
 from tenant_retention.adapters.s3.probe import S3Probe
 from tenant_retention.adapters.s3.provisioning import provision_bucket
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys, Iam
@@ -91,6 +92,11 @@ class S3TenantBuckets:
         breaches = tuple(breach.what for breach in (*here.breaches, *elsewhere.breaches))
         others = len(set(everything) - {request.name})
         return ProbeReport(breaches, len(sample), others, sample[-1] if sample else after)
+
+    def probe_encryption(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """Where the bucket's data lies or can travel in the clear (T8). Raises NotReady, Unavailable or Invalid."""
+        with connect(request.server, patience=self._patience) as connection:
+            return clear_bucket_data(connection, request.name, keys)
 
     def usage(self, server: BucketServer, bucket: str, page_limit: int = 20) -> BucketUsage:
         """Objects and bytes, counted by listing at most ``page_limit`` pages of 1,000."""

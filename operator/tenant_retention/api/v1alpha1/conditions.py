@@ -16,6 +16,7 @@ class ConditionType(StrEnum):
     BUCKETS_READY = "BucketsReady"
     SCHEDULES_READY = "SchedulesReady"
     ISOLATION_VERIFIED = "IsolationVerified"
+    ENCRYPTION_VERIFIED = "EncryptionVerified"
     COMPLIANT = "Compliant"
     APPROVAL_REQUIRED = "ApprovalRequired"
     EXTENDED_STORAGE_ENDING = "ExtendedStorageEnding"
@@ -38,6 +39,7 @@ class Reason(StrEnum):
     WAITING_FOR_VOLUME = "WaitingForVolume"
     WAITING_FOR_SERVER = "WaitingForServer"
     NOT_YET_VERIFIED = "NotYetVerified"
+    AT_REST_UNKNOWN = "AtRestUnknown"
     NO_RUN_YET = "NoRunYet"
     PENDING = "Pending"
     RUNNING = "Running"
@@ -74,6 +76,7 @@ class Reason(StrEnum):
     PRIVILEGES_MISSING = "PrivilegesMissing"
     OPERATOR_TOO_OLD = "OperatorTooOld"
     ISOLATION_BROKEN = "IsolationBroken"
+    ENCRYPTION_MISSING = "EncryptionMissing"
     SETTING_NOT_KEPT = "SettingNotKept"
     GUARD_STOPPED = "GuardStopped"
     DELETION_DEBT = "DeletionDebt"
@@ -173,6 +176,8 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.PRIVILEGES_MISSING,
         Reason.OPERATOR_TOO_OLD,
         Reason.ISOLATION_BROKEN,
+        Reason.ENCRYPTION_MISSING,
+        Reason.AT_REST_UNKNOWN,
         Reason.SETTING_NOT_KEPT,
     ),
     "Retention": (

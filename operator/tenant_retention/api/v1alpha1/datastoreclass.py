@@ -199,6 +199,14 @@ class DataStoreClassSpec(ApiModel):
     limits: Limits | None = Field(
         default=None, description="What one namespace may take.", examples=[{"storesPerNamespace": 20}]
     )
+    encryption_at_rest: Literal["Declared"] | None = Field(
+        default=None,
+        description=(
+            "Databases: Declared states that the server or its volumes encrypt what they store, which the operator cannot "
+            "see; absent: not known, and the condition EncryptionVerified of its policies says so. Buckets are tried."
+        ),
+        examples=["Declared"],
+    )
     embedded: Embedded | None = Field(
         default=None, description="Settings of provisioner Embedded; absent: defaults.", examples=[{"storage": "10Gi"}]
     )

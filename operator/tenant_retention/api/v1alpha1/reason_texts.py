@@ -10,6 +10,9 @@ CONDITION_TEXT: dict[ConditionType, str] = {
     ConditionType.BUCKETS_READY: "All buckets answer and hold the wanted settings and identities.",
     ConditionType.SCHEDULES_READY: "The CronJobs are as wanted.",
     ConditionType.ISOLATION_VERIFIED: "Each role of this policy was tried elsewhere and refused.",
+    ConditionType.ENCRYPTION_VERIFIED: (
+        "Every role reached its store by verified TLS, none got in without it, and what lies there is encrypted (T8)."
+    ),
     ConditionType.COMPLIANT: "No deletion debt, the last run came in time, and every category is enforced.",
     ConditionType.APPROVAL_REQUIRED: "The guard stopped a run; a RetentionRun with `approves` lets it through.",
     ConditionType.EXTENDED_STORAGE_ENDING: "Bought storage ends within 30 days; absent where nothing bought has an end.",
@@ -69,6 +72,10 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.PRIVILEGES_MISSING: "The administrator lacks a privilege; the message names it.",
     Reason.OPERATOR_TOO_OLD: "A newer operator made the database; upgrade this one.",
     Reason.ISOLATION_BROKEN: "A role of this policy could reach what is not its own.",
+    Reason.ENCRYPTION_MISSING: "Data can travel or lies in the clear (T8); the message says where and what to change.",
+    Reason.AT_REST_UNKNOWN: (
+        "No SQL can see whether a database server encrypts what it stores; declare it in the class (`encryptionAtRest`)."
+    ),
     Reason.SETTING_NOT_KEPT: "A bucket or database setting was accepted but read back differently.",
     Reason.EXTENDED_STORAGE_ENDS: "Bought storage ends within 30 days; the first run after it deletes what it alone kept.",
     Reason.GUARD_STOPPED: "More would be newly deleted than `spec.guard.maxDeletedPercent` lets pass.",

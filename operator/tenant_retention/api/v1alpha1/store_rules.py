@@ -75,6 +75,12 @@ CLASS_SPEC = (
         ".existing",
         "FieldValueRequired",
     ),
+    Rule(
+        "!has(self.encryptionAtRest) || self.type != 'S3'",
+        "spec.encryptionAtRest is not allowed with type S3: what is written to a bucket is tried",
+        ".encryptionAtRest",
+        "FieldValueForbidden",
+    ),
 )
 
 STORE_SPEC = (

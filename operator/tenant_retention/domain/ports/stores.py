@@ -165,9 +165,15 @@ class TenantStores(Protocol):
     def probe_database(self, request: DatabaseRequest, after: str) -> ProbeReport:
         """What the database's logins can reach besides their own database: in some others, those that follow ``after``."""
 
+    def probe_database_encryption(self, request: DatabaseRequest) -> tuple[str, ...]:
+        """Where the database's data can travel without TLS, with any of its logins (T8); empty: nowhere."""
+
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """Bucket, settings, identities and keys as wanted; what differs is put right."""
 
     def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
         """What an identity may do that it must not, and cannot do that it must: in its own bucket, and in some of others,
         those that follow ``after``."""
+
+    def probe_bucket_encryption(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
+        """Where the bucket's data lies or can travel in the clear (T8); empty: nowhere. Nothing that it writes stays."""

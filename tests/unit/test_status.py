@@ -330,7 +330,12 @@ NOT_COMPLIANT: dict[str, tuple[Reason, dict[str, Any], str]] = {
         "put its categories back into the profile; kubectl get datastore acme-dialogue-0",
     ),
 }
-NO_REASON_OF_COMPLIANT = {Reason.GUARD_STOPPED, Reason.RUN_SUCCEEDED, Reason.ORPHANS_FOUND}
+NO_REASON_OF_COMPLIANT = {
+    Reason.GUARD_STOPPED,
+    Reason.RUN_SUCCEEDED,
+    Reason.ORPHANS_FOUND,
+    Reason.EXTENDED_STORAGE_ENDS,
+}
 
 
 @pytest.mark.parametrize("reason, changes, step", NOT_COMPLIANT.values(), ids=NOT_COMPLIANT)

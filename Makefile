@@ -25,7 +25,7 @@ lint: setup ## ruff, mypy --strict, import rules, generated files up to date
 	@.venv/bin/python tests/run.py lint
 unit: setup ## unit tests
 	@.venv/bin/python tests/run.py unit
-stores: setup ## tests on real PostgreSQL 15 and 17, SeaweedFS, MinIO and Valkey
+stores: setup ## tests on real PostgreSQL 15, 17 and 18, SeaweedFS, MinIO and Valkey
 	@.venv/bin/python tests/run.py stores
 chart: setup ## Helm chart tests
 	@.venv/bin/python tests/run.py chart

@@ -16,9 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VERSIONS = (15, 17)
+NEWEST = 18
+"""The newest one that Debian's packages offer: the tests that let a tenant's days pass run on it."""
 TOO_OLD = 13
 """Older than the oldest one supported; Debian has no 14."""
-_SUITES = {13: "bullseye", 15: "bookworm", 17: "trixie"}
+_SUITES = {13: "bullseye", 15: "bookworm", 17: "trixie", 18: "forky"}
+# A suite that is not released yet is signed for a week only, and a mirror may be behind.
+_OPTIONS = {18: ["--aptopt=Acquire::Check-Valid-Until false"]}
 VALKEY = 8
 """Of Debian 13, whatever the machine has: its own may be a Redis of before."""
 UNPRIVILEGED = 65534
@@ -71,7 +75,9 @@ def installation(version: int) -> Installation:
     if (programs / "postgres").exists():
         return Installation(version, programs)
     hook = f"--essential-hook={_NO_MAIN_CLUSTER}"
-    return Installation(version, programs, _root_tree(f"postgresql-{version}", _SUITES[version], hook))
+    return Installation(
+        version, programs, _root_tree(f"postgresql-{version}", _SUITES[version], hook, *_OPTIONS.get(version, ()))
+    )
 
 
 def valkey_installation() -> Installation:
@@ -79,11 +85,21 @@ def valkey_installation() -> Installation:
     return Installation(VALKEY, Path("/usr/bin"), _root_tree("valkey-server", "trixie"))
 
 
-def _root_tree(package: str, suite: str, *options: str) -> Path:
+def faketime_library() -> Path:
+    """libfaketime, which gives a server the clock that a test sets: the machine's own, else Debian's; raises as ``installation``."""
+    name = "*/faketime/libfaketime.so.1"
+    if found := sorted(Path("/usr/lib").glob(name)):
+        return found[0]
+    # Of the oldest Debian here: it runs inside every newer one's tree too.
+    tree = _root_tree("libfaketime", "bookworm", variant="extract")
+    return next((tree / "usr/lib").glob(name))
+
+
+def _root_tree(package: str, suite: str, *options: str, variant: str = "minbase") -> Path:
     command = [
         "mmdebstrap",
         "--mode=root",
-        "--variant=minbase",
+        f"--variant={variant}",
         f"--include={package}",
         *options,
         "--aptopt=Apt::Install-Recommends false",
@@ -120,11 +136,12 @@ def _fetch(command: list[str], roots: Path, wanted: Path) -> None:
 
 def main() -> int:
     """Installs every version the tests need and says where each one is."""
-    for version in (TOO_OLD, *VERSIONS):
+    for version in (TOO_OLD, *VERSIONS, NEWEST):
         found = installation(version)
         print(f"PostgreSQL {version}: {found.root or ''}{found.programs}")
     found = valkey_installation()
     print(f"Valkey {VALKEY}: {found.root or ''}{found.programs}")
+    print(f"libfaketime: {faketime_library()}")
     return 0
 
 

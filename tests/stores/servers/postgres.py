@@ -24,6 +24,7 @@ from psycopg import sql
 from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_256
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.certificates import ThrowawayAuthority
+from tests.stores.servers.clock import ServerClock
 from tests.stores.servers.install import UNPRIVILEGED, VERSIONS, Installation, installation
 from tests.support.waiting import eventually
 
@@ -53,7 +54,10 @@ _HOST_BASED_AUTHENTICATION = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 @dataclass(frozen=True)
 class PostgresProcess:
-    """A running server. ``superuser`` is for arranging and checking in tests; the product gets ``administrator`` only."""
+    """A running server. ``superuser`` is for arranging and checking in tests; the product gets ``administrator`` only.
+
+    ``clock``: what its ``now()`` says, where it was started with one of its own.
+    """
 
     version: int
     administrator: ServerAccess
@@ -61,6 +65,7 @@ class PostgresProcess:
     log_file: Path
     authority: ThrowawayAuthority
     pid: int
+    clock: ServerClock | None = None
 
     def log(self) -> str:
         """Everything the server logged so far, every statement included."""
@@ -68,10 +73,11 @@ class PostgresProcess:
 
 
 @contextmanager
-def running_postgres(version: int, settings: str = "") -> Iterator[PostgresProcess]:
+def running_postgres(version: int, settings: str = "", *, own_clock: bool = False) -> Iterator[PostgresProcess]:
     """Starts a server of this major version on a free port of this machine; ends it by its pid and removes its files.
 
-    ``settings``: lines of postgresql.conf that come after, and so overrule, those that make tests quick.
+    ``settings``: lines of postgresql.conf that come after, and so overrule, those that make tests quick. ``own_clock``: with a
+    clock that the test sets.
     """
     found = installation(version)
     directory = Path(tempfile.mkdtemp(prefix=f"retention-postgresql-{version}-"))
@@ -80,11 +86,13 @@ def running_postgres(version: int, settings: str = "") -> Iterator[PostgresProce
         authority = ThrowawayAuthority.create()
         password = secrets.token_urlsafe(24)
         data = _initialize(found, directory, authority, password, _SETTINGS + settings)
+        clock = ServerClock(data) if own_clock else None
+        program = [*clock.prefix(), str(found.programs / "postgres")] if clock else ["postgres"]
         port = _free_port()
         log_file = directory / "log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                found.unprivileged(data, "postgres", "-D", str(data / "cluster"), "-p", str(port)),
+                found.unprivileged(data, *program, "-D", str(data / "cluster"), "-p", str(port)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -93,7 +101,7 @@ def running_postgres(version: int, settings: str = "") -> Iterator[PostgresProce
             superuser = ServerAccess(HOST, port, "postgres", password, directory / "ca.crt")
             _wait_until_ready(process, superuser, log_file)
             administrator = _make_administrator(superuser)
-            yield PostgresProcess(version, administrator, superuser, log_file, authority, process.pid)
+            yield PostgresProcess(version, administrator, superuser, log_file, authority, process.pid, clock)
         finally:
             _stop(process)
     finally:

@@ -69,6 +69,11 @@ class Telemetry:
         self._extended = self._gauge(
             "extended_storage_end_timestamp_seconds", "When storage that was bought for a category ends.", category
         )
+        self._expected = self._gauge(
+            "debt_expected_timestamp_seconds",
+            "When deletion debt begins, or began, because something keeps runs from deleting; no series: none foreseen.",
+            policy,
+        )
         self._held = self._gauge("held_items", "Items that a hold keeps.", category)
         self._anomalies = self._gauge("anomaly_items", "Items without a usable time.", category)
         self._missing = self._gauge("missing_objects", "Rows of a category whose object is missing.", category)
@@ -102,6 +107,11 @@ class Telemetry:
         self._approval.labels(namespace, name).set(conditions.get("ApprovalRequired", False))
         if latest_success is not None:
             self._success.labels(namespace, name).set(latest_success.timestamp())
+        if status.get("debtExpected") is not None:
+            expected = datetime.fromisoformat(status["debtExpected"])
+            self._expected.labels(namespace, name).set(expected.timestamp())
+        else:
+            _drop(self._expected, namespace, name)
         ended = {run["outcome"] for run in status.get("jobs", ())} - {"Running"}
         if ended:
             # While one is at work, the word of the one before it stands.
@@ -136,7 +146,7 @@ class Telemetry:
         self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
         self._show_buckets(namespace, name, {})
         del self._buckets[(namespace, name)]
-        for gauge in (self._ready, self._compliant, self._approval, self._success, self._failed):
+        for gauge in (self._ready, self._compliant, self._approval, self._success, self._failed, self._expected):
             _drop(gauge, namespace, name)
 
     def released_store(self, store: str, overdue: int | None) -> None:

@@ -148,6 +148,7 @@ def test_when_all_is_well_every_condition_says_so_about_this_generation() -> Non
         "IsolationVerified": ("True", "Verified"),
         "EncryptionVerified": ("True", "Verified"),
         "Compliant": ("True", "Compliant"),
+        "DebtForeseen": ("False", "NotForeseen"),
         "ApprovalRequired": ("False", "NotRequired"),
     }
     assert {found["observedGeneration"] for found in status["conditions"]} == {status["observedGeneration"]} == {3}
@@ -335,6 +336,7 @@ NO_REASON_OF_COMPLIANT = {
     Reason.RUN_SUCCEEDED,
     Reason.ORPHANS_FOUND,
     Reason.EXTENDED_STORAGE_ENDS,
+    Reason.DEBT_FORESEEN,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -41,7 +42,8 @@ class BindingReport:
 class PolicyReport:
     """Everything one reconcile learned. ``problem``: what the user (Invalid) or time (others) must solve; the rest is
     still told. ``definition``: what the stores hold now, which is the last good one when the spec is invalid. ``probed``:
-    how many databases and buckets of others the last look of the isolation probe tried, of how many."""
+    how many databases and buckets of others the last look of the isolation probe tried, of how many. ``last_deadlines``: of
+    databases that could not be counted, by purpose and category, as they were last counted."""
 
     generation: int
     mode: str
@@ -61,4 +63,5 @@ class PolicyReport:
     probed: tuple[int, int] = (0, 0)
     encryption: EncryptionState | None = None
     bindings: tuple[BindingReport, ...] = ()
+    last_deadlines: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     left_stores: tuple[LeftStore, ...] = ()

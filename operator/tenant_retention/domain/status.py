@@ -12,14 +12,16 @@ from typing import Any
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
 from tenant_retention.domain.category_status import Counts, category_rows, overdue_total
-from tenant_retention.domain.conditions import Finding, reason_of, render
+from tenant_retention.domain.conditions import Finding, instant, reason_of, render
 from tenant_retention.domain.encryption import encryption_finding
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.extended_storage import extension_findings
+from tenant_retention.domain.foreseen import debt_expected, debt_while_away, foreseen_finding
 from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
 from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
+from tenant_retention.domain.verification import isolation_finding, unserved_reason
 
 
 def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -51,6 +53,8 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         ],
         "approval": approval_request(report.counts, report.definition),
     }
+    if (expected := debt_expected(report, now)) is not None:
+        status["debtExpected"] = instant(expected)
     if report.definition is not None and report.enforced:
         status["enforced"] = {
             "generation": report.definition.policy_generation,
@@ -96,9 +100,10 @@ def _findings(report: PolicyReport, before: Sequence[Mapping[str, Any]], now: da
         databases,
         buckets,
         schedules,
-        _isolation_finding(report),
+        isolation_finding(report),
         encryption_finding(report.encryption, before),
         _compliant_finding(report, now),
+        foreseen_finding(report, now),
         _approval_finding(report),
         *extension_findings(report.definition, now),
     ]
@@ -170,21 +175,6 @@ def _schedules_finding(report: PolicyReport) -> Finding:
     return Finding(type_, True, reason, f"{report.cron} in {report.time_zone}")
 
 
-def _isolation_finding(report: PolicyReport) -> Finding:
-    type_ = ConditionType.ISOLATION_VERIFIED
-    if report.isolation is None and (unserved := _unserved(report)) is not None:
-        return Finding(type_, None, unserved, "no role is tried anywhere while the namespace is not served")
-    if report.isolation is None:
-        return Finding(type_, None, Reason.NOT_YET_VERIFIED, "each role is tried elsewhere once the stores are ready")
-    if report.isolation:
-        return Finding(type_, False, Reason.ISOLATION_BROKEN, "; ".join(report.isolation)[:1024])
-    tried, others = report.probed
-    refused = "every role of this policy was refused everywhere else"
-    if others:
-        refused += f"; a look tries {tried} of {others} databases and buckets of others, all in turn"
-    return Finding(type_, True, Reason.VERIFIED, refused)
-
-
 def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     type_ = ConditionType.COMPLIANT
     overdue = _overdue(report)
@@ -203,6 +193,8 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
             Reason.EVIDENCE_BROKEN,
             "a link of the evidence chain was changed or removed: keep a copy of retention.evidence and find out who could write it",
         )
+    if (late := debt_while_away(report, now)) is not None:
+        return Finding(type_, False, Reason.DELETION_DEBT, late)
     uncounted = _uncounted(report)
     if uncounted is not None:
         store, problem = uncounted
@@ -213,7 +205,7 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing has been counted yet")
     if report.counts.old_anomalies:
         return Finding(type_, False, Reason.ANOMALIES_TOO_OLD, "; ".join(report.counts.old_anomalies)[:1024])
-    if (unserved := _unserved(report)) is not None:
+    if (unserved := unserved_reason(report)) is not None:
         text = "nothing is overdue, but the nightly runs are not watched while the namespace is not served"
         return Finding(type_, None, unserved, text)
     if (run := _run_finding(report)) is not None:
@@ -242,12 +234,6 @@ def _run_finding(report: PolicyReport) -> Finding | None:
         step = "see status.jobs, then kubectl logs -l tenantretention.io/task=expire --tail=-1"
         return Finding(type_, False, Reason.RUN_FAILED, f"{why[: 1022 - len(step)]}; {step}")
     return None
-
-
-def _unserved(report: PolicyReport) -> Reason | None:
-    """Why the operator does nothing in the namespace; None where it does."""
-    reason = report.problem.reason if report.problem is not None else None
-    return reason_of(reason) if reason in {Reason.NAMESPACE_NOT_SERVED, Reason.NAMESPACE_TERMINATING} else None
 
 
 def _overdue(report: PolicyReport) -> int | None:

@@ -12,6 +12,7 @@ from tenant_retention.domain.category_status import MOST_CATEGORIES
 from tenant_retention.domain.conditions import Finding, instant, moment, reason_of, render
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.foreseen import released_finding
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 
@@ -44,12 +45,19 @@ def store_status(
         {
             "observedGeneration": entry.metadata.generation,
             "phase": _phase(bound=bound, problem=problem, previous=previous),
-            "conditions": render([ready], previous.get("conditions") or (), entry.metadata.generation, now),
         }
     )
     if facts is not None:
         status.update(_counted(facts, definition, previous, now))
+    findings = [ready] if bound else [ready, released_finding(next_deadline(status), entry.metadata.name, now)]
+    status["conditions"] = render(findings, previous.get("conditions") or (), entry.metadata.generation, now)
     return status
+
+
+def next_deadline(status: Mapping[str, Any]) -> datetime | None:
+    """When the first item of a store must be gone, by the status of its ledger entry: as last counted."""
+    found = [moment(debt["nextDeadline"]) for debt in status.get("debt") or () if debt.get("nextDeadline")]
+    return min(found, default=None)
 
 
 def evidence_hash(link: RunEvidence) -> str:
@@ -63,6 +71,16 @@ def _phase(*, bound: bool, problem: RetentionError | None, previous: Mapping[str
     return "Pending" if problem is not None and previous.get("phase") in (None, "Pending") else "Bound"
 
 
+def _deadlines(facts: DatabaseFacts) -> dict[str, datetime]:
+    """When the oldest item of each category must be gone, wherever it is."""
+    found: dict[str, datetime] = {}
+    pairs = [(each.category, each.next_deadline) for each in facts.categories]
+    for category, deadline in (*pairs, *((table.category, table.next_deadline) for table in facts.left)):
+        if deadline is not None:
+            found[category] = min(deadline, found.get(category, deadline))
+    return found
+
+
 def _counted(
     facts: DatabaseFacts, definition: RetentionDefinition | None, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
@@ -70,11 +88,13 @@ def _counted(
     overdue = {found.category: found.overdue for found in facts.categories}
     for table in facts.left:
         overdue[table.category] = overdue.get(table.category, 0) + table.overdue
+    deadlines = _deadlines(facts)
     debt = [
         {
             "category": name,
             "rows": 0 if name in with_objects else count,
             "objects": count if name in with_objects else 0,
+            **({"nextDeadline": instant(deadlines[name])} if name in deadlines else {}),
         }
         for name, count in list(overdue.items())[:MOST_CATEGORIES]
     ]

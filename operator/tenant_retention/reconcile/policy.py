@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
-from tenant_retention.domain.category_status import counts_of
+from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.foreseen import last_deadlines
 from tenant_retention.domain.job_pods import PATIENCE
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.left_behind import LeftStore
@@ -270,7 +271,7 @@ class PolicyReconciler:
                 *(result.store.report(result.problem, result.warnings) for result in draft.results),
                 *draft.claims.refused,
             ),
-            **({"counts": counts_of(facts, definition)} if definition is not None and facts else {}),
+            counts=counts_of(facts, definition) if definition is not None and facts else Counts(),
             runs=RunReport(
                 latest={result.store.wanted.purpose: result.night for result in draft.databases() if result.night},
                 active_since=draft.jobs.active_since,
@@ -288,5 +289,10 @@ class PolicyReconciler:
             probed=memory.isolation.probed(),
             encryption=memory.encryption.state(draft.results),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
+            last_deadlines={
+                result.store.wanted.purpose: last_deadlines(result.store.entry.status)
+                for result in draft.databases()
+                if result.facts is None
+            },
             left_stores=draft.left_stores,
         )

@@ -14,6 +14,7 @@ from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import DatabaseServer
+from tenant_retention.domain.store_status import next_deadline
 from tenant_retention.reconcile.observing import count, observer
 from tenant_retention.reconcile.rules import forget
 from tenant_retention.reconcile.servers import Authorities, Server, Servers
@@ -98,11 +99,12 @@ class StoreReconciler:
         empty = entry.status.empty is True if facts is None else facts.rows() == 0
         # A live policy's store that it asks for no more is Released once it is empty, and its claim stays: asked for again,
         # it is bound at once.
-        overdue = await tell_store(world, name, policy is not None and not empty, facts, problem, None)
+        status = await tell_store(world, name, policy is not None and not empty, facts, problem, None) or {}
         # Never counted is not zero: such a store has no series (D7).
-        world.shown.released_store(name, overdue)
-        if facts is not None and overdue is not None:
-            world.shown.released_deadline(name, facts.next_deadline())
+        world.shown.released_store(name, status.get("overdue"))
+        if "overdue" in status:
+            # Of a store that is away the last count stands, also in a new process.
+            world.shown.released_deadline(name, next_deadline(status))
         return timedelta(seconds=max(world.resync_seconds, 20.0))
 
     async def _claimant(self, entry: DataStore) -> Manifest | None:

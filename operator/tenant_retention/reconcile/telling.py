@@ -28,6 +28,7 @@ _SILENT_WHEN_FALSE = {
     ConditionType.STALLED.value,
     ConditionType.APPROVAL_REQUIRED.value,
     ConditionType.EXTENDED_STORAGE_ENDING.value,
+    ConditionType.DEBT_FORESEEN.value,
 }
 _GOOD_WHEN_FALSE = {*_SILENT_WHEN_FALSE, ConditionType.RECONCILING.value}
 _TOLD_BY_READY = {
@@ -72,14 +73,15 @@ async def tell_store(
     facts: DatabaseFacts | None,
     problem: RetentionError | None,
     definition: RetentionDefinition | None,
-) -> int | None:
-    """The status of one ledger entry, read afresh; its overdue count."""
+) -> Manifest | None:
+    """The status of one ledger entry, read afresh, and the Event where its debt begins to be foreseen; that status."""
     manifest = await world.cluster.get(STORE, name)
     if manifest is None:
         return None
+    previous = manifest.get("status") or {}
     status = store_status(
         parse(DataStore, manifest, "StoreConflict"),
-        manifest.get("status") or {},
+        previous,
         bound=bound,
         facts=facts,
         problem=problem,
@@ -87,8 +89,10 @@ async def tell_store(
         now=world.now(),
     )
     await tell_status(world, STORE, manifest, status)
-    overdue: int | None = status.get("overdue")
-    return overdue
+    for change in transitions(previous.get("conditions") or (), status["conditions"]):
+        if change.type == ConditionType.DEBT_FORESEEN.value and change.status == "True":
+            await world.cluster.tell(Happening(manifest, change.reason, change.message, "Warning"))
+    return status
 
 
 async def tell_failure(world: World, kind: Kind, namespace: str, name: str, problem: Exception) -> None:

@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     ISOLATION_VERIFIED = "IsolationVerified"
     ENCRYPTION_VERIFIED = "EncryptionVerified"
     COMPLIANT = "Compliant"
+    DEBT_FORESEEN = "DebtForeseen"
     APPROVAL_REQUIRED = "ApprovalRequired"
     EXTENDED_STORAGE_ENDING = "ExtendedStorageEnding"
 
@@ -80,6 +81,8 @@ class Reason(StrEnum):
     SETTING_NOT_KEPT = "SettingNotKept"
     GUARD_STOPPED = "GuardStopped"
     DELETION_DEBT = "DeletionDebt"
+    DEBT_FORESEEN = "DebtForeseen"
+    NOT_FORESEEN = "NotForeseen"
     EVIDENCE_BROKEN = "EvidenceBroken"
     ANOMALIES_TOO_OLD = "AnomaliesTooOld"
     CATEGORIES_NOT_ENFORCED = "CategoriesNotEnforced"
@@ -128,6 +131,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.VERIFIED,
         Reason.COMPLIANT,
         Reason.NOT_REQUIRED,
+        Reason.NOT_FORESEEN,
         Reason.EXTENDED_STORAGE_KEPT,
     ),
     "Under way: waiting helps": (
@@ -183,6 +187,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
     "Retention": (
         Reason.GUARD_STOPPED,
         Reason.DELETION_DEBT,
+        Reason.DEBT_FORESEEN,
         Reason.EVIDENCE_BROKEN,
         Reason.ANOMALIES_TOO_OLD,
         Reason.CATEGORIES_NOT_ENFORCED,

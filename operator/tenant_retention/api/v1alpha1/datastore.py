@@ -133,6 +133,13 @@ class Debt(StatusModel):
     category: DnsLabel = Field(description="Name of the category.", examples=["recordings"])
     rows: int = Field(default=0, ge=0, description="Overdue rows.", examples=[0])
     objects: int = Field(default=0, ge=0, description="Overdue objects.", examples=[0])
+    next_deadline: str | None = Field(
+        default=None,
+        max_length=40,
+        description="When its oldest item must be gone, as last counted, UTC; absent: nothing in it has a deadline.",
+        examples=["2026-11-29T01:37:12Z"],
+        json_schema_extra={"format": "date-time"},
+    )
 
 
 class DataStoreStatus(StatusModel):

@@ -52,6 +52,12 @@ EVENTS: tuple[EventText, ...] = (
         "`Compliant` became False; or a category, table or column left the profile and stays with its data.",
     ),
     EventText(
+        _POLICY,
+        (Reason.DEBT_FORESEEN,),
+        "Warning",
+        "`DebtForeseen` became True: a deadline within a week that no run will keep.",
+    ),
+    EventText(
         _POLICY, (Reason.GUARD_STOPPED,), "Warning", "`ApprovalRequired` became True, or a run ended with a surplus."
     ),
     EventText(
@@ -78,6 +84,7 @@ EVENTS: tuple[EventText, ...] = (
         "The nightly look found the first objects without a row, or rows without their object, of a bucket or category.",
     ),
     EventText(_STORE, (Reason.STORE_RELEASED,), "Normal", "The store's policy is gone; its data stays."),
+    EventText(_STORE, (Reason.DEBT_FORESEEN,), "Warning", "A deadline within a week in a store that no policy has."),
     EventText(_RUN, (Reason.RUN_SUCCEEDED,), "Normal", "The run ended well."),
     EventText(
         _RUN,

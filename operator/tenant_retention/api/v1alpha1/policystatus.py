@@ -248,6 +248,14 @@ class TenantRetentionPolicyStatus(StatusModel):
     overdue: int | None = Field(
         default=None, ge=0, description="Rows and objects past their deadline; absent: not counted yet.", examples=[0]
     )
+    debt_expected: Instant | None = Field(
+        default=None,
+        description=(
+            "When deletion debt begins, or began, if what keeps runs from deleting stays (condition DebtForeseen); absent: no "
+            "deadline of the next week is in danger."
+        ),
+        examples=["2026-11-29T01:37:12Z"],
+    )
     last_run_time: Instant | None = Field(
         default=None, description="When the last run ended.", examples=["2026-11-22T01:37:12Z"]
     )

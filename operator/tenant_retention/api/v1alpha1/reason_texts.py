@@ -14,6 +14,9 @@ CONDITION_TEXT: dict[ConditionType, str] = {
         "Every role reached its store by verified TLS, none got in without it, and what lies there is encrypted (T8)."
     ),
     ConditionType.COMPLIANT: "No deletion debt, the last run came in time, and every category is enforced.",
+    ConditionType.DEBT_FORESEEN: (
+        "Deletion debt begins within a week, or has begun, because something keeps runs from deleting (X4)."
+    ),
     ConditionType.APPROVAL_REQUIRED: "The guard stopped a run; a RetentionRun with `approves` lets it through.",
     ConditionType.EXTENDED_STORAGE_ENDING: "Bought storage ends within 30 days; absent where nothing bought has an end.",
 }
@@ -80,6 +83,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.EXTENDED_STORAGE_ENDS: "Bought storage ends within 30 days; the first run after it deletes what it alone kept.",
     Reason.GUARD_STOPPED: "More would be newly deleted than `spec.guard.maxDeletedPercent` lets pass.",
     Reason.DELETION_DEBT: "Data is past its deadline and still there.",
+    Reason.DEBT_FORESEEN: "Deadlines within a week, or past, that no run will keep; the message says which, why, and the next step.",
+    Reason.NOT_FORESEEN: "No deadline of the next week is in danger.",
     Reason.EVIDENCE_BROKEN: "A link of the evidence chain was changed or removed; keep a copy of `retention.evidence`, find the writer.",
     Reason.ANOMALIES_TOO_OLD: "Items without a usable time were first seen longer than max ago (X8).",
     Reason.CATEGORIES_NOT_ENFORCED: (

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain.ledger import place_of
 from tenant_retention.domain.plan_document import PlanDocument
-from tenant_retention.domain.ports.cluster import POLICY, Manifest
-from tests.support.operator_world import NAMESPACE, Operator, condition, namespace, policy, profile
+from tenant_retention.domain.ports.cluster import POLICY, STORE, Manifest
+from tests.support.operator_world import NAMESPACE, OPERATOR, Operator, condition, namespace, policy, profile
 
 
 async def dialogue_cloud(**spec: Any) -> Operator:
@@ -125,3 +128,170 @@ async def test_a_store_that_nobody_counted_yet_is_not_taken_for_empty__D3_D7() -
     del entry_of(operator, "Dialogue")["status"]["empty"]
     found = await use(operator, "Phone")
     assert {row["purpose"] for row in found["status"]["stores"]} >= {"Dialogue"}
+
+
+APAC: dict[str, Any] = {
+    "type": "PostgreSQL",
+    "provisioner": "Existing",
+    "region": "APAC",
+    "existing": {"host": "pg.apac.example.com", "adminSecretRef": {"name": "pg-apac"}},
+}
+UNITS = [
+    {"name": "helpdesk"},
+    {"name": "sydney", "region": "APAC", "database": "Shared"},
+    {"name": "clinic", "region": "APAC", "database": "Dedicated"},
+    {"name": "ward", "sharedWith": "clinic"},
+    {"name": "beds", "database": "Dedicated"},
+]
+PLACES = [
+    "Analytical",
+    "Analytical/APAC",
+    "Analytical/APAC:clinic",
+    "Analytical:beds",
+    "Dialogue",
+    "Dialogue/APAC",
+    "Dialogue/APAC:clinic",
+]
+
+
+async def with_units(*units: dict[str, Any], **spec: Any) -> Operator:
+    """A dialogue cloud whose units lie at home, on an embedded server, and in APAC, on the customer's own."""
+    asked = policy(profile="dialogue-cloud", units=list(units), **spec)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pg-apac", "namespace": OPERATOR}}
+    values = {"username": "admin", "password": "secret"}
+    keys = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    apac = {"apiVersion": "tenantretention.io/v1alpha1", "kind": "DataStoreClass", "metadata": {"name": "pg-apac"}}
+    operator = Operator(
+        namespace(NAMESPACE), profile("dialogue-cloud"), asked, {**secret, "data": keys}, {**apac, "spec": APAC}
+    )
+    await operator.start()
+    return operator
+
+
+async def change_units(operator: Operator, *units: dict[str, Any]) -> Manifest:
+    """Edits ``spec.units`` and waits until all is settled."""
+
+    def change(found: Manifest) -> None:
+        found["spec"]["units"] = list(units)
+        found["metadata"]["generation"] = found["metadata"].get("generation", 1) + 1
+
+    await operator.edit(POLICY, "acme", NAMESPACE, change)
+    return await operator.settled()
+
+
+def places_of(plan: PlanDocument) -> list[str]:
+    """The databases of a plan by name."""
+    return sorted(store.place.name for store in plan.databases)
+
+
+async def test_every_further_region_and_every_dedicated_unit_has_databases_of_its_own_in_one_plan__D3_D4() -> None:
+    operator = await with_units(*UNITS)
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True", condition(found, "Ready")["message"]
+    assert found["status"]["databases"] == "7/7"
+    plan = plan_of(operator)
+    assert places_of(plan) == PLACES
+    assert plan.definition.database_names() == tuple(PLACES)
+    entries = {
+        each["spec"]["name"]: each for each in operator.objects("DataStore") if each["spec"]["type"] == "PostgreSQL"
+    }
+    assert set(entries) == set(operator.stores.databases)
+    further = [each["spec"] for each in entries.values() if each["spec"].get("region") == "APAC"]
+    assert sorted((spec["purpose"], spec.get("unit", "")) for spec in further) == [
+        ("Analytical", ""),
+        ("Analytical", "clinic"),
+        ("Dialogue", ""),
+        ("Dialogue", "clinic"),
+    ]
+    clinic = await operator.cluster.list(STORE, labels="tenantretention.io/policy=acme,tenantretention.io/unit=clinic")
+    assert {each["spec"]["purpose"] for each in clinic} == {"Analytical", "Dialogue"}
+
+
+async def test_every_further_database_has_the_same_rules_and_secrets_that_name_region_and_unit__D3() -> None:
+    operator = await with_units(*UNITS)
+    await operator.settled()
+    digests = {kept.definition.rules_digest() for kept in operator.stores.databases.values() if kept.definition}
+    assert digests == {plan_of(operator).rules_digest}
+    handed = [
+        each
+        for each in operator.objects("Secret", NAMESPACE)
+        if each["metadata"]["labels"].get("tenantretention.io/unit") == "clinic"
+    ]
+    assert {each["metadata"]["labels"]["tenantretention.io/role"] for each in handed} == {"app", "reader", "enforcer"}
+    assert {each["metadata"]["labels"]["tenantretention.io/region"] for each in handed} == {"APAC"}
+    assert all("apac-clinic" in each["metadata"]["name"] for each in handed)
+    assert len({each["metadata"]["name"] for each in handed}) == 6
+    plan = {store.binding.removeprefix("/bindings/") for store in plan_of(operator).databases}
+    assert plan <= {each["metadata"]["name"] for each in operator.objects("Secret", NAMESPACE)}
+
+
+async def test_counts_of_all_databases_of_a_category_are_one_sum__D4_X4() -> None:
+    operator = await with_units(*UNITS)
+    found = await operator.settled()
+    rows = {row["name"]: row for row in found["status"]["categories"]}
+    assert (rows["call-records"]["rows"], rows["messages"]["rows"]) == (40, 30)
+    for kept in operator.stores.databases.values():
+        kept.overdue = 2
+    found = await operator.settled()
+    assert {row["name"]: row["overdue"] for row in found["status"]["categories"]}["call-records"] == 8
+
+
+async def test_a_unit_that_is_removed_takes_no_agent_along_and_its_private_rows_go_on_expiring__D4() -> None:
+    operator = await with_units(*UNITS)
+    await operator.settled()
+    before = {name: kept.rows for name, kept in operator.stores.databases.items()}
+    digest = plan_of(operator).rules_digest
+    found = await change_units(operator, *UNITS[:2])
+    assert condition(found, "Ready")["status"] == "True"
+    assert places_of(plan_of(operator)) == PLACES
+    assert plan_of(operator).rules_digest == digest
+    assert {name: kept.rows for name, kept in operator.stores.databases.items()} == before, "no row is touched"
+    for kept in operator.stores.databases.values():
+        kept.rows = 0 if kept.purpose == "Dialogue" else 5
+    await operator.settled()
+    await operator.settled()
+    phases = {
+        place_of(DataStore.from_object(each).spec).name: each["status"]["phase"]
+        for each in operator.objects("DataStore")
+    }
+    assert phases["Dialogue/APAC:clinic"] == "Released"
+    assert phases["Analytical/APAC:clinic"] == phases["Analytical:beds"] == "Bound", (
+        "a private database with rows stays"
+    )
+    assert phases["Dialogue"] == phases["Dialogue/APAC"] == "Bound", "an asked one stays, empty or not"
+    operator.restart()
+    await operator.settled()
+    assert places_of(plan_of(operator)) == [name for name in PLACES if name != "Dialogue/APAC:clinic"]
+    await change_units(operator, *UNITS)
+    assert places_of(plan_of(operator)) == PLACES
+
+
+async def test_an_existing_policy_without_units_keeps_its_names_secrets_and_digest__M11() -> None:
+    operator = await with_units()
+    await operator.settled()
+    assert plan_of(operator).definition.databases is None
+    assert [store.binding for store in plan_of(operator).databases] == [
+        "/bindings/acme-analytical-enforcer",
+        "/bindings/acme-dialogue-enforcer",
+    ]
+    await change_units(operator, {"name": "helpdesk"}, {"name": "sales"})
+    assert plan_of(operator).definition.databases is None
+
+
+async def test_a_further_region_on_a_second_embedded_class_is_refused_and_harms_no_home_store__D3() -> None:
+    operator = await with_units({"name": "rio", "region": "AMER", "database": "Shared"})
+    amer = {"type": "PostgreSQL", "provisioner": "Embedded", "region": "AMER"}
+    kind = {"apiVersion": "tenantretention.io/v1alpha1", "kind": "DataStoreClass"}
+    operator.cluster.put({**kind, "metadata": {"name": "pg-amer"}, "spec": amer})
+    found = await operator.settled()
+    assert condition(found, "Stalled")["reason"] == "ClassInvalid"
+    assert "one embedded PostgreSQL server" in condition(found, "Stalled")["message"]
+    assert found["status"]["databases"] == "2/4"
+
+
+async def test_a_region_without_a_class_says_which_and_the_home_stores_work_on__D3() -> None:
+    operator = await with_units({"name": "rio", "region": "AMER", "database": "Shared"})
+    found = await operator.settled()
+    assert condition(found, "Stalled")["reason"] == "NoDefaultClass"
+    assert "in region AMER" in condition(found, "Stalled")["message"]
+    assert len(operator.stores.databases) == 2

@@ -41,4 +41,4 @@ def approve(
                 until=until,
                 run_name=RUN_NAME,
             )
-        yield f"{store.purpose}: {plan.rules_digest} may newly remove {max_rows} rows until {until:%Y-%m-%dT%H:%M:%SZ}"
+        yield f"{store.place.name}: {plan.rules_digest} may newly remove {max_rows} rows until {until:%Y-%m-%dT%H:%M:%SZ}"

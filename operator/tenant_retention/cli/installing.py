@@ -15,7 +15,7 @@ from tenant_retention.domain.database_plan import plan_database
 from tenant_retention.domain.databases import Login, WantedDatabase
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import NotReady
-from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.names import Place, StoreIdentity
 from tenant_retention.domain.plan_document import PlanDocument
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.domain.store_marker import StoreMarker
@@ -34,25 +34,27 @@ def install(plan: PlanDocument, base: Path, administrator: Path) -> Iterator[str
     server = server_access(binding)
     ca = binding.ca_file.read_text(encoding="utf-8") if binding.ca_file else None
     for store in plan.databases:
-        definition = plan.definition
-        name = _identity(definition, store.purpose).database()
+        definition, place = plan.definition, store.place
+        name = _identity(definition, place).database()
         logins = logins_of(base / store.binding, name, server, ca)
-        yield from _provision(definition, store.purpose, name, server, logins)
-        for change in _define(definition, store.purpose, name, server):
-            yield f"{store.purpose}: {change}"
-        yield f"{store.purpose}: database {name} is ready; logins in {', '.join(str(login.directory) for login in logins)}"
+        yield from _provision(definition, place, name, server, logins)
+        for change in _define(definition, place, name, server):
+            yield f"{place.name}: {change}"
+        yield f"{place.name}: database {name} is ready; logins in {', '.join(str(login.directory) for login in logins)}"
 
 
-def _identity(definition: RetentionDefinition, purpose: str) -> StoreIdentity:
-    return StoreIdentity(definition.installation, definition.namespace, definition.policy, purpose)
+def _identity(definition: RetentionDefinition, place: Place) -> StoreIdentity:
+    return StoreIdentity(
+        definition.installation, definition.namespace, definition.policy, place.purpose, place.region, place.unit
+    )
 
 
 def _provision(
-    definition: RetentionDefinition, purpose: str, name: str, server: ServerAccess, logins: tuple[LoginBinding, ...]
+    definition: RetentionDefinition, place: Place, name: str, server: ServerAccess, logins: tuple[LoginBinding, ...]
 ) -> Iterator[str]:
     administration = PostgresAdministration()
     # No namespace outside a cluster: the policy's uid stands for it, so that another plan's database is not taken for ours.
-    marker = StoreMarker.of(_identity(definition, purpose), definition.policy_uid)
+    marker = StoreMarker.of(_identity(definition, place), definition.policy_uid)
     wanted = WantedDatabase(name, marker)
     known = wanted.roles().logins()
     passwords = {login.binding.username: login.binding.password for login in logins}
@@ -63,12 +65,12 @@ def _provision(
             return
         for step in steps:
             administration.apply(server, step, passwords)
-            yield f"{purpose}: {step.describe()}"
+            yield f"{place.name}: {step.describe()}"
     raise NotReady(f"database {name} is not as wanted after {_ROUNDS} rounds", reason="Unavailable")
 
 
-def _define(definition: RetentionDefinition, purpose: str, name: str, server: ServerAccess) -> tuple[str, ...]:
+def _define(definition: RetentionDefinition, place: Place, name: str, server: ServerAccess) -> tuple[str, ...]:
     inside = replace(server, database=name)
-    roles = WantedDatabase(name, StoreMarker.of(_identity(definition, purpose), definition.policy_uid)).roles()
+    roles = WantedDatabase(name, StoreMarker.of(_identity(definition, place), definition.policy_uid)).roles()
     with errors_of(inside), connect(inside, application_name=APPLICATION_NAME) as connection:
-        return apply_definition(connection, definition, purpose, roles)
+        return apply_definition(connection, definition, place.purpose, roles)

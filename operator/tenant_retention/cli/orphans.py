@@ -23,6 +23,7 @@ from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.databases import Group
 from tenant_retention.domain.definition import ObjectsDefinition
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.orphans import SETTLING, ObjectRow, OrphanReport, find_orphans
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
 from tenant_retention.domain.servers import ServerAccess
@@ -114,19 +115,22 @@ def _compare(plan: PlanDocument, base: Path, bucket: StoreBinding, settled_befor
 
 
 def _rows(plan: PlanDocument, base: Path, purpose: str) -> Iterator[ObjectRow]:
-    directories = {store.purpose: base / store.binding for store in plan.databases}
+    directories = {store.place.name: base / store.binding for store in plan.databases}
     for category in plan.definition.categories:
         if category.objects is None or category.objects.bucket != purpose:
             continue
-        if category.database not in directories:
+        names = [name for name in plan.definition.database_names() if purpose_of(name) == category.database]
+        missing = sorted({*names, *([] if names else [category.database])} - directories.keys())
+        if missing:
             raise Invalid(
-                f"databases: {category.database!r} of category {category.name!r} is not named; without its rows every "
+                f"databases: {missing[0]!r} of category {category.name!r} is not named; without its rows every "
                 "object would look like an orphan",
                 reason="InvalidPlan",
                 field="databases",
             )
-        access = server_access(read_postgres_binding(sibling(directories[category.database], Group.APP)))
-        yield from _rows_of(access, category.objects)
+        for name in names:
+            access = server_access(read_postgres_binding(sibling(directories[name], Group.APP)))
+            yield from _rows_of(access, category.objects)
 
 
 def _rows_of(access: ServerAccess, objects: ObjectsDefinition) -> Iterator[ObjectRow]:

@@ -38,12 +38,12 @@ def verify(plan: PlanDocument, base: Path, observers: Mapping[str, Path]) -> tup
     """Reads every database of the plan. Raises Unavailable if one does not answer."""
     verifications = []
     for store in plan.databases:
-        directory = observers.get(store.purpose) or sibling(base / store.binding, Group.OBSERVER)
+        directory = observers.get(store.place.name) or sibling(base / store.binding, Group.OBSERVER)
         access = server_access(read_postgres_binding(directory))
         database = PostgresObserverDatabase(partial(connect, access, application_name=APPLICATION_NAME))
         facts = database.observe()
         links = database.evidence(LINKS)
-        verifications.append(Verification(store.purpose, facts, links, problems(facts, plan)))
+        verifications.append(Verification(store.place.name, facts, links, problems(facts, plan)))
     return tuple(verifications)
 
 

@@ -18,9 +18,11 @@ from tenant_retention.domain.definition import (
 )
 from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.extended_storage import is_lasting
+from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.rules import effective_keep
+from tenant_retention.domain.several_databases import observed_as_one
 
 MOST_CATEGORIES = 64
 """Rows that ``status.categories`` takes: the profile's 32 at most, and as many that left it."""
@@ -42,7 +44,7 @@ class Counts:
 
 def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinition) -> Counts:
     """The counts of all databases of a policy; ``facts`` by the databases' purposes."""
-    categories = {found.category: found for fact in facts.values() for found in fact.categories}
+    categories = observed_as_one(found for fact in facts.values() for found in fact.categories)
     now = max((fact.now for fact in facts.values()), default=None)
     return Counts(
         categories=categories,
@@ -59,10 +61,12 @@ def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinitio
 
 
 def _orphans(facts: Iterable[DatabaseFacts]) -> dict[tuple[OrphanKind, str], int]:
-    """Of a bucket that several databases name objects in, the first one keeps the count."""
+    """Of a bucket that several databases name objects in, the first one keeps the count; rows are each database's own."""
     counted: dict[tuple[OrphanKind, str], int] = {}
     for found in (each for fact in facts for each in fact.orphans):
-        counted.setdefault((found.kind, found.name), found.found)
+        before = counted.get((found.kind, found.name))
+        own = found.found if found.kind is OrphanKind.MISSING_OBJECTS else 0
+        counted[(found.kind, found.name)] = found.found if before is None else before + own
     return counted
 
 
@@ -85,7 +89,7 @@ def category_rows(
     if definition is None:
         return []
     order = [category.name for category in profile.categories] if profile else []
-    purposes = set(definition.database_names())
+    purposes = {purpose_of(name) for name in definition.database_names()}
     # A database that no channel needs is not there, and neither are its categories.
     known = {each.name: each for each in definition.categories if each.database in purposes or not each.tables}
     names = [name for name in order if name in known] + [name for name in known if name not in order]
@@ -111,7 +115,7 @@ def category_rows(
 
 def _with_left(row: dict[str, Any], tables: list[LeftTable]) -> dict[str, Any]:
     """A category's row with what lies in tables that left the profile: the whole is not enforced then."""
-    names = ", ".join(table.table for table in tables)
+    names = ", ".join(dict.fromkeys(table.table for table in tables))
     waiting = next((table.content_of for table in tables if table.content_of), None)
     wait = f"; records of {waiting} wait for it" if waiting else ""
     items = "objects" if "objects" in row else "rows"

@@ -13,7 +13,8 @@ from tenant_retention.api.v1alpha1.common import API_VERSION, ObjectRef
 from tenant_retention.api.v1alpha1.datastore import ClassSnapshot, DataStore, DataStoreSpec
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.domain.errors import Invalid, StoreReleased
-from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.manifests.metadata import place_labels
+from tenant_retention.domain.names import Place, StoreIdentity
 from tenant_retention.domain.ports.cluster import Manifest
 
 NAMESPACE_LABEL = "tenantretention.io/namespace"
@@ -75,6 +76,7 @@ def entry(identity: StoreIdentity, claimant: Claimant, store_class: DataStoreCla
             "name": identity.database() if store_class.spec.type == "PostgreSQL" else identity.bucket(),
             "claimRef": _reference(claimant).to_object(),
             **({"region": store_class.spec.region} if store_class.spec.region else {}),
+            **({"unit": identity.unit} if identity.unit else {}),
         }
     )
     return {
@@ -82,10 +84,31 @@ def entry(identity: StoreIdentity, claimant: Claimant, store_class: DataStoreCla
         "kind": "DataStore",
         "metadata": {
             "name": identity.store_id(),
-            "labels": {NAMESPACE_LABEL: claimant.namespace, POLICY_LABEL: claimant.policy},
+            "labels": {
+                NAMESPACE_LABEL: claimant.namespace,
+                POLICY_LABEL: claimant.policy,
+                **place_labels(Place(identity.purpose, identity.region, identity.unit)),
+            },
         },
         "spec": spec.to_object(),
     }
+
+
+def identity_of(spec: DataStoreSpec) -> StoreIdentity:
+    """The store's identity. A home store's entry names its class's region, too, which is no part of it: the id tells."""
+    for region in ("", spec.region or ""):
+        identity = StoreIdentity(
+            spec.installation, spec.namespace, spec.policy_ref.name, spec.purpose, region, spec.unit or ""
+        )
+        if identity.digest() == spec.store_id:
+            return identity
+    return StoreIdentity(spec.installation, spec.namespace, spec.policy_ref.name, spec.purpose)
+
+
+def place_of(spec: DataStoreSpec) -> Place:
+    """Which store of its policy an entry is."""
+    identity = identity_of(spec)
+    return Place(identity.purpose, identity.region, identity.unit)
 
 
 def bind(claimant: Claimant) -> Manifest:

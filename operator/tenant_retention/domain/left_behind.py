@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tenant_retention.domain.category_status import Counts
 from tenant_retention.domain.definition import CategoryState, RetentionDefinition
+from tenant_retention.domain.names import purpose_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class LeftStore:
 def unenforced(definition: RetentionDefinition | None, counts: Counts, left_stores: Sequence[LeftStore]) -> list[str]:
     """What no run deletes from, each with its next step (M10): never called compliant, and told before its deadline."""
     told = []
-    purposes = set(definition.database_names()) if definition else set()
+    purposes = {purpose_of(name) for name in definition.database_names()} if definition else set()
     categories = (
         [each for each in definition.categories if each.database in purposes or not each.tables] if definition else []
     )

@@ -14,6 +14,35 @@ OBJECT_NAME_LIMIT = 63
 _DIGEST_DIGITS = 10
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """Which store of a policy: its purpose, the further region that it lies in, the unit that has it to itself (D3)."""
+
+    purpose: str
+    region: str = ""
+    unit: str = ""
+
+    @property
+    def name(self) -> str:
+        """``Analytical``, ``Analytical/APAC``, ``Analytical:clinic`` or ``Analytical/APAC:clinic``; no two are equal."""
+        return self.purpose + (f"/{self.region}" if self.region else "") + (f":{self.unit}" if self.unit else "")
+
+    @property
+    def label(self) -> str:
+        """The same in names of objects: ``analytical``; with a region or unit always with a digest, as ``a-b``/``c`` and
+        ``a``/``b-c`` read alike."""
+        purpose = purpose_label(self.purpose)
+        if not self.region and not self.unit:
+            return purpose
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:_DIGEST_DIGITS]
+        return f"{'-'.join(word for word in (purpose, self.region.lower(), self.unit) if word)}-{digest}"
+
+
+def purpose_of(name: str) -> str:
+    """The purpose in the name of a place."""
+    return re.split("[/:]", name, maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class StoreIdentity:
     """What makes a store this store: two stores with equal names after cutting still differ by the digest.

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 from tenant_retention.domain.definition import RetentionDefinition, Value
+from tenant_retention.domain.names import Place
 
 
 class Mode(StrEnum):
@@ -19,10 +20,18 @@ class Mode(StrEnum):
 
 
 class StoreBinding(Value):
-    """A store of the run: its purpose (Analytical, Content ...) and the directory with its binding files."""
+    """A store of the run: its purpose (Analytical, Content ...) and the directory with its binding files. ``region`` and
+    ``unit``: of a database in a further region, and of one that a unit has to itself (D3)."""
 
     purpose: str
     binding: str
+    region: str = ""
+    unit: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Which store of the policy it is."""
+        return Place(self.purpose, self.region, self.unit)
 
 
 class PlanDocument(Value):

@@ -12,6 +12,7 @@ from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.encryption import EncryptionState
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.left_behind import LeftStore
+from tenant_retention.domain.names import Place
 from tenant_retention.domain.run_status import RunReport
 
 
@@ -27,6 +28,17 @@ class StoreReport:
     region: str | None = None
     problem: RetentionError | None = None
     warnings: tuple[str, ...] = ()
+    place: Place | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its place; a home store's is its purpose."""
+        return self.place.name if self.place is not None else self.purpose
+
+    @property
+    def at_home(self) -> bool:
+        """Whether it lies in no further region and belongs to no unit alone."""
+        return self.place is None or self.place == Place(self.purpose)
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,8 @@ class BindingReport:
     name: str
     purpose: str
     role: str
+    region: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+from tenant_retention.domain.several_databases import evidence_as_one
 
 SUCCEEDED, STOPPED, FAILED = "Succeeded", "Stopped", "Failed"
 _WORST_FIRST = (FAILED, STOPPED, SUCCEEDED)
@@ -98,7 +99,7 @@ def summarize(runs: Mapping[str, RunEvidence], definition: RetentionDefinition |
     """One run over all its databases: worst outcome, sums, counts by category."""
     first = min(run.started_at for run in runs.values())
     ends = [run.finished_at for run in runs.values() if run.finished_at is not None]
-    categories = [found for purpose in sorted(runs) for found in runs[purpose].categories]
+    categories = evidence_as_one(found for name in sorted(runs) for found in runs[name].categories)
     with_objects = _categories_with_objects(definition)
     any_run = next(iter(runs.values()))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
-from tenant_retention.domain.category_status import Counts, category_rows, overdue_total
+from tenant_retention.domain.category_status import category_rows, overdue_total
 from tenant_retention.domain.conditions import Finding, instant, reason_of, render
 from tenant_retention.domain.encryption import encryption_finding
 from tenant_retention.domain.errors import Invalid, RetentionError
@@ -19,8 +19,8 @@ from tenant_retention.domain.extended_storage import extension_findings
 from tenant_retention.domain.foreseen import debt_expected, debt_while_away, foreseen_finding
 from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
-from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
+from tenant_retention.domain.store_rows import binding_rows, store_rows
 from tenant_retention.domain.verification import isolation_finding, unserved_reason
 
 
@@ -33,7 +33,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "conditions": render(_findings(report, before, now), before, report.generation, now),
         "databases": _ready_of(stores, "PostgreSQL"),
         "buckets": _ready_of(stores, "S3"),
-        "stores": [_store_row(store, report.counts) for store in stores],
+        "stores": store_rows(stores, report.counts),
         "categories": with_last_runs(
             category_rows(
                 report.profile,
@@ -48,9 +48,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "overdue": None if _uncounted(report) else _overdue(report),
         "jobs": run_rows(report.runs, report.definition),
         "lastRunTime": last_run_time(report.runs),
-        "bindings": [
-            {"name": binding.name, "store": binding.purpose, "role": binding.role} for binding in report.bindings
-        ],
+        "bindings": binding_rows(report.bindings),
         "approval": approval_request(report.counts, report.definition),
     }
     if (expected := debt_expected(report, now)) is not None:
@@ -161,7 +159,7 @@ def _stores_finding(type_: ConditionType, report: PolicyReport, kind: str) -> Fi
     problem = next(((store, store.problem) for store in stores if store.problem is not None), None)
     if problem is not None:
         store, error = problem
-        return Finding(type_, False, reason_of(error.reason), f"{store.purpose}: {error.message}")
+        return Finding(type_, False, reason_of(error.reason), f"{store.name}: {error.message}")
     return Finding(type_, True, Reason.AVAILABLE, "" if stores else "the profile needs none")
 
 
@@ -199,7 +197,7 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
     if uncounted is not None:
         store, problem = uncounted
         return Finding(
-            type_, None, reason_of(problem.reason), f"{store.purpose} cannot be counted: {problem.message}"[:1024]
+            type_, None, reason_of(problem.reason), f"{store.name} cannot be counted: {problem.message}"[:1024]
         )
     if overdue is None:
         return Finding(type_, None, Reason.NO_RUN_YET, "nothing has been counted yet")
@@ -268,21 +266,3 @@ def _approval_finding(report: PolicyReport) -> Finding:
 def _ready_of(stores: Sequence[StoreReport], kind: str) -> str:
     mine = [store for store in stores if store.type == kind]
     return f"{sum(1 for store in mine if store.problem is None)}/{len(mine)}"
-
-
-def _store_row(store: StoreReport, counts: Counts) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "purpose": store.purpose,
-        "type": store.type,
-        "ready": store.problem is None,
-        "className": store.class_name,
-        "dataStore": store.data_store,
-        "region": store.region,
-        "unnamedObjects": counts.orphans.get((OrphanKind.UNNAMED_OBJECTS, store.purpose)),
-        "unfinishedUploads": counts.orphans.get((OrphanKind.UNFINISHED_UPLOADS, store.purpose)),
-    }
-    if store.problem is not None:
-        row.update(reason=reason_of(store.problem.reason).value, message=store.problem.message[:1024])
-    elif store.warnings:
-        row["message"] = "; ".join(store.warnings)[:1024]
-    return {name: value for name, value in row.items() if value is not None}

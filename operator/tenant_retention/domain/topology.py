@@ -13,6 +13,7 @@ from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.api.v1alpha1.retentionprofile import DatabasePurpose, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.names import Place
 
 _FACTORS = {
     "m": Decimal("0.001"),
@@ -47,11 +48,18 @@ class WantedStore:
     type: str
     request: StoreRequest | None
     leaving: bool = False
+    region: str = ""
+    unit: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Which store of the policy it is; the region only where it is a further one."""
+        return Place(self.purpose, self.region, self.unit)
 
     @property
     def field(self) -> str:
         """The field of the policy that names its class."""
-        return f"spec.stores[{self.purpose}].className"
+        return f"spec.stores[{self.place.name}].className"
 
 
 _ABOUT_THE_SERVER = frozenset({"ServerUnreachable", "ServerTooSlow", "ServerTooOld"})
@@ -78,13 +86,21 @@ def needed_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySp
 
 
 def wanted_stores(needed: Mapping[str, str], policy: TenantRetentionPolicySpec) -> tuple[WantedStore, ...]:
-    """The stores that a profile needs (``needed_stores``), each with what the policy says about it."""
-    requests = {str(request.purpose): request for request in policy.stores}
-    return tuple(WantedStore(purpose, type_, requests.get(purpose)) for purpose, type_ in needed.items())
+    """The home stores that a profile needs (``needed_stores``), each with what the policy says about it."""
+    return tuple(WantedStore(purpose, type_, _home_request(policy, purpose)) for purpose, type_ in needed.items())
+
+
+def _home_request(policy: TenantRetentionPolicySpec, purpose: str) -> StoreRequest | None:
+    """The entry without a region, else the only one whose region no unit lies in."""
+    mine = [each for each in policy.stores if each.purpose == purpose and not each.unit]
+    regions = {unit.region for unit in policy.units}
+    plain = [each for each in mine if not each.region] or [each for each in mine if each.region not in regions]
+    return plain[0] if len(plain) == 1 else None
 
 
 def check_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> None:
-    """Raises Invalid (ClassInvalid) naming an entry of ``spec.stores`` that the profile has no use for."""
+    """Raises Invalid (ClassInvalid) naming an entry of ``spec.stores`` that the profile has no use for, or several of which
+    each could be the home store's."""
     databases, buckets = _purposes(profile)
     surplus = {str(request.purpose) for request in policy.stores} - databases - buckets
     if surplus:
@@ -94,6 +110,17 @@ def check_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpe
             reason="ClassInvalid",
             field=f"spec.stores[{name}].purpose",
         )
+    regions = {unit.region for unit in policy.units}
+    for purpose in sorted(databases | buckets):
+        mine = [each for each in policy.stores if each.purpose == purpose and not each.unit]
+        plain = [each for each in mine if not each.region]
+        if not plain and len(unclaimed := [each.region for each in mine if each.region not in regions]) > 1:
+            raise Invalid(
+                f"spec.stores[{purpose}].region: no unit lies in {' or '.join(unclaimed)}, so each could be meant for the "
+                "home store; leave the region out of the home store's entry",
+                reason="ClassInvalid",
+                field=f"spec.stores[{purpose}].region",
+            )
 
 
 def _purposes(profile: RetentionProfileSpec) -> tuple[set[str], set[str]]:
@@ -119,13 +146,13 @@ def choose_class(
     name = chosen.metadata.name
     if chosen.spec.type != wanted.type:
         raise Invalid(
-            f"{wanted.field}: class {name} is of type {chosen.spec.type}, the {wanted.purpose} store needs {wanted.type}; "
+            f"{wanted.field}: class {name} is of type {chosen.spec.type}, the {wanted.place.name} store needs {wanted.type}; "
             "name a class of that type",
             reason="ClassInvalid",
             field=wanted.field,
         )
     if wanted.request and wanted.request.region and chosen.spec.region != wanted.request.region:
-        field = f"spec.stores[{wanted.purpose}].region"
+        field = f"spec.stores[{wanted.place.name}].region"
         raise Invalid(
             f"{field}: class {name} lies in region {chosen.spec.region or 'none'}, not in {wanted.request.region}; "
             "name a class of that region",
@@ -144,12 +171,26 @@ def choose_class(
     return chosen
 
 
+def refuse_second_server(wanted: WantedStore, chosen: DataStoreClass, siblings: Sequence[DataStore]) -> None:
+    """Raises Invalid (ClassInvalid) where a further store would need a second embedded server of its type: a policy has one."""
+    name, type_ = chosen.metadata.name, wanted.type
+    embedded = [each for each in siblings if (each.spec.type, each.spec.provisioner) == (type_, "Embedded")]
+    others = sorted({each.spec.class_name for each in embedded} - {name})
+    if wanted.place != Place(wanted.purpose) and chosen.spec.provisioner == "Embedded" and others:
+        raise Invalid(
+            f"{wanted.field}: class {name} is Embedded, and the policy has its one embedded {type_} server from class "
+            f"{others[0]}; name a class of another provisioner",
+            reason="ClassInvalid",
+            field=wanted.field,
+        )
+
+
 def pinned_class(wanted: WantedStore, store: DataStore) -> None:
     """A store never moves: raises Invalid (StoreConflict) where the policy now names another class than the ledger's."""
     asked = wanted.request.class_name if wanted.request else None
     if asked is not None and asked != store.spec.class_name:
         raise Invalid(
-            f"{wanted.field}: the {wanted.purpose} store was made from class {store.spec.class_name} and does not move to "
+            f"{wanted.field}: the {wanted.place.name} store was made from class {store.spec.class_name} and does not move to "
             f"{asked}; write {store.spec.class_name} or leave the field out",
             reason="StoreConflict",
             field=wanted.field,
@@ -196,6 +237,10 @@ def _default(wanted: WantedStore, classes: Sequence[DataStoreClass]) -> DataStor
     ]
     if len(defaults) == 1:
         return defaults[0]
+    there = [found for found in classes if found.spec.type == wanted.type and found.spec.region == region]
+    if wanted.region and not defaults and len(there) == 1:
+        # The default of a type is the home stores'; the only class of a further region needs no word.
+        return there[0]
     names = ", ".join(sorted(found.metadata.name for found in defaults)) or "none"
     step = (
         f"set spec.default: false on all but one of them, or name one in {wanted.field}"
@@ -225,7 +270,7 @@ def _check_limits(wanted: WantedStore, chosen: DataStoreClass, namespace: str, l
             )
     asked = wanted.request.storage if wanted.request else None
     if asked and limits.storage_per_store and bytes_of(asked) > bytes_of(limits.storage_per_store):
-        field = f"spec.stores[{wanted.purpose}].storage"
+        field = f"spec.stores[{wanted.place.name}].storage"
         raise Invalid(
             f"{field}: {asked} is more than {limits.storage_per_store} that class {name} allows "
             "(spec.limits.storagePerStore); ask for less or raise the limit",

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
+from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.enforcement.database_run import DatabaseRun
 from tenant_retention.enforcement.orphans import OrphanLook
@@ -98,9 +99,10 @@ def check_plan(plan: PlanDocument, stores: Stores) -> None:
             )
     if not stores.databases:
         raise Invalid("databases: name at least one", reason="InvalidPlan", field="databases")
+    purposes = {purpose_of(name) for name in stores.databases}
     for category in plan.definition.categories:
         objects = category.objects
-        if objects and category.database in stores.databases and objects.bucket not in stores.buckets:
+        if objects and category.database in purposes and objects.bucket not in stores.buckets:
             raise Invalid(
                 f"buckets: category {category.name!r} keeps its objects in {objects.bucket!r}, which the plan does not name",
                 reason="InvalidPlan",

@@ -72,7 +72,8 @@ def server_access(binding: PostgresBinding) -> ServerAccess:
 def _directories(stores: tuple[StoreBinding, ...], base: Path, field: str) -> dict[str, Path]:
     directories: dict[str, Path] = {}
     for store in stores:
-        if store.purpose in directories:
-            raise Invalid(f"{field}: {store.purpose!r} is named twice", reason="InvalidPlan", field=field)
-        directories[store.purpose] = base / store.binding
+        name = store.place.name
+        if name in directories:
+            raise Invalid(f"{field}: {name!r} is named twice", reason="InvalidPlan", field=field)
+        directories[name] = base / store.binding
     return directories

@@ -12,6 +12,7 @@ from functools import partial
 
 from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.orphans import SETTLING, StoredObject
 from tenant_retention.domain.ports.orphans import OrphanDatabase, OrphanKind, OrphanPage, Place
 from tenant_retention.enforcement.results import OrphanResult
@@ -44,6 +45,7 @@ class OrphanLook:
     def __init__(
         self, definition: RetentionDefinition, bucket: str, uploads: int | None, stores: Stores, world: World
     ) -> None:
+        self._definition = definition
         self._bucket = bucket
         self._uploads = uploads
         self._stores = stores
@@ -55,18 +57,23 @@ class OrphanLook:
 
     def result(self) -> OrphanResult | None:
         """What was found tonight; None where nothing can be said: no category, or a database that the plan does not name."""
-        databases = {category.database for category in self._categories}
-        if not databases or not databases <= self._stores.databases.keys():
+        purposes = {category.database for category in self._categories}
+        names = [name for name in self._definition.database_names() if purpose_of(name) in purposes]
+        if not names or not self._stores.databases.keys() >= set(names):
             return None
         try:
             # Of several databases the first one remembers what is the bucket's.
-            names = sorted(databases)
             keeper = self._stores.databases[names[0]]
             if (ended := self._uploads) is not None:
                 _count(keeper, OrphanKind.UNFINISHED_UPLOADS, self._bucket, lambda _: _Seen(ended, ended, None))
             look = partial(self._objects, names)
             unnamed = _count(keeper, OrphanKind.UNNAMED_OBJECTS, self._bucket, look)
-            missing = sum(self._rows(category) for category in self._categories)
+            missing = sum(
+                self._rows(category, name)
+                for category in self._categories
+                for name in names
+                if purpose_of(name) == category.database
+            )
         except RetentionError as error:
             self._world.journal.tell("orphans.failed", bucket=self._bucket, reason=error.reason)
             return OrphanResult(failure=error.reason)
@@ -81,11 +88,11 @@ class OrphanLook:
         unnamed = named_nowhere((self._stores.databases[purpose] for purpose in databases), settled)
         return _Seen(len(page.objects), len(unnamed), page.goes_on_at)
 
-    def _rows(self, category: CategoryDefinition) -> int:
-        """A page of a category's rows."""
+    def _rows(self, category: CategoryDefinition, name: str) -> int:
+        """A page of a category's rows in one database."""
         if self._world.stopping():
             return 0
-        database = self._stores.databases[category.database]
+        database = self._stores.databases[name]
 
         def look(place: Place) -> _Seen:
             page = database.rows_naming_objects(category.name, place, self._settled_before, ROWS_A_NIGHT)

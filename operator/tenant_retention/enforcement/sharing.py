@@ -13,6 +13,7 @@ from uuid import UUID
 
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import NotReady
+from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.ports.enforcement import Claim, EnforcementDatabase
 from tenant_retention.enforcement.persistence import Persistence
@@ -34,7 +35,7 @@ class Sorted:
 def sharing(definition: RetentionDefinition, bucket: str, database: str) -> tuple[str, ...]:
     """The other databases of the policy (names) with a category whose objects are in this bucket (purpose)."""
     users = {each.database for each in definition.categories if each.objects and each.objects.bucket == bucket}
-    return tuple(name for name in definition.database_names() if name in users and name != database)
+    return tuple(name for name in definition.database_names() if purpose_of(name) in users and name != database)
 
 
 class SharedObjects:

@@ -12,16 +12,21 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest
 from tenant_retention.domain import ledger
-from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, StoreReleased
 from tenant_retention.domain.ledger import Claimant, Standing
-from tenant_retention.domain.left_behind import LeftStore
-from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.names import Place, StoreIdentity
 from tenant_retention.domain.policy_report import (
     StoreReport,
 )
 from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS, Manifest
-from tenant_retention.domain.topology import DATABASE_PURPOSES, WantedStore, choose_class, of_class, pinned_class
+from tenant_retention.domain.topology import (
+    DATABASE_PURPOSES,
+    WantedStore,
+    choose_class,
+    of_class,
+    pinned_class,
+    refuse_second_server,
+)
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, parse
 
@@ -42,6 +47,7 @@ class ClaimedStore:
         """The store's row of the status."""
         return StoreReport(
             purpose=self.wanted.purpose,
+            place=self.wanted.place,
             type=self.wanted.type,
             class_name=self.entry.spec.class_name,
             data_store=self.entry.metadata.name,
@@ -77,8 +83,9 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
     Entries are read by name: with thousands of policies nobody lists the whole ledger at every resync.
     """
     claims = Claims()
+    classes: dict[str, str | None] = {}
     for store in wanted:
-        identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, store.purpose)
+        identity = identity_for(world, claimant, store.place)
         known: DataStore | None = None
         warning: str | None = None
         try:
@@ -91,11 +98,21 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
                 known = _read(DataStore, found, Reason.STORE_CONFLICT)
                 known = await _take(world, known, claimant)
                 claims.problem = claims.problem or moved(store, known)
-                warning = await _classless(world, known)
+                name = known.spec.class_name
+                if name not in classes:
+                    classes[name] = await _classless(world, known)
+                warning = classes[name]
             claims.claimed.append(ClaimedStore(store, identity, known, LEAVING if store.leaving else warning))
         except RetentionError as problem:
             claims.refused.append(_refusal(store, known, problem))
     return claims
+
+
+def identity_for(world: World, claimant: Claimant, place: Place) -> StoreIdentity:
+    """The identity of a policy's store."""
+    return StoreIdentity(
+        world.installation, claimant.namespace, claimant.policy, place.purpose, place.region, place.unit
+    )
 
 
 async def follow_marker(
@@ -115,43 +132,30 @@ async def follow_marker(
     return problem
 
 
-async def leaving_stores(
-    world: World, claimant: Claimant, asked: Sequence[WantedStore], definition: RetentionDefinition
-) -> tuple[WantedStore, ...]:
-    """Databases that the policy has, asks for no more, and that may still have rows: they go on expiring (D2). One that is
-    known to be empty is Released; one that its profile has no use for is among ``left_stores``."""
-    used = {category.database for category in definition.categories if category.tables}
-    found = await _unasked(world, claimant, asked)
-    return tuple(
-        WantedStore(each.spec.purpose, each.spec.type, None, True) for each in found if each.spec.purpose in used
-    )
+async def unasked_databases(
+    world: World, claimant: Claimant, asked: Sequence[WantedStore], *, look_back: bool
+) -> list[DataStore]:
+    """The databases that the policy has, asks for no more, and that may still have rows: not counted yet is not empty.
 
-
-async def left_stores(
-    world: World, claimant: Claimant, asked: Sequence[WantedStore], definition: RetentionDefinition
-) -> tuple[LeftStore, ...]:
-    """Databases that the policy still has and its profile has no use for (M10). They are counted like released ones; here
-    only their ledger entries are read."""
-    used = {category.database for category in definition.categories if category.tables}
-    return tuple(
-        LeftStore(each.metadata.name, each.spec.purpose, each.status.overdue)
-        for each in await _unasked(world, claimant, asked)
-        if each.spec.purpose not in used
-    )
-
-
-async def _unasked(world: World, claimant: Claimant, asked: Sequence[WantedStore]) -> list[DataStore]:
-    """The policy's databases that it does not ask for and that are not known to be empty. Not counted yet is not empty."""
-    found = []
-    for purpose in sorted(DATABASE_PURPOSES - {store.purpose for store in asked}):
-        identity = StoreIdentity(world.installation, claimant.namespace, claimant.policy, purpose)
-        known = await world.cluster.get(STORE, identity.store_id())
-        entry = parse(DataStore, known, Reason.STORE_CONFLICT) if known is not None else None
-        if entry is None or ledger.standing(entry.spec, claimant) is not Standing.BOUND:
-            continue
-        if entry.spec.type == "PostgreSQL" and entry.status.empty is not True:
-            found.append(entry)
-    return found
+    Home stores are read by name. Those of units and regions that are gone are found by their labels: only if ``look_back``.
+    """
+    places = {store.place for store in asked}
+    homes = [Place(purpose) for purpose in sorted(DATABASE_PURPOSES) if Place(purpose) not in places]
+    found = [await world.cluster.get(STORE, identity_for(world, claimant, place).store_id()) for place in homes]
+    if look_back:
+        found += await world.cluster.list(STORE, labels=ledger.selector(claimant.namespace, claimant.policy))
+    entries = {
+        entry.metadata.name: entry
+        for known in found
+        if known is not None and (entry := parse(DataStore, known, Reason.STORE_CONFLICT)).spec.type == "PostgreSQL"
+    }
+    return [
+        entry
+        for entry in entries.values()
+        if ledger.place_of(entry.spec) not in places
+        and ledger.standing(entry.spec, claimant) is Standing.BOUND
+        and entry.status.empty is not True
+    ]
 
 
 async def _choose(world: World, claimant: Claimant, home: Home, store: WantedStore) -> DataStoreClass:
@@ -172,7 +176,9 @@ async def _choose(world: World, claimant: Claimant, home: Home, store: WantedSto
             # A class that cannot be read is a matter of those who name it (X2).
             if found["metadata"]["name"] == named:
                 raise
-    return choose_class(store, classes, namespace=home.name, namespace_labels=home.labels, ledger=mine)
+    chosen = choose_class(store, classes, namespace=home.name, namespace_labels=home.labels, ledger=mine)
+    refuse_second_server(store, chosen, [entry for entry in mine if entry.spec.policy_ref.name == claimant.policy])
+    return chosen
 
 
 def _beside(store: WantedStore, siblings: Sequence[DataStore]) -> WantedStore:
@@ -247,6 +253,7 @@ async def _take(world: World, known: DataStore, claimant: Claimant) -> DataStore
 def _refusal(store: WantedStore, known: DataStore | None, problem: RetentionError) -> StoreReport:
     return StoreReport(
         purpose=store.purpose,
+        place=store.place,
         type=store.type,
         class_name=known.spec.class_name if known else None,
         data_store=known.metadata.name if known else None,

@@ -13,6 +13,7 @@ from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.manifests.bindings import postgres_binding
 from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials
 from tenant_retention.domain.manifests.metadata import binding_name
+from tenant_retention.domain.names import Place
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.policy_report import (
     BindingReport,
@@ -79,7 +80,7 @@ class Databases:
         """Database, roles, tables, rules and binding Secrets as wanted; then the counts. Never raises RetentionError."""
         result = DatabaseResult(store)
         try:
-            passwords = await self._passwords(store.wanted.purpose)
+            passwords = await self._passwords(store.wanted.place)
             result.request = DatabaseRequest(
                 server=server,
                 identity=store.identity,
@@ -126,8 +127,8 @@ class Databases:
             happening = Happening(self.regarding, Reason.CATEGORIES_NOT_ENFORCED.value, note[:1000], "Warning")
             await self.world.cluster.tell(happening)
 
-    async def _passwords(self, purpose: str) -> dict[str, str]:
-        wanted = logins_secret(self.world, self.reference, purpose)
+    async def _passwords(self, place: Place) -> dict[str, str]:
+        wanted = logins_secret(self.world, self.reference, place)
         return await kept_secret(
             self.world,
             wanted,
@@ -144,7 +145,7 @@ class Databases:
         passwords: Mapping[str, str],
         result: DatabaseResult,
     ) -> None:
-        purpose = store.wanted.purpose
+        place = store.wanted.place
         for role, shown in HANDED_OUT.items():
             credentials = PostgresCredentials(
                 host=server.host,
@@ -155,6 +156,8 @@ class Databases:
                 ca=server.ca,
                 provider=store.entry.spec.provisioner.lower(),
             )
-            manifest = postgres_binding(self.reference, purpose, role, credentials, store.entry.metadata.name)
+            manifest = postgres_binding(self.reference, place, role, credentials, store.entry.metadata.name)
             await self.world.applier.apply(manifest, self.regarding)
-            result.bindings.append(BindingReport(binding_name(self.reference, purpose, role), purpose, shown))
+            result.bindings.append(
+                BindingReport(binding_name(self.reference, place, role), place.purpose, shown, place.region, place.unit)
+            )

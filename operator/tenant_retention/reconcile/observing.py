@@ -8,9 +8,10 @@ from tenant_retention.adapters.tenant_stores import observer_user
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.ledger import place_of
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
-from tenant_retention.domain.names import purpose_label
+from tenant_retention.domain.names import Place
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import SECRET, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
@@ -25,7 +26,7 @@ ANCHOR_SEARCH = 200
 
 async def observer(world: World, entry: DataStore, reference: PolicyRef, server: DatabaseServer) -> DatabaseLogin:
     """The observer's login at a store's database. Raises Invalid (SecretNotFound) where its password is lost."""
-    passwords = await kept_passwords(world, reference, entry.spec.purpose)
+    passwords = await kept_passwords(world, reference, place_of(entry.spec))
     if "observer" not in passwords:
         raise Invalid(
             f"the observer's password of database {entry.spec.name} is lost, so its debt is not counted; bind the "
@@ -66,12 +67,12 @@ def night_of(runs: Sequence[RunEvidence], mode: Mode) -> RunEvidence | None:
     return next((run for run in nights if mode is Mode.DRY_RUN or run.mode is mode), None)
 
 
-def logins_secret(world: World, reference: PolicyRef, purpose: str) -> Manifest:
+def logins_secret(world: World, reference: PolicyRef, place: Place) -> Manifest:
     """The Secret of the operator's namespace that keeps the passwords of one database's logins, by role."""
-    return administrator_secret(world.operator, reference, f"{purpose_label(purpose)}-logins", {})
+    return administrator_secret(world.operator, reference, f"{place.label}-logins", {})
 
 
-async def kept_passwords(world: World, reference: PolicyRef, purpose: str) -> dict[str, str]:
+async def kept_passwords(world: World, reference: PolicyRef, place: Place) -> dict[str, str]:
     """The passwords that are kept; empty if there are none."""
-    meta = logins_secret(world, reference, purpose)["metadata"]
+    meta = logins_secret(world, reference, place)["metadata"]
     return secret_values(await world.cluster.get(SECRET, meta["name"], meta["namespace"]))

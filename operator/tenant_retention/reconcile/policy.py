@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
 from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
@@ -29,10 +29,10 @@ from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
-from tenant_retention.reconcile.claims import ClaimedStore, Claims, claim, follow_marker, left_stores
+from tenant_retention.reconcile.claims import ClaimedStore, Claims, follow_marker
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.encrypting import Encryption
-from tenant_retention.reconcile.placing import with_leaving
+from tenant_retention.reconcile.placing import claim_all
 from tenant_retention.reconcile.probing import Isolation, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
@@ -54,6 +54,7 @@ class Memory:
 
     uid: str
     prepared: dict[str, str] = field(default_factory=dict)
+    nothing_left: TenantRetentionPolicySpec | None = None
     isolation: Isolation = field(default_factory=Isolation)
     encryption: Encryption = field(default_factory=Encryption)
 
@@ -159,9 +160,8 @@ class PolicyReconciler:
             return
         self._choose_schedule(draft, reference)
         claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
-        draft.left_stores = await left_stores(world, claimant, draft.rules.stores, draft.rules.definition)
-        draft.rules = await with_leaving(world, claimant, draft.rules)
-        draft.claims = await claim(world, claimant, home, draft.rules.stores)
+        found = await claim_all(world, claimant, home, draft.rules, memory.nothing_left)
+        draft.rules, draft.claims, draft.left_stores, memory.nothing_left = found
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
         await memory.encryption.look(world, draft.results)
@@ -192,8 +192,8 @@ class PolicyReconciler:
         done = await asyncio.gather(
             *(self._prepare_group(draft, memory, reference, home, stores) for stores in groups.values())
         )
-        by_purpose = {result.store.wanted.purpose: result for results in done for result in results}
-        draft.results = [by_purpose[store.wanted.purpose] for store in draft.claims.claimed]
+        by_place = {result.store.wanted.place: result for results in done for result in results}
+        draft.results = [by_place[store.wanted.place] for store in draft.claims.claimed]
 
     async def _prepare_group(
         self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home, stores: list[ClaimedStore]
@@ -207,8 +207,8 @@ class PolicyReconciler:
         wish = draft.wish()
         results: list[Result] = []
         for store in stores:
-            purpose, digest = store.wanted.purpose, wish.digest()
-            again = memory.prepared.get(purpose) == digest
+            name, digest = store.wanted.place.name, wish.digest()
+            again = memory.prepared.get(name) == digest
             result: Result
             if isinstance(server, DatabaseServer):
                 databases = Databases(self._world, reference, home, draft.manifest)
@@ -219,7 +219,7 @@ class PolicyReconciler:
             claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
             result.problem = await follow_marker(self._world, store, claimant, result.problem)
             if result.prepared:
-                memory.prepared[purpose] = digest
+                memory.prepared[name] = digest
             results.append(result)
         return results
 
@@ -256,7 +256,9 @@ class PolicyReconciler:
 
     def _report(self, draft: Draft, memory: Memory) -> PolicyReport:
         spec = draft.policy.spec if draft.policy else None
-        facts = {result.store.wanted.purpose: result.facts for result in draft.databases() if result.facts is not None}
+        facts = {
+            result.store.wanted.place.name: result.facts for result in draft.databases() if result.facts is not None
+        }
         definition = draft.rules.definition
         # With a wrong window or zone the CronJob that is there keeps its time.
         schedule = draft.schedule if draft.scheduled else draft.standing
@@ -273,7 +275,7 @@ class PolicyReconciler:
             ),
             counts=counts_of(facts, definition) if definition is not None and facts else Counts(),
             runs=RunReport(
-                latest={result.store.wanted.purpose: result.night for result in draft.databases() if result.night},
+                latest={result.store.wanted.place.name: result.night for result in draft.databases() if result.night},
                 active_since=draft.jobs.active_since,
                 waits=draft.jobs.waits,
                 failure=draft.jobs.failure,

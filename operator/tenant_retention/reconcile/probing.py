@@ -40,7 +40,7 @@ class Isolation:
             return
         try:
             for result in results:
-                purpose = result.store.wanted.purpose
+                purpose = result.store.wanted.place.name
                 after = self._after(purpose, result.store.entry.spec.name)
                 if isinstance(result, DatabaseResult):
                     self._note(purpose, after, await databases.probe(result, after))

@@ -10,7 +10,6 @@ from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.metadata import MANAGED_BY, POLICY_LABEL
-from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import DatabaseServer
@@ -146,7 +145,7 @@ class StoreReconciler:
         if await self._claimant(entry) is not None:
             return None
         spec = entry.spec
-        identity = StoreIdentity(spec.installation, spec.namespace, spec.policy_ref.name, spec.purpose)
+        identity = ledger.identity_of(spec)
         try:
             await self._world.call(
                 server.host, self._world.stores.release_database, server, identity, spec.namespace_uid

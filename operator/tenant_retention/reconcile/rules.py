@@ -21,6 +21,7 @@ from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
+from tenant_retention.domain.placement import check_units
 from tenant_retention.domain.ports.cluster import PROFILE, SECRET, Manifest
 from tenant_retention.domain.rules import Subject, define, inside_bounds
 from tenant_retention.domain.topology import WantedStore, check_stores, needed_stores, wanted_stores
@@ -97,6 +98,7 @@ async def resolve(
         subject = _subject(world, policy, profile_generation=generation)
         definition = define(profile, policy.spec, subject)
         check_stores(profile, policy.spec)
+        check_units(policy.spec)
     except RetentionError as problem:
         return await _fall_back(world, policy, last, problem)
     needed = needed_stores(profile, policy.spec)

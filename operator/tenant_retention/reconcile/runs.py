@@ -28,15 +28,14 @@ from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_
 from tenant_retention.domain.ledger import Claimant, Standing, standing
 from tenant_retention.domain.manifests.inputs import PolicyRef, RunRef
 from tenant_retention.domain.manifests.jobs import run_job_name
-from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, STORE, Happening, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, DatabaseRequest, DatabaseServer
 from tenant_retention.domain.run_status import outcome as outcome_of
-from tenant_retention.reconcile.claims import ClaimedStore
+from tenant_retention.reconcile.claims import ClaimedStore, identity_for
 from tenant_retention.reconcile.observing import kept_passwords
-from tenant_retention.reconcile.placing import with_leaving
+from tenant_retention.reconcile.placing import placed
 from tenant_retention.reconcile.rules import read_policy, resolve
 from tenant_retention.reconcile.schedules import Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
@@ -119,7 +118,7 @@ class RunReconciler:
                 reason=Reason.PENDING,
             )
         claimant = Claimant(namespace, home.uid, name, reference.uid)
-        rules = await with_leaving(world, claimant, rules)
+        rules, _ = await placed(world, claimant, rules)
         assert rules.definition is not None
         told = manifest.get("status") or {}
         written = (told.get("observedGeneration"), (told.get("enforced") or {}).get("rulesDigest"))
@@ -128,11 +127,13 @@ class RunReconciler:
             raise NotReady(f"the stores do not hold the rules of policy {name} yet", reason=Reason.PENDING)
         stores = []
         for wanted in rules.stores:
-            identity = StoreIdentity(world.installation, namespace, name, wanted.purpose)
+            identity = identity_for(world, claimant, wanted.place)
             found = await world.cluster.get(STORE, identity.store_id())
             entry = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
             if entry is None or standing(entry.spec, claimant) is not Standing.BOUND or entry.status.phase != "Bound":
-                raise NotReady(f"the {wanted.purpose} store of policy {name} is not ready yet", reason=Reason.PENDING)
+                raise NotReady(
+                    f"the {wanted.place.name} store of policy {name} is not ready yet", reason=Reason.PENDING
+                )
             stores.append(ClaimedStore(wanted, identity, entry))
         return Scene(policy, manifest, reference, home, rules.definition, tuple(stores))
 
@@ -163,10 +164,10 @@ class RunReconciler:
             login = _observer(store, server, passwords)
             facts = await self._world.call(server.host, self._world.stores.observe_database, login)
             asked = (found.surplus for found in facts.guard_requests if found.rules_digest == grant.rules_digest)
-            asking[store.wanted.purpose] = sum(asked)
+            asking[store.wanted.place.name] = sum(asked)
         room = shares(grant.max_rows, asking)
         for store, server, passwords in databases:
-            share = replace(grant, max_rows=room[store.wanted.purpose])
+            share = replace(grant, max_rows=room[store.wanted.place.name])
             request = DatabaseRequest(server, store.identity, scene.home.uid, scene.definition, passwords)
             await self._world.call(server.host, self._world.stores.approve, request, share)
 
@@ -207,7 +208,7 @@ class RunReconciler:
         for store, server, passwords in await self._databases(scene):
             login = _observer(store, server, passwords)
             found = await self._world.call(server.host, self._world.stores.evidence, login, _EVIDENCE_LINKS)
-            links[store.wanted.purpose] = found
+            links[store.wanted.place.name] = found
         return links
 
     async def _databases(self, scene: Scene) -> list[tuple[ClaimedStore, DatabaseServer, dict[str, str]]]:
@@ -218,7 +219,7 @@ class RunReconciler:
                 continue
             server = await servers.of([store.entry])
             assert isinstance(server, DatabaseServer)
-            passwords = await kept_passwords(self._world, scene.reference, store.wanted.purpose)
+            passwords = await kept_passwords(self._world, scene.reference, store.wanted.place)
             found.append((store, server, passwords))
         return found
 

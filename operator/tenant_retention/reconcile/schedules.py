@@ -126,7 +126,16 @@ class Schedules:
     def plan(self, definition: RetentionDefinition, stores: Sequence[ClaimedStore], mode: Mode) -> PlanDocument:
         """What a run is told to do."""
         bound = [
-            (store, StoreBinding(purpose=store.wanted.purpose, binding=self._directory(store))) for store in stores
+            (
+                store,
+                StoreBinding(
+                    purpose=store.wanted.purpose,
+                    binding=self._directory(store),
+                    region=store.wanted.region,
+                    unit=store.wanted.unit,
+                ),
+            )
+            for store in stores
         ]
         return PlanDocument(
             mode=mode,
@@ -138,7 +147,7 @@ class Schedules:
 
     def pod(self, stores: Sequence[ClaimedStore], plan: str) -> EnforcementPod:
         """The pod of every job of the policy."""
-        names = tuple(binding_name(self.reference, store.wanted.purpose, "enforcer") for store in stores)
+        names = tuple(binding_name(self.reference, store.wanted.place, "enforcer") for store in stores)
         return EnforcementPod(self.reference, self.world.images.job, names, plan)
 
     async def look(self, proofs: Sequence[Proof], *, whole: bool) -> Jobs:
@@ -252,7 +261,7 @@ class Schedules:
         await self.world.cluster.create(one_off_job(pod, name, active_deadline_seconds=seconds, run=run))
 
     def _directory(self, store: ClaimedStore) -> str:
-        return f"{BINDINGS_MOUNT}/{binding_name(self.reference, store.wanted.purpose, 'enforcer')}"
+        return f"{BINDINGS_MOUNT}/{binding_name(self.reference, store.wanted.place, 'enforcer')}"
 
 
 def _made(manifest: Manifest) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
@@ -15,6 +16,7 @@ from tenant_retention.reconcile.buckets import BucketResult
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.databases import DatabaseResult
 from tenant_retention.reconcile.observing import count, newest_runs, night_of, observer
+from tenant_retention.reconcile.placing import placed
 from tenant_retention.reconcile.rules import Rules
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import Result
@@ -32,8 +34,11 @@ async def count_unserved(
     """
     if rules.policy is None:
         return []
+    mode = Mode(rules.policy.mode)
     servers = Servers(world, authorities, reference, manifest)
     results: list[Result] = []
+    if rules.definition is not None:
+        rules, _ = await placed(world, Claimant(reference.namespace, "", reference.name, reference.uid), rules)
     for wanted in rules.stores:
         store = await _claimed(world, reference, wanted)
         if store is None:
@@ -47,7 +52,6 @@ async def count_unserved(
             assert isinstance(server, DatabaseServer)
             login = await observer(world, store.entry, reference, server)
             result.facts = await count(world, store.entry, login)
-            mode = Mode(rules.policy.mode)
             result.runs = await newest_runs(world, login, result.facts, mode)
             result.night = night_of(result.runs, mode)
         except RetentionError as problem:
@@ -58,7 +62,10 @@ async def count_unserved(
 
 async def _claimed(world: World, reference: PolicyRef, wanted: WantedStore) -> ClaimedStore | None:
     """The store, if the policy has it by the ledger."""
-    identity = StoreIdentity(world.installation, reference.namespace, reference.name, wanted.purpose)
+    place = wanted.place
+    identity = StoreIdentity(
+        world.installation, reference.namespace, reference.name, place.purpose, place.region, place.unit
+    )
     found = await world.cluster.get(STORE, identity.store_id())
     if found is None:
         return None

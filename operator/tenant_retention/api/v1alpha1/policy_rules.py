@@ -10,7 +10,30 @@ POLICY_NAME = (
     ),
 )
 
-POLICY_SPEC = (immutable("profileRef", "spec.profileRef"),)
+POLICY_SPEC = (
+    immutable("profileRef", "spec.profileRef"),
+    Rule(
+        "!has(self.units) || self.units.all(u, !has(u.sharedWith) || self.units.exists(o, o.name == u.sharedWith && "
+        "has(o.database) && o.database == 'Dedicated'))",
+        "spec.units[].sharedWith must name a unit with database Dedicated",
+        ".units",
+    ),
+)
+
+UNIT = (
+    Rule(
+        "!has(self.region) || has(self.database)",
+        "database is required with region: Shared with the units of that region, or Dedicated",
+        ".database",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "!has(self.sharedWith) || (!has(self.region) && !has(self.database))",
+        "sharedWith: the unit uses another unit's databases; it has no region and no database of its own",
+        ".sharedWith",
+        "FieldValueForbidden",
+    ),
+)
 
 RUN_SPEC = (
     Rule("self == oldSelf", "spec is immutable; make a new RetentionRun", None, "FieldValueForbidden"),

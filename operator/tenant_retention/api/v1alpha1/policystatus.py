@@ -222,6 +222,8 @@ class Binding(StatusModel):
     name: DnsName = Field(description="Name of the Secret in the policy's namespace.", examples=["acme-analytical-app"])
     store: Purpose = Field(description="Purpose of the store it opens.", examples=["Analytical"])
     role: BindingRole = Field(description="What it may do there.", examples=["App"])
+    region: Region | None = Field(default=None, description="Further region of the store.", examples=["APAC"])
+    unit: DnsLabel | None = Field(default=None, description="Unit that has the store to itself.", examples=["clinic"])
 
 
 class TenantRetentionPolicyStatus(StatusModel):
@@ -293,7 +295,7 @@ class TenantRetentionPolicyStatus(StatusModel):
     bindings: tuple[Binding, ...] = Field(
         default=(),
         max_length=32,
-        description="Secrets for applications.",
+        description="Secrets for applications, those of the home stores first; kubectl get secret -l finds all.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     binding: LocalRef | None = Field(

@@ -75,7 +75,7 @@ def default_of(field: FieldInfo) -> Any:
 
 
 def _compact(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
 
 
 def _models(field: FieldInfo) -> type[ApiModel] | None:

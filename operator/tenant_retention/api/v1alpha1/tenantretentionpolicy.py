@@ -27,6 +27,10 @@ from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStat
 from tenant_retention.api.v1alpha1.retentionprofile import Channel
 
 DeletionPolicy = Literal["Retain"]
+UnitDatabase = Literal["Shared", "Dedicated"]
+# Keys of a list need a default, as an entry without one must be addressable too.
+RegionOrNone = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)?$", max_length=32)]
+UnitOrNone = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=40)]
 
 
 class Window(ApiModel):
@@ -46,8 +50,11 @@ class StoreRequest(ApiModel):
     """Which class a store comes from."""
 
     purpose: Purpose = Field(description="What the store is for.", examples=["Analytical"])
-    region: Region | None = Field(
-        default=None, description="Region that the class must be in; absent: any.", examples=["EMEA"]
+    region: RegionOrNone = Field(
+        default="", description="Region that the class must be in; empty: any, for the home store.", examples=["EMEA"]
+    )
+    unit: UnitOrNone = Field(
+        default="", description="Unit that has the store to itself; empty: none.", examples=["clinic"]
     )
     class_name: DnsName | None = Field(
         default=None, description="DataStoreClass; absent: the default class of the type.", examples=["postgres-emea"]
@@ -57,6 +64,31 @@ class StoreRequest(ApiModel):
         description="Size of an embedded store's volume, in bytes; absent: the class's.",
         examples=["50Gi"],
     )
+
+
+class Unit(ApiModel):
+    """A part of the customer, a department or an office, and whose database its call records lie in (D3, D4)."""
+
+    name: DnsLabel = Field(description="Name of the unit, as in columns with the role Unit.", examples=["helpdesk"])
+    region: Region | None = Field(
+        default=None,
+        description="Region it lies in; absent: that of the home stores. `database` is required with it.",
+        examples=["APAC"],
+    )
+    database: UnitDatabase | None = Field(
+        default=None,
+        description=(
+            "Shared (absent: the same): with the units of its region. Dedicated: its call records have a database of "
+            "their own; in a further region its messages, too."
+        ),
+        examples=["Dedicated"],
+    )
+    shared_with: DnsLabel | None = Field(
+        default=None,
+        description="Dedicated unit whose databases it uses; then no `region` and no `database`.",
+        examples=["clinic"],
+    )
+    rules: ClassVar[tuple[Rule, ...]] = policy_rules.UNIT
 
 
 class CategoryRetention(ApiModel):
@@ -144,11 +176,20 @@ class TenantRetentionPolicySpec(ApiModel):
         examples=[["Phone", "Chat"]],
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+    units: tuple[Unit, ...] = Field(
+        default=(),
+        max_length=500,
+        description="Units of the customer; each further region and each Dedicated unit has databases of its own.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     stores: tuple[StoreRequest, ...] = Field(
         default=(),
-        max_length=3,
+        max_length=64,
         description="Which classes the stores come from; absent: the default classes.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["purpose"]},
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["purpose", "region", "unit"],
+        },
     )
     retention: tuple[CategoryRetention, ...] = Field(
         default=(),

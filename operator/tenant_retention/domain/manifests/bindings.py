@@ -7,7 +7,8 @@ from urllib.parse import quote, urlencode
 
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials, S3Credentials
-from tenant_retention.domain.manifests.metadata import GROUP, Manifest, binding_name, labels, secret
+from tenant_retention.domain.manifests.metadata import GROUP, Manifest, binding_name, labels, place_labels, secret
+from tenant_retention.domain.names import Place
 
 COMPONENT: Final = "binding"
 ROLE_LABEL: Final = f"{GROUP}/role"
@@ -19,11 +20,12 @@ SYSTEM_AUTHORITIES: Final = "system"
 
 
 def postgres_binding(
-    policy: PolicyRef, purpose: str, role: str, credentials: PostgresCredentials, store: str = ""
+    policy: PolicyRef, place: Place | str, role: str, credentials: PostgresCredentials, store: str = ""
 ) -> Manifest:
     """The Secret of one role in one database, in the tenant's namespace, not owned by the policy (X5)."""
-    name = binding_name(policy, purpose, role)
-    labelled = labels(policy, COMPONENT, purpose=purpose, store=store) | {ROLE_LABEL: role}
+    place = place if isinstance(place, Place) else Place(place)
+    name = binding_name(policy, place, role)
+    labelled = labels(policy, COMPONENT, purpose=place.purpose, store=store) | place_labels(place) | {ROLE_LABEL: role}
     keys = postgres_keys(credentials, f"{MOUNT}/{name}")
     return secret(name, policy.namespace, labelled, "servicebinding.io/postgresql", keys)
 

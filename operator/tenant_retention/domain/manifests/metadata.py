@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from tenant_retention.domain.manifests.inputs import PolicyRef, Resources, RunRef
-from tenant_retention.domain.names import bounded, purpose_label
+from tenant_retention.domain.names import Place, bounded, purpose_label
 
 Manifest = dict[str, Any]
 """One Kubernetes object as a plain dict."""
@@ -20,6 +20,8 @@ MANAGED_BY: Final = "tenant-retention-operator"
 POLICY_LABEL: Final = f"{GROUP}/policy"
 PURPOSE_LABEL: Final = f"{GROUP}/purpose"
 STORE_LABEL: Final = f"{GROUP}/store"
+REGION_LABEL: Final = f"{GROUP}/region"
+UNIT_LABEL: Final = f"{GROUP}/unit"
 ACCESS_LABEL: Final = f"{GROUP}/access"
 """A pod of the tenant's namespace with this label, its value a policy's name, may connect to that policy's servers."""
 NAMESPACE_LABEL: Final = f"{GROUP}/namespace"
@@ -100,9 +102,16 @@ def server_dns_names(policy: PolicyRef, kind: str, cluster_domain: str = "cluste
     )
 
 
-def binding_name(policy: PolicyRef, purpose: str, role: str) -> str:
-    """``acme-analytical-app``: the Secret of one role in one store."""
-    return bounded(f"{policy.name}-{purpose_label(purpose)}-{role}", LABEL_LIMIT)
+def place_labels(place: Place) -> dict[str, str]:
+    """What selects the stores of a region or a unit, and their Secrets; the home stores have none."""
+    known = {REGION_LABEL: place.region, UNIT_LABEL: place.unit}
+    return {label: value for label, value in known.items() if value}
+
+
+def binding_name(policy: PolicyRef, place: Place | str, role: str) -> str:
+    """``acme-analytical-app``: the Secret of one role in one store; ``place``, or its purpose alone for a home store."""
+    label = place.label if isinstance(place, Place) else purpose_label(place)
+    return bounded(f"{policy.name}-{label}-{role}", LABEL_LIMIT)
 
 
 def operator_secret_name(policy: PolicyRef, what: str) -> str:

@@ -41,13 +41,14 @@ class Customer:
         rows = {("recordings", row[0]) for row in self.analytical.rows("SELECT object_key FROM recordings")}
         return rows | {("attachments", row[0]) for row in self.dialogue.rows("SELECT object_key FROM attachments")}
 
-    def run(self, rules: RetentionDefinition = RULES) -> RunResult:
+    def run(self, rules: RetentionDefinition = RULES, *categories: str) -> RunResult:
         around = RecordedWorld(at=days_ago(0))
         with ExitStack() as closing:
             sessions = {"Analytical": self.analytical.enforcer(), "Dialogue": self.dialogue.enforcer()}
             for session in sessions.values():
                 closing.callback(session.close)
-            return expire(plan_of(rules), Stores(sessions, {"Content": self.bucket}), uuid4(), around.world())
+            plan = plan_of(rules, categories=categories)
+            return expire(plan, Stores(sessions, {"Content": self.bucket}), uuid4(), around.world())
 
 
 @pytest.fixture
@@ -108,3 +109,18 @@ def test_an_object_stays_that_is_held_in_the_other_database_by_a_category_that_l
     assert customer.run(without).outcome is Outcome.SUCCEEDED
     assert {key for key, _ in customer.bucket.objects} == {"held"}
     assert customer.left() == {("attachments", "held")}
+
+
+def test_a_run_by_hand_of_one_category_asks_both_databases_and_is_no_night_of_either__M8_X6(customer: Customer) -> None:
+    customer.recording("young-attachment", 1000)
+    customer.attachment("young-attachment", 1)
+    customer.recording("alone", 1000)
+    customer.attachment("due", 1000)
+    done = customer.run(RULES, "recordings")
+    assert [(store.purpose, store.outcome) for store in done.stores] == [
+        ("Analytical", Outcome.SUCCEEDED),
+        ("Dialogue", Outcome.SUCCEEDED),
+    ]
+    assert {key for key, _ in customer.bucket.objects} == {"young-attachment", "due"}
+    assert customer.left() == {("attachments", "young-attachment"), ("attachments", "due")}
+    assert [store.evidence and store.evidence.limited_to for store in done.stores] == [("recordings",)] * 2

@@ -127,15 +127,34 @@ def test_where_the_other_database_cannot_be_asked_the_content_of_their_bucket_wa
     assert customer.left() == set()
 
 
-def test_a_run_by_hand_of_one_category_does_not_delete_what_it_cannot_ask_the_other_database_about__M8(
-    customer: Customer,
-) -> None:
-    customer.row("Analytical", "old", days(1000))
+def run_by_hand(customer: Customer, *categories: str) -> RunResult:
     sessions = {name: InMemoryEnforcementDatabase(server) for name, server in customer.servers.items()}
-    plan = plan_of(customer.definition, categories=("recordings",))
-    done = expire(plan, Stores(sessions, {"Content": customer.bucket}), uuid4(), customer.around.world())
-    assert [(store.purpose, store.outcome) for store in done.stores] == [("Analytical", Outcome.INCOMPLETE)]
-    assert customer.bucket.objects == {(IN_BOTH, "v1")}
+    plan = plan_of(customer.definition, categories=categories)
+    return expire(plan, Stores(sessions, {"Content": customer.bucket}), uuid4(), customer.around.world())
+
+
+def test_a_run_by_hand_of_one_category_asks_every_database_of_the_policy__M8(customer: Customer) -> None:
+    customer.row("Analytical", "young", days(1000), key="audio/young")
+    customer.row("Dialogue", "young", days(1), key="audio/young")
+    customer.row("Dialogue", "due", days(1000), key="audio/due")
+    customer.row("Analytical", "due", days(1000), key="audio/alone")
+    done = run_by_hand(customer, "recordings")
+    assert [(store.purpose, store.outcome) for store in done.stores] == [
+        ("Analytical", Outcome.SUCCEEDED),
+        ("Dialogue", Outcome.SUCCEEDED),
+    ]
+    assert customer.bucket.objects == {("audio/young", "v1"), ("audio/due", "v1")}, (
+        "the other's due object is not asked for"
+    )
+    assert customer.left() == {"attachments:young", "attachments:due"}
+    other = done.stores[1].evidence
+    assert other is not None
+    assert (other.limited_to, other.categories) == (("recordings",), ()), "no night of the other database"
+
+
+def test_a_run_by_hand_that_concerns_no_objects_begins_in_its_own_database_alone__X3(customer: Customer) -> None:
+    done = run_by_hand(customer, "chat-logs")
+    assert [store.purpose for store in done.stores] == ["Analytical"]
 
 
 def test_a_suspended_database_lets_nothing_go_from_the_bucket_it_shares__X5(customer: Customer) -> None:

@@ -229,7 +229,7 @@ def _named(wanted: WantedStore, classes: Sequence[DataStoreClass]) -> DataStoreC
 
 
 def _default(wanted: WantedStore, classes: Sequence[DataStoreClass]) -> DataStoreClass:
-    region = wanted.request.region if wanted.request else None
+    region = (wanted.request.region if wanted.request else "") or None
     defaults = [
         found
         for found in classes

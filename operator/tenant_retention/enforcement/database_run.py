@@ -92,9 +92,7 @@ class DatabaseRun:
             self._database.begin_run, self._run_id, self._plan.mode, self._plan.rules_digest, self._world.now()
         )
         if self._plan.categories:
-            here = {run.category for run in runs}
-            only = [name for name in self._plan.categories if name in here]
-            runs = self._persistence.briefly(self._database.limit_run, self._run_id, only)
+            runs = self._persistence.briefly(self._database.limit_run, self._run_id, self._plan.categories)
         self._categories = tuple(CategoryResult(run) for run in self._in_order(runs))
         self.begun = True
         if self._plan.mode is Mode.ENFORCE:

@@ -33,9 +33,9 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
     world.journal.tell("run.started", mode=plan.mode.value, databases=len(stores.databases))
     concerned = _concerned(plan)
     runs: dict[str, DatabaseRun] = {}
-    for purpose in stores.databases:
-        if concerned is None or purpose in concerned:
-            runs[purpose] = DatabaseRun(plan, purpose, stores, runs, run_id, world)
+    for name in stores.databases:
+        if concerned is None or purpose_of(name) in concerned:
+            runs[name] = DatabaseRun(plan, name, stores, runs, run_id, world)
     # Every database is in the run, and every young object locked, before the first object goes: what one of them would delete
     # may be young in another (M8).
     for step in (DatabaseRun.begin, DatabaseRun.lock, DatabaseRun.work):
@@ -51,10 +51,15 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
 
 
 def _concerned(plan: PlanDocument) -> set[str] | None:
-    """The databases of the categories that the plan is limited to; None: it is not."""
-    if not plan.categories:
+    """The purposes of the databases that the run begins in; None: all.
+
+    One that is limited to some categories begins in theirs; in all of them where objects may go, as any of them may have a
+    row that keeps one (M8).
+    """
+    chosen = [category for category in plan.definition.categories if category.name in plan.categories]
+    if not chosen or (plan.mode is Mode.ENFORCE and any(category.objects for category in chosen)):
         return None
-    return {category.database for category in plan.definition.categories if category.name in plan.categories}
+    return {category.database for category in chosen}
 
 
 def _tidy(definition: RetentionDefinition, stores: Stores, world: World) -> tuple[BucketResult, ...]:

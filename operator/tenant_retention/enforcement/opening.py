@@ -17,6 +17,7 @@ from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
 from tenant_retention.domain.ports.enforcement import ContentBucket
 from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.enforcement.few_connections import FewConnections
 from tenant_retention.enforcement.world import Stores
 
 APPLICATION_NAME = "tenant-retention"
@@ -33,14 +34,13 @@ def open_stores(plan: PlanDocument, base: Path) -> Iterator[Stores]:
     Raises Invalid naming the binding's file, or the field of a purpose that is named twice.
     """
     with ExitStack() as closing:
-        databases = {}
-        for purpose, directory in _directories(plan.databases, base, "databases").items():
+        databases, few = {}, FewConnections()
+        for name, directory in _directories(plan.databases, base, "databases").items():
             access = server_access(read_postgres_binding(directory))
-            database = PostgresEnforcementDatabase(
-                partial(connect, access, application_name=APPLICATION_NAME, timeouts=_TIMEOUTS)
-            )
+            opened = partial(connect, access, application_name=APPLICATION_NAME, timeouts=_TIMEOUTS)
+            database = PostgresEnforcementDatabase(partial(few.opening, name, opened))
             closing.callback(database.close)
-            databases[purpose] = database
+            databases[name] = database
         buckets: dict[str, ContentBucket] = {}
         for purpose, directory in _directories(plan.buckets, base, "buckets").items():
             buckets[purpose] = _open_bucket(read_s3_binding(directory), closing)

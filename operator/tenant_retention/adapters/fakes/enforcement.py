@@ -68,7 +68,8 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
 
     def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
         run = self._current(run_id)
-        if not categories or set(categories) - run.categories.keys():
+        elsewhere = {each.name for each in self._server.definition.categories if each.database != self._server.purpose}
+        if not categories or set(categories) - run.categories.keys() - elsewhere:
             raise Invalid("a category is not in this run", reason="CategoryUnknown")
         run.limited_to = tuple(sorted(set(categories)))
         run.categories = {
@@ -214,7 +215,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
         if any(run.failed.values()):
             return "Failed"
         passed_over = any(start.candidates and name not in run.begun for name, start in run.categories.items())
-        if run.mode is Mode.ENFORCE and (passed_over or not run.begun):
+        if run.mode is Mode.ENFORCE and (passed_over or (run.categories and not run.begun)):
             return "Incomplete"
         if run.mode is Mode.ENFORCE and any(
             not self._server.waits_for_content(category, row) and not self._locked_out(category, row)

@@ -184,7 +184,8 @@ class EnforcementDatabase(OrphanDatabase, Protocol):
 
     def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
         """Takes all other categories out of a run that has just begun: it works on these, is judged by these, and its
-        evidence says so. It never counts as a night's run. Raises Invalid (CategoryUnknown)."""
+        evidence says so. It never counts as a night's run. Categories of the policy's other databases may be among them.
+        Raises Invalid (CategoryUnknown)."""
 
     def ensure_partitions(self, run_id: UUID) -> int:
         """Creates partitions ahead; returns how many were made. A failure here never undoes or stops deletion."""

@@ -237,7 +237,8 @@ END
 $$;
 
 -- A run by hand that concerns some categories only: the others are no longer part of it, neither of its work nor of its
--- judgement. Its evidence says so, and it never counts as a night's run.
+-- judgement. Its evidence says so, and it never counts as a night's run. None of them need be this database's: then the run
+-- is here only to say which objects of a shared bucket must stay.
 CREATE OR REPLACE FUNCTION retention.limit_run(wanted uuid, wanted_categories text[]) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
@@ -247,7 +248,10 @@ BEGIN
     SELECT * INTO r FROM retention.run WHERE run_id = wanted;
     r := retention.assert_run(wanted, r.mode);
     SELECT name INTO unknown FROM unnest(wanted_categories) AS name
-        WHERE name NOT IN (SELECT category FROM retention.run_category WHERE run_id = wanted);
+        WHERE name NOT IN (SELECT category FROM retention.run_category WHERE run_id = wanted)
+            AND name NOT IN (SELECT c ->> 'name'
+                FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') AS c
+                WHERE c ->> 'database' <> s.purpose);
     IF unknown IS NOT NULL OR wanted_categories IS NULL OR wanted_categories = '{}' THEN
         RAISE EXCEPTION 'category % is not in this run', coalesce(unknown, 'none')
             USING ERRCODE = 'RTI00', DETAIL = 'CategoryUnknown';

@@ -1,0 +1,50 @@
+"""Few connections at once: a policy may have hundreds of databases, and a server's connections are for its applications (D4)."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from tenant_retention.adapters.postgres.statements import statement
+
+MOST_CONNECTIONS = 16
+"""Open at once by one run. Whoever needs another one takes the place of the one that was opened longest ago."""
+_LOOKS = 50
+_BETWEEN_LOOKS = 0.1
+
+
+class FewConnections:
+    """Counts the connections of one run. One that gave way is opened anew by its next call: a run is in tables, not in a
+    session, and goes on in the next session of the same login. ``pause``: waits that many seconds."""
+
+    def __init__(self, most: int = MOST_CONNECTIONS, pause: Callable[[float], None] = time.sleep) -> None:
+        self._most = most
+        self._pause = pause
+        self._open: OrderedDict[str, psycopg.Connection[Any]] = OrderedDict()
+        self._gave_way: dict[str, int] = {}
+
+    def opening(self, name: str, connect: Callable[[], psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
+        """Opens the connection of the database of this name; the oldest one closes where there are too many."""
+        self._open.pop(name, None)
+        while len(self._open) >= self._most:
+            closed, oldest = self._open.popitem(last=False)
+            if not oldest.closed:
+                self._gave_way[closed] = oldest.info.backend_pid
+                oldest.close()
+        connection = connect()
+        self._open[name] = connection
+        self._wait_for_end(connection, self._gave_way.pop(name, None))
+        return connection
+
+    def _wait_for_end(self, connection: psycopg.Connection[Any], pid: int | None) -> None:
+        """Until the server has noticed that the session before hung up: until then the run looks like another session's."""
+        if pid is None:
+            return
+        for _ in range(_LOOKS):
+            if connection.execute(statement("calls", "lives"), (pid,)).fetchone() is None:
+                return
+            self._pause(_BETWEEN_LOOKS)

@@ -135,9 +135,9 @@ def _single(report: PolicyReport) -> Mapping[str, Sequence[str]]:
 
 
 def _away(report: PolicyReport) -> Mapping[str, Sequence[str]]:
-    """Stores that have a problem, by purpose."""
+    """Stores that have a problem, by name."""
     return {
-        store.purpose: [f"{store.purpose} is not ready ({store.problem.reason}), bring it back, see status.stores"]
+        store.name: [f"{store.name} is not ready ({store.problem.reason}), bring it back, see status.stores"]
         for store in report.stores
         if store.problem is not None
     }

@@ -59,7 +59,7 @@ class Encryption:
             breaches=tuple(breach for look in known.values() if look is not None for breach in look.breaches),
             untried=tuple(self._untried(result) for result in results if known[_name(result)] is None),
             undeclared=tuple(
-                result.store.wanted.purpose
+                result.store.wanted.place.name
                 for result in results
                 if isinstance(result, DatabaseResult) and (look := known[_name(result)]) and not look.declared
             ),
@@ -86,7 +86,7 @@ class Encryption:
         self._looks[name] = _Look(world.now(), breaches, declared)
 
     def _untried(self, result: DatabaseResult | BucketResult) -> str:
-        purpose, failure = result.store.wanted.purpose, self._failures.get(_name(result))
+        purpose, failure = result.store.wanted.place.name, self._failures.get(_name(result))
         return f"{purpose} ({failure})" if failure else purpose
 
 

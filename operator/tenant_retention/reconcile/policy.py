@@ -292,7 +292,7 @@ class PolicyReconciler:
             encryption=memory.encryption.state(draft.results),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             last_deadlines={
-                result.store.wanted.purpose: last_deadlines(result.store.entry.status)
+                result.store.wanted.place.name: last_deadlines(result.store.entry.status)
                 for result in draft.databases()
                 if result.facts is None
             },

@@ -177,6 +177,8 @@ class LiveArchive:
         """One call in each of these tables; its recording with an object in the bucket."""
         for table in tables:
             columns, row = ["id", "session_id", "started_at"], [name, name, born_at]
+            if table == "requests":
+                columns, row = [*columns, "caller"], [*row, f"+47{name}"]
             if table == "recordings":
                 columns += ["object_key", "object_version"]
                 row += [f"audio/{name}", self.put(f"audio/{name}")]
@@ -227,6 +229,11 @@ class LiveArchive:
                     sql.SQL("SELECT id FROM public.{}").format(sql.Identifier(table.name))
                 )
             }
+
+    def callers(self) -> set[str]:
+        """The calls whose request still says who called."""
+        with self.owner() as connection:
+            return {name for (name,) in connection.execute("SELECT id FROM public.requests WHERE caller IS NOT NULL")}
 
     def hold(self, session: str) -> None:
         """Places a legal hold on one session."""

@@ -35,6 +35,7 @@ class InMemoryArchive:
         """One call in each of these tables; its recording with an object in the bucket."""
         for table in tables:
             row = Row(f"{table}:{name}", table, born_at, session=name)
+            row.caller = f"+47{name}" if table == "requests" else None
             if table == "recordings":
                 row.key, row.version = f"audio/{name}", self.put(f"audio/{name}")
             if table == "cases":
@@ -58,6 +59,10 @@ class InMemoryArchive:
     def left(self) -> set[str]:
         """Every row that is there, as ``table:id``."""
         return {row.identity for row in self.server.rows}
+
+    def callers(self) -> set[str]:
+        """The calls whose request still says who called."""
+        return {str(row.session) for row in self.server.rows if row.table == "requests" and row.caller is not None}
 
     def hold(self, session: str) -> None:
         """Places a legal hold on one session."""

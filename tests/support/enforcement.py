@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tenant_retention.domain.definition import (
+    AnonymizeDefinition,
     CategoryDefinition,
     CategoryState,
     ClockEvent,
@@ -20,9 +21,12 @@ from tenant_retention.enforcement.world import World
 NOW = datetime(2026, 11, 22, 1, 37, tzinfo=UTC)
 
 
-def column(name: str, kind: str = "Text", *, role: str | None = None, nullable: bool = True) -> ColumnDefinition:
-    """One column of a table."""
-    return ColumnDefinition(name=name, type=kind, role=role, nullable=nullable)
+def column(
+    name: str, kind: str = "Text", *, role: str | None = None, nullable: bool = True, method: str | None = None
+) -> ColumnDefinition:
+    """One column of a table; ``method``: how it loses the person."""
+    anonymize = AnonymizeDefinition(method=method) if method else None
+    return ColumnDefinition(name=name, type=kind, role=role, nullable=nullable, anonymize=anonymize)
 
 
 def table(name: str, *columns: ColumnDefinition, clocks: tuple[str, ...] = (), back: str = "P3Y") -> TableDefinition:
@@ -52,6 +56,7 @@ def archive(
     guard_percent: int = 100,
     generation: int = 1,
     back: str = "P3Y",
+    anonymize_after: str | None = None,
 ) -> RetentionDefinition:
     """A contact-centre archive (P1): records with surveys, recordings with objects, chat logs, and cases closed by hand."""
     return RetentionDefinition(
@@ -64,7 +69,7 @@ def archive(
         margin_seconds=86_400,
         guard_percent=guard_percent,
         tables=(
-            table("requests", column("caller", role="PhoneNumber"), back=back),
+            table("requests", column("caller", role="PhoneNumber", method="SetNull"), back=back),
             table("surveys", column("score", "Integer"), back=back),
             table("recordings", column("object_key", role="ObjectKey"), column("object_version"), back=back),
             table("chat_logs", column("text", role="FreeText"), back=back),
@@ -75,6 +80,7 @@ def archive(
                 name="general-information",
                 state=CategoryState.ENFORCED,
                 keep=records,
+                anonymize_after=anonymize_after,
                 maximum="P5Y",
                 clock_column="started_at",
                 tables=("surveys", "requests"),

@@ -14,7 +14,20 @@ from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.enforcement.results import CategoryResult, RunResult, StoreResult
 
-RUN_HEADS = ("STORE", "CATEGORY", "GUARD", "TOTAL", "DUE", "REMOVED", "SURPLUS", "HELD", "OVERDUE", "OLDEST", "STATUS")
+RUN_HEADS = (
+    "STORE",
+    "CATEGORY",
+    "GUARD",
+    "TOTAL",
+    "DUE",
+    "REMOVED",
+    "ANONYMIZED",
+    "SURPLUS",
+    "HELD",
+    "OVERDUE",
+    "OLDEST",
+    "STATUS",
+)
 VERIFY_HEADS = ("STORE", "CATEGORY", "ROWS", "DUE", "OVERDUE", "HELD", "ANOMALIES", "OLDEST", "NEXT-DEADLINE")
 
 
@@ -48,7 +61,9 @@ def run_document(result: RunResult) -> dict[str, Any]:
                     | {
                         "removed": category.removed,
                         "failure": category.failure,
+                        "anonymized": category.anonymized,
                         "steps": [step.model_dump(mode="json", by_alias=True) for step in category.steps],
+                        "months": [month.model_dump(mode="json", by_alias=True) for month in category.months],
                     }
                     for category in store.categories
                 ],
@@ -65,9 +80,10 @@ def print_run(result: RunResult, stream: TextIO) -> None:
     if rows:
         table(RUN_HEADS, rows, stream)
     if result.mode is Mode.DRY_RUN:
-        steps = [step for store in result.stores for category in store.categories for step in category.steps]
-        for step in steps:
-            stream.write(f"{visible(step.describe())}\n")
+        for category in (category for store in result.stores for category in store.categories):
+            lines = [step.describe() for step in category.steps] + [month.describe() for month in category.months]
+            for line in lines:
+                stream.write(f"{visible(line)}\n")
     for store in result.stores:
         if store.message:
             stream.write(f"{visible(store.purpose)}: {visible(store.message)}\n")
@@ -83,6 +99,7 @@ def _run_row(store: StoreResult, category: CategoryResult, mode: Mode) -> tuple[
         start.total,
         start.candidates,
         None if mode is Mode.DRY_RUN else category.removed,
+        start.anonymize_due if mode is Mode.DRY_RUN else category.anonymized,
         start.surplus,
         start.held,
         start.overdue,

@@ -179,6 +179,7 @@ def _row(
         "effectiveKeep": effective,
         "extendedKeep": bought.keep if bought else None,
         "extendedUntil": instant(bought.until) if bought and bought.until else None,
+        "anonymizeAfter": category.anonymize_after,
     }
     if found is not None:
         row.update(
@@ -191,6 +192,8 @@ def _row(
                 "held": found.held,
                 "anomalies": found.anomalies,
                 "anomaliesSince": instant(found.anomalies_since) if found.anomalies_since else None,
+                "anonymizeDue": found.anonymize_due,
+                "nextAnonymization": instant(found.next_anonymization) if found.next_anonymization else None,
             }
         )
     return {name: value for name, value in row.items() if value is not None}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -52,6 +52,13 @@ class ClockEvent(StrEnum):
     OBJECT_LAST_MODIFIED = "ObjectLastModified"
 
 
+class AnonymizeDefinition(Value):
+    """How a column loses the person: a method of the API's closed list, and the constant of method Constant."""
+
+    method: str
+    value: str | None = None
+
+
 class ColumnDefinition(Value):
     """One column: ``type`` of the closed list of the API (Text, Integer, Timestamp ...)."""
 
@@ -59,6 +66,7 @@ class ColumnDefinition(Value):
     type: str
     nullable: bool = True
     role: str | None = None
+    anonymize: AnonymizeDefinition | None = None
 
 
 class TableDefinition(Value):
@@ -115,6 +123,7 @@ class CategoryDefinition(Value):
     this version does not act on. ``tables``: in deletion order, children first. ``content_of``: the record category.
     ``database``: the purpose of the database that holds its tables; a content category's is its record's.
     ``consent``: None where its content needs none.
+    ``anonymize_after``: the age at which rows lose the person and stay (X1); None: never.
     """
 
     name: str
@@ -131,6 +140,7 @@ class CategoryDefinition(Value):
     objects: ObjectsDefinition | None = None
     consent: ConsentDefinition | None = None
     extended: ExtendedDefinition | None = None
+    anonymize_after: str | None = None
 
 
 class RetentionDefinition(Value):
@@ -172,7 +182,7 @@ class RetentionDefinition(Value):
         )
         for category in deciding["categories"]:
             # A rule that came later is no change for whoever does not use it.
-            for later in ("consent", "extended"):
+            for later in ("consent", "extended", "anonymizeAfter"):
                 if category[later] is None:
                     del category[later]
         # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.
@@ -184,8 +194,20 @@ class RetentionDefinition(Value):
         if self.databases is not None:
             # Left out where it is the default: the digest of a policy that names no channel or unit must not change.
             deciding["databases"] = self.databases
+        if methods := self._anonymizing():
+            deciding["anonymize"] = methods
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    def _anonymizing(self) -> dict[str, Any]:
+        """What becomes of which column, by ``table.column``, of the categories that are anonymized at an age."""
+        names = {name for each in self.categories if each.anonymize_after is not None for name in each.tables}
+        return {
+            f"{table.name}.{column.name}": column.anonymize.model_dump(mode="json")
+            for table in self.tables
+            for column in table.columns
+            if table.name in names and column.anonymize is not None
+        }
 
     def category(self, name: str) -> CategoryDefinition:
         """The category called ``name``; KeyError if there is none."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from tenant_retention.api.v1alpha1.profile_tables import Table
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, TenantRetentionPolicySpec
+from tenant_retention.domain import anonymize_rules
 from tenant_retention.domain.definition import (
     CategoryDefinition,
     CategoryState,
@@ -55,6 +56,12 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
             record_keep = keeps.get(category.content_of)
             if record_keep is not None:
                 keeps[category.name] = _content_keep(category, policy, keeps[category.name], record_keep)
+    afters = {c.name: anonymize_rules.anonymize_after(profile, c, policy, keeps[c.name]) for c in profile.categories}
+    for category in profile.categories:
+        if category.content_of is not None:
+            keeps[category.name] = anonymize_rules.content_keep(
+                category, policy, keeps[category.name], afters.get(category.content_of)
+            )
     extended = extensions(profile, policy, keeps)
     # Content first: a record's rows wait until its content is gone (P4).
     ordered = sorted(profile.categories, key=lambda category: category.content_of is None)
@@ -69,7 +76,8 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
         guard_percent=policy.guard.max_deleted_percent,
         tables=tuple(_table(profile, table) for table in profile.tables),
         categories=tuple(
-            _category(profile, category, keeps[category.name], extended.get(category.name)) for category in ordered
+            _category(profile, category, keeps[category.name], extended.get(category.name), afters[category.name])
+            for category in ordered
         ),
     )
 
@@ -93,7 +101,14 @@ def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolic
             record_keep = chosen.get(category.content_of) or (record.default if record else None)
             if record_keep is not None:
                 chosen[category.name] = _not_beyond(category, chosen[category.name], record_keep)
-    retention = tuple(CategoryRetention(category=name, keep=keep) for name, keep in chosen.items())
+    afters = anonymize_rules.inside_bounds(profile, last_good, chosen)
+    for category in profile.categories:
+        after = afters.get(category.content_of or "")
+        if category.name in chosen and after is not None:
+            chosen[category.name] = _not_beyond(category, chosen[category.name], after)
+    retention = tuple(
+        CategoryRetention(category=name, keep=keep, anonymize_after=afters.get(name)) for name, keep in chosen.items()
+    )
     keeps = {category.name: chosen.get(category.name, category.default) for category in profile.categories}
     bought = extensions_inside_bounds(profile, last_good, keeps)
     return last_good.model_copy(update={"retention": retention, "extended_storage": bought})
@@ -185,7 +200,11 @@ def _refuse_unknown(profile: RetentionProfileSpec, policy: TenantRetentionPolicy
 
 
 def _category(
-    profile: RetentionProfileSpec, category: Category, keep: str | None, extended: ExtendedDefinition | None
+    profile: RetentionProfileSpec,
+    category: Category,
+    keep: str | None,
+    extended: ExtendedDefinition | None,
+    after: str | None,
 ) -> CategoryDefinition:
     event = ClockEvent(category.clock.event)
     enforced = event in ENFORCED_EVENTS and bool(category.tables)
@@ -205,6 +224,7 @@ def _category(
         objects=_objects(category),
         consent=ConsentDefinition(**category.consent.model_dump()) if category.consent else None,
         extended=extended,
+        anonymize_after=after if enforced else None,
     )
 
 
@@ -251,7 +271,13 @@ def _table(profile: RetentionProfileSpec, table: Table) -> TableDefinition:
         back=table.partitions.back,
         ahead=table.partitions.ahead,
         columns=tuple(
-            ColumnDefinition(name=column.name, type=column.type, nullable=column.nullable, role=column.role)
+            ColumnDefinition(
+                name=column.name,
+                type=column.type,
+                nullable=column.nullable,
+                role=column.role,
+                anonymize=anonymize_rules.method_of(table, column.name),
+            )
             for column in table.all_columns
             if column.name != table.born_at
         ),

@@ -121,7 +121,7 @@ def summarize(runs: Mapping[str, RunEvidence], definition: RetentionDefinition |
         "started": instant(first),
         "deletedRows": sum(acted(found) - objects(found) for found in categories),
         "deletedObjects": sum(objects(found) for found in categories),
-        "categories": [_category_row(found, acted(found)) for found in categories],
+        "categories": [_category_row(found, acted(found), any_run.mode) for found in categories],
     }
     if len(ends) == len(runs):
         row["finished"] = instant(max(ends))
@@ -144,6 +144,10 @@ def _category_as_one(found: Sequence[CategoryEvidence]) -> CategoryEvidence:
     known = [each.objects for each in found if each.objects is not None]
     sums = {"acted": sum(each.acted for each in found), "locked": sum(each.locked for each in found)}
     objects = sum(known) if len(known) == len(found) else None
+    if found[-1].anonymized is not None:
+        first = next(each for each in found if each.anonymized is not None)
+        sums["anonymized"] = sum(each.anonymized or 0 for each in found)
+        sums["anonymize_due"] = first.anonymize_due or 0
     return found[-1].model_copy(update={"candidates": found[0].candidates, "objects": objects, **sums})
 
 
@@ -165,7 +169,7 @@ def _categories_with_objects(definition: RetentionDefinition | None) -> set[str]
     return {category.name for category in definition.categories if category.objects} if definition else set()
 
 
-def _category_row(found: CategoryEvidence, acted: int) -> dict[str, Any]:
+def _category_row(found: CategoryEvidence, acted: int, mode: Mode) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": found.category,
         "candidates": found.candidates,
@@ -175,6 +179,8 @@ def _category_row(found: CategoryEvidence, acted: int) -> dict[str, Any]:
         "failed": found.failed,
         "locked": found.locked,
         "residue": found.residue,
+        "anonymized": found.anonymize_due if mode is Mode.DRY_RUN else found.anonymized,
+        "anonymizeResidue": found.anonymize_residue,
         "oldestLeft": instant(found.oldest_left) if found.oldest_left else None,
     }
     return {name: value for name, value in row.items() if value is not None}

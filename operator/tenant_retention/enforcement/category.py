@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tenant_retention.domain.errors import NotReady, RetentionError
 from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.ports.anonymizing import AnonymizeStep
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
@@ -16,6 +17,7 @@ from tenant_retention.domain.ports.enforcement import (
     PartitionStep,
     PartitionStepKind,
 )
+from tenant_retention.enforcement.anonymizing import Anonymizing
 from tenant_retention.enforcement.batches import BatchSize
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Persistence
@@ -55,6 +57,7 @@ class CategoryWork:
         self._pacer = pacer
         self._world = world
         self._batch = BatchSize(plan.batch_milliseconds / 1000)
+        self._anonymizing = Anonymizing(database, run_id, plan.batch_milliseconds, persistence, pacer, world)
         self._worked = 0.0
         self._told_at = world.elapsed()
 
@@ -66,14 +69,28 @@ class CategoryWork:
         )
         if self._plan.mode is Mode.DRY_RUN:
             self.steps = self._partition_steps()
-            return CategoryResult(self._start, self.steps)
+            return CategoryResult(self._start, self.steps, months=self._months())
         if self._bucket is not None:
             self._remove_objects(self._bucket)
         # Asked for only now: months whose objects are gone may go as a whole.
         self.steps = self._partition_steps()
         self._take(self.steps)
-        self._world.journal.tell("category.finished", category=category, removed=self.removed)
-        return CategoryResult(self._start, self.steps, self.removed)
+        # What is deleted anyway is not rewritten first; its content went before (P4).
+        months = self._months()
+        for month in months:
+            self._anonymizing.take(month)
+        self._world.journal.tell(
+            "category.finished", category=category, removed=self.removed, anonymized=self.anonymized
+        )
+        return CategoryResult(self._start, self.steps, self.removed, months=months, anonymized=self.anonymized)
+
+    @property
+    def anonymized(self) -> int:
+        """Rows that lost the person so far."""
+        return self._anonymizing.anonymized
+
+    def _months(self) -> tuple[AnonymizeStep, ...]:
+        return self._anonymizing.steps(self._start.category)
 
     def _partition_steps(self) -> tuple[PartitionStep, ...]:
         self._persistence.go_on()

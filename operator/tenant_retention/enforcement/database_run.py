@@ -179,7 +179,7 @@ class DatabaseRun:
             return work.result()
         except RetentionError as error:
             failed = self._failed(run.category, error, work.removed)
-        return CategoryResult(run, work.steps, work.removed, failed)
+        return CategoryResult(run, work.steps, work.removed, failed, anonymized=work.anonymized)
 
     def _failed(self, category: str, error: RetentionError, done: int) -> str:
         """Tells and records the failure of one category; the others go on. The reason."""

@@ -50,15 +50,30 @@ def check_definition(definition: RetentionDefinition) -> None:
         raise _wrong("definition.marginSeconds", "must not be negative")
     for position, category in enumerate(definition.categories):
         _check_category(definition, category, f"definition.categories[{position}]")
+    # Each by itself first: what links two of them reads the periods of both.
+    for position, category in enumerate(definition.categories):
+        if category.content_of is not None:
+            _check_content(definition, category, f"definition.categories[{position}]")
 
 
 def _check_category(definition: RetentionDefinition, category: CategoryDefinition, field: str) -> None:
     bounds = {
         name: Period.parse(text, field=f"{field}.{name}")
-        for name, text in (("minimum", category.minimum), ("keep", category.keep), ("maximum", category.maximum))
+        for name, text in (
+            ("minimum", category.minimum),
+            ("anonymizeAfter", category.anonymize_after),
+            ("keep", category.keep),
+            ("maximum", category.maximum),
+        )
         if text is not None
     }
-    for lower, upper in (("minimum", "keep"), ("keep", "maximum"), ("minimum", "maximum")):
+    for lower, upper in (
+        ("minimum", "keep"),
+        ("keep", "maximum"),
+        ("minimum", "maximum"),
+        ("minimum", "anonymizeAfter"),
+        ("anonymizeAfter", "keep"),
+    ):
         if lower in bounds and upper in bounds and not bounds[lower].never_longer_than(bounds[upper]):
             raise _wrong(f"{field}.{upper}", f"category {category.name!r}: must not be shorter than {lower}")
     if category.extended is not None:
@@ -71,13 +86,9 @@ def _check_category(definition: RetentionDefinition, category: CategoryDefinitio
             raise _wrong(f"{field}.tables", f"category {category.name!r}: there is no table {table!r}")
     if category.state is CategoryState.ENFORCED and not category.tables:
         raise _wrong(f"{field}.tables", f"category {category.name!r}: is enforced but has no table")
-    if category.content_of is not None:
-        _check_content(definition, category, bounds, field)
 
 
-def _check_content(
-    definition: RetentionDefinition, category: CategoryDefinition, bounds: dict[str, Period], field: str
-) -> None:
+def _check_content(definition: RetentionDefinition, category: CategoryDefinition, field: str) -> None:
     record = next((found for found in definition.categories if found.name == category.content_of), None)
     if record is None:
         raise _wrong(f"{field}.contentOf", f"category {category.name!r}: there is no category {category.content_of!r}")
@@ -90,11 +101,15 @@ def _check_content(
     if category.minimum is not None and category.keep == category.minimum:
         # The record's rows wait for their content's min, however short the record's own keep is (X1).
         return
-    if record.keep and "keep" in bounds and not bounds["keep"].never_longer_than(Period.parse(record.keep)):
-        raise _wrong(
-            f"{field}.keep",
-            f"category {category.name!r}: must not be longer than {record.keep} of its record {record.name!r}",
-        )
+    if category.keep is None:
+        return
+    keep = Period.parse(category.keep)
+    for name, bound in (("anonymizeAfter ", record.anonymize_after), ("", record.keep)):
+        if bound is not None and not keep.never_longer_than(Period.parse(bound)):
+            raise _wrong(
+                f"{field}.keep",
+                f"category {category.name!r}: must not be longer than {name}{bound} of its record {record.name!r}",
+            )
 
 
 def _parse(path: Path) -> Any:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.anonymizing import AnonymizeStep
 from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, RunEvidence
 
 SUMMARY_BYTES = 2_048
@@ -49,13 +50,16 @@ _EXIT_CODES = {
 class CategoryResult:
     """One category of one store: where it stood, what was (or would be) done, and the reason word if it failed.
 
-    ``removed``: rows this process saw go; the evidence counts also those whose reply was lost.
+    ``removed``: rows this process saw go; the evidence counts also those whose reply was lost. ``anonymized``: rows that it saw
+    lose the person, month by month (``months``).
     """
 
     start: CategoryRun
     steps: tuple[PartitionStep, ...] = ()
     removed: int = 0
     failure: str | None = None
+    months: tuple[AnonymizeStep, ...] = ()
+    anonymized: int = 0
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,8 @@ def _category(category: CategoryResult) -> dict[str, object]:
         "overdue": start.overdue,
         "held": start.held,
     }
+    if start.anonymize_due or category.anonymized:
+        content |= {"anonymizeDue": start.anonymize_due, "anonymized": category.anonymized}
     if category.failure:
         content["failure"] = category.failure
     return content
@@ -193,4 +199,4 @@ def _category(category: CategoryResult) -> dict[str, object]:
 
 def _tells(category: CategoryResult) -> bool:
     start = category.start
-    return bool(category.failure or category.removed or start.surplus or start.overdue)
+    return bool(category.failure or category.removed or category.anonymized or start.surplus or start.overdue)

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tenant_retention.adapters.fakes.tenant_content import TenantContent
+from tenant_retention.adapters.fakes.tenant_evidence import TenantEvidence
 from tenant_retention.adapters.fakes.tenant_orphans import TenantOrphans
-from tenant_retention.adapters.fakes.tenant_server import LARGEST_SKEW, Row, Run, chained
+from tenant_retention.adapters.fakes.tenant_server import LARGEST_SKEW, Row, Run
 from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
 from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import (
-    CategoryEvidence,
     CategoryRun,
     GuardState,
     MonthBatch,
@@ -30,10 +30,9 @@ from tenant_retention.domain.ports.enforcement import (
 
 GUARD_FLOOR = 10
 """Newly due rows that never trip the guard."""
-_NO_DIGEST = "sha256:" + "0" * 64
 
 
-class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
+class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantEvidence):
     """One enforcer session over a ``TenantServer``; ``close`` is what a killed client's server does for it."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
@@ -163,18 +162,21 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
         already = {id(row) for row in server.due(category, before)}
         newly = [row for row in due if id(row) not in already]
         total = len(server.rows_of(category))
+        telling, newly_telling = self._telling_counts(category, executed, bounds.remove, now)
+        asking = len(newly) + newly_telling
         guard, through = GuardState.CLEAR, bounds.remove
-        if len(newly) > GUARD_FLOOR and 100 * len(newly) > server.definition.guard_percent * total:
+        if asking > GUARD_FLOOR and 100 * asking > server.definition.guard_percent * total:
             guard = GuardState.TRIPPED
             through = min((bound for bound in (before, bounds.remove) if bound), default=None) if before else None
-        surplus = len(newly) if guard is GuardState.TRIPPED else 0
+        tripped = guard is GuardState.TRIPPED
         clocks = [clock for row in server.rows_of(category) if (clock := server.clock(category, row))]
         return CategoryRun(
             category=category.name,
             remove_through=through,
             total=total,
-            candidates=len(due) - surplus,
-            surplus=surplus,
+            candidates=len(due) - (len(newly) if tripped else 0),
+            surplus=asking if tripped else 0,
+            anonymize_due=telling - (newly_telling if tripped else 0),
             held=len(server.due(category, bounds.remove)) - len(due),
             overdue=len(server.due(category, bounds.overdue)),
             anomalies=sum(clock > now for clock in clocks),
@@ -193,41 +195,18 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
         return None
 
     def _through(self, run: CategoryRun, now: datetime) -> CategoryRun:
-        bounds = self._server.cutoffs(self._server.definition.category(run.category), now)
+        category = self._server.definition.category(run.category)
+        remove = self._server.cutoffs(category, now).remove
+        telling, _ = self._telling_counts(category, None, remove, now)
         return run.model_copy(
             update={
                 "guard": GuardState.APPROVED,
-                "remove_through": bounds.remove,
-                "candidates": run.candidates + run.surplus,
+                "remove_through": remove,
+                "candidates": run.candidates + run.surplus - (telling - run.anonymize_due),
                 "surplus": 0,
+                "anonymize_due": telling,
             }
         )
-
-    def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
-        """Categories whose rules this run carried out; an approved one only if it came to its end."""
-        for category in self._looked_at(run):
-            start = run.categories[category.name]
-            wholly = not run.failed.get(category.name) and run.acted.get(category.name, 0) >= start.candidates
-            if start.guard is GuardState.CLEAR or (start.guard is GuardState.APPROVED and wholly):
-                yield category
-
-    def _outcome(self, run: Run) -> str:
-        if any(run.failed.values()):
-            return "Failed"
-        passed_over = any(start.candidates and name not in run.begun for name, start in run.categories.items())
-        if run.mode is Mode.ENFORCE and (passed_over or (run.categories and not run.begun)):
-            return "Incomplete"
-        if run.mode is Mode.ENFORCE and any(
-            not self._server.waits_for_content(category, row) and not self._locked_out(category, row)
-            for category in self._looked_at(run)
-            for row in self._due_unheld(category)
-        ):
-            return "Incomplete"
-        tripped = any(category.guard is GuardState.TRIPPED for category in run.categories.values())
-        return "ApprovalRequired" if tripped and run.mode is Mode.ENFORCE else "Succeeded"
-
-    def _looked_at(self, run: Run) -> list[CategoryDefinition]:
-        return [category for category in self._server.categories() if category.name in run.categories]
 
     def _planned(self, category: CategoryDefinition) -> list[Row]:
         """What goes by steps: rows that name objects go by claims. The same for a dry run and the real one (X7)."""
@@ -255,44 +234,3 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans):
             return PartitionStepKind.RANGE
         back = cutoff(self._server.now(), Period.parse(self._server.definition.table(table).back))
         return PartitionStepKind.DETACH if first_of_next <= back else PartitionStepKind.TRUNCATE
-
-    def _append(self, outcome: str) -> None:
-        server = self._server
-        run = server.run
-        if run is None:
-            return
-        previous = server.evidence[-1].digest if server.evidence else _NO_DIGEST
-        categories = tuple(self._category_evidence(category, run) for category in self._looked_at(run))
-        link = RunEvidence(
-            sequence=len(server.evidence) + 1,
-            run_id=run.run_id,
-            mode=run.mode,
-            outcome=outcome,
-            started_at=run.now,
-            finished_at=None if outcome == "Interrupted" else server.now(),
-            policy_generation=server.definition.policy_generation,
-            rules_digest=run.rules_digest,
-            categories=categories,
-            limited_to=run.limited_to,
-            previous_digest=previous,
-            digest="",
-        )
-        server.evidence.append(link.model_copy(update={"digest": chained(link)}))
-
-    def _category_evidence(self, category: CategoryDefinition, run: Run) -> CategoryEvidence:
-        start = run.categories[category.name]
-        left = self._due_unheld(category)
-        clocks = [clock for row in self._server.rows_of(category) if (clock := self._server.clock(category, row))]
-        return CategoryEvidence(
-            category=category.name,
-            candidates=start.candidates,
-            acted=run.acted.get(category.name, 0),
-            objects=run.objects.get(category.name, 0),
-            held=start.held,
-            skipped=sum(self._locked_out(category, row) for row in left),
-            failed=run.failed.get(category.name, 0),
-            locked=run.locked.get(category.name, 0),
-            surplus=start.surplus,
-            oldest_left=min(clocks, default=None),
-            residue=len(left),
-        )

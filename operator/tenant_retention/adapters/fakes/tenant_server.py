@@ -27,7 +27,7 @@ LONGEST_SILENCE = timedelta(days=7)
 
 @dataclass(eq=False)
 class Row:
-    """One row: ``clocks`` by column name (None: not started), the object's key and version for content."""
+    """One row: ``clocks`` by column name (None: not started), the object's key and version for content, and who called."""
 
     identity: str
     table: str
@@ -36,6 +36,7 @@ class Row:
     session: str | None = None
     key: str | None = None
     version: str | None = None
+    caller: str | None = None
 
     def clock(self, category: CategoryDefinition) -> datetime | None:
         """The instant the category counts from: never before the birth (M8), None while its event has not come."""
@@ -88,6 +89,7 @@ class Run:
     approved: dict[str, int] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     acted: dict[str, int] = field(default_factory=dict)
+    anonymized: dict[str, int] = field(default_factory=dict)
     objects: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     released: set[int] = field(default_factory=set)

@@ -19,6 +19,7 @@ from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.anonymizing import AnonymizeBatch, AnonymizeStep
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
@@ -107,6 +108,21 @@ class PostgresEnforcementDatabase(PostgresOrphans):
         """See ``EnforcementDatabase.expire_range``; rows with equal clocks go together, so a batch may exceed ``limit``."""
         arguments = (run_id, step.category, step.table, step.partition, resume_after, limit)
         return answer(RangeBatch, self._call("expire_range", *arguments))
+
+    def anonymize_steps(self, run_id: UUID, category: str) -> tuple[AnonymizeStep, ...]:
+        """See ``EnforcementDatabase.anonymize_steps``."""
+        return tuple(answer(AnonymizeStep, row) for row in self._call("anonymize_steps", run_id, category))
+
+    def anonymize_range(
+        self, run_id: UUID, step: AnonymizeStep, resume_after: datetime | None, limit: int
+    ) -> AnonymizeBatch:
+        """See ``EnforcementDatabase.anonymize_range``; after the last batch the month is proven to be done, if it is."""
+        month = (run_id, step.category, step.table, step.partition)
+        batch = answer(AnonymizeBatch, self._call("anonymize_range", *month, resume_after, limit))
+        if batch.resume_after is None and self._call("watch_month", *month):
+            # Two transactions: what is written in between is seen by the second one, or noted by the watch.
+            self._call("prove_month", *month)
+        return batch
 
     def pressure(self) -> Pressure | None:
         """See ``EnforcementDatabase.pressure``."""

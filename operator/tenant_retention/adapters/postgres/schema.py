@@ -58,6 +58,7 @@ def apply_definition(
             arguments = (Jsonb(wanted), purpose, definition.rules_digest(), mode.value, suspended, CONTROL_FORMAT)
             changes += _told(connection, statement("calls", "converge_rules"), arguments)
             changes += _told(connection, statement("calls", "converge_tables"))
+            changes += _told(connection, statement("calls", "converge_anonymizing"))
             changes += _told(connection, statement("calls", "converge_guards"))
             changes += _told(connection, statement("calls", "converge_consent"))
             changes += _told(connection, statement("calls", "converge_vacuum"))

@@ -53,6 +53,23 @@ VARIABLES: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "tooEarly",
+        _violations(
+            f"has(r.anonymizeAfter) && has(c.min) && !{cel_never_longer('c.min', 'r.anonymizeAfter')}",
+            "'category ' + c.name + ': anonymizeAfter ' + r.anonymizeAfter + ' is shorter than min ' + c.min + ' of profile ' + "
+            "params.metadata.name",
+        ),
+    ),
+    (
+        "methodless",
+        _violations(
+            "has(r.anonymizeAfter) && !(has(c.tables) && has(params.spec.tables) && params.spec.tables.exists(t, "
+            "t.name in c.tables && t.columns.exists(column, has(column.anonymize))))",
+            "'category ' + c.name + ': anonymizeAfter ' + r.anonymizeAfter + ' is not allowed: no column of its tables in profile ' "
+            "+ params.metadata.name + ' says how it is anonymized'",
+        ),
+    ),
+    (
         "keeps",
         "params.spec.categories.filter(c, has(c.default)).map(c, {'name': c.name, "
         f"'keep': {_CHOICES} ? {_CHOICE} : c.default, "
@@ -65,6 +82,15 @@ VARIABLES: tuple[tuple[str, str], ...] = (
         "!(has(c.min) && c.min == r.keep)).map(c, variables.keeps.filter(record, record.name == c.contentOf && "
         f"!{cel_never_longer('r.keep', 'record.keep')}).map(record, 'category ' + c.name + ': keep ' + r.keep + "
         "' is longer than keep ' + record.keep + record.from + ' of its record ' + record.name)).flatten()).flatten()",
+    ),
+    # Content names the person: it goes before its record loses the name.
+    (
+        "naming",
+        "variables.retention.map(r, params.spec.categories.filter(c, c.name == r.category && has(c.contentOf) && "
+        "!(has(c.min) && c.min == r.keep)).map(c, variables.retention.filter(record, record.category == c.contentOf && "
+        f"has(record.anonymizeAfter) && !{cel_never_longer('r.keep', 'record.anonymizeAfter')}).map(record, 'category ' + "
+        "c.name + ': keep ' + r.keep + ' is longer than anonymizeAfter ' + record.anonymizeAfter + ' of its record ' + "
+        "record.category)).flatten()).flatten()",
     ),
 )
 _EXTENDED: tuple[tuple[str, str], ...] = (
@@ -155,6 +181,9 @@ def bounds_policy() -> dict[str, Any]:
                 ("retention", "tooShort", "a keep is shorter than the profile's min"),
                 ("retention", "tooLong", "a keep is longer than the profile's max"),
                 ("retention", "outliving", "content would be kept longer than its record"),
+                ("retention", "tooEarly", "an anonymizeAfter is shorter than the profile's min"),
+                ("retention", "methodless", "a category without a method cannot be anonymized"),
+                ("retention", "naming", "content would be kept longer than its record is left with its names"),
                 ("extendedStorage", "extendedUnknown", "a category is not in the profile"),
                 ("extendedStorage", "extendedNotOffered", "the profile has no extendedMax for a category"),
                 ("extendedStorage", "extendedTooShort", "a keep is shorter than the profile's default"),

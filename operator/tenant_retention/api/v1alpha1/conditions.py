@@ -51,6 +51,7 @@ class Reason(StrEnum):
     CATEGORY_UNKNOWN = "CategoryUnknown"
     KEEP_OUT_OF_BOUNDS = "KeepOutOfBounds"
     CONTENT_OUTLIVES_RECORD = "ContentOutlivesRecord"
+    ANONYMIZE_OUT_OF_BOUNDS = "AnonymizeOutOfBounds"
     SPEC_INVALID = "SpecInvalid"
     INVALID_DURATION = "InvalidDuration"
     INVALID_NAME = "InvalidName"
@@ -152,6 +153,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.CATEGORY_UNKNOWN,
         Reason.KEEP_OUT_OF_BOUNDS,
         Reason.CONTENT_OUTLIVES_RECORD,
+        Reason.ANONYMIZE_OUT_OF_BOUNDS,
         Reason.SPEC_INVALID,
         Reason.INVALID_DURATION,
         Reason.INVALID_NAME,

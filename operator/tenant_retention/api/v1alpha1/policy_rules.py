@@ -1,12 +1,21 @@
 """CEL rules of TenantRetentionPolicy and RetentionRun: what the API server refuses at apply, with the field it names."""
 
 from tenant_retention.api.v1alpha1.common import Rule
+from tenant_retention.api.v1alpha1.durations import cel_never_longer
 from tenant_retention.api.v1alpha1.store_rules import immutable
 
 POLICY_NAME = (
     Rule(
         "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be a DNS label of at most 40 characters: a-z, 0-9 and '-'",
+    ),
+)
+
+CATEGORY_RETENTION = (
+    Rule(
+        f"!has(self.anonymizeAfter) || {cel_never_longer('self.anonymizeAfter', 'self.keep')}",
+        "anonymizeAfter must not be longer than keep",
+        ".anonymizeAfter",
     ),
 )
 

@@ -105,6 +105,30 @@ ANONYMIZE = (
     ),
 )
 
+_METHOD = "self.anonymize.method"
+
+COLUMN = (
+    Rule(
+        f"!has(self.anonymize) || {_METHOD} != 'SetNull' || !has(self.nullable) || self.nullable",
+        "anonymize.method SetNull needs a column that may be NULL",
+        ".anonymize",
+    ),
+    Rule(
+        f"!has(self.anonymize) || {_METHOD} == 'SetNull' || self.type == 'Text' || ({_METHOD} == 'Generalize' && "
+        f"self.type in ['Integer', 'BigInteger', 'Numeric', 'Timestamp', 'Date']) || ({_METHOD} == 'Constant' && "
+        "self.type in ['Integer', 'BigInteger', 'Numeric'] && has(self.anonymize.value) && "
+        "self.anonymize.value.matches('^-?[0-9]{1,9}$'))",
+        "anonymize.method does not fit the type: Text takes all, numbers SetNull, Generalize and a Constant that is a number, "
+        "Timestamp and Date SetNull and Generalize, the others SetNull",
+        ".anonymize",
+    ),
+    Rule(
+        "!has(self.anonymize) || !has(self.role) || !(self.role in ['SessionId', 'Unit', 'ObjectKey'])",
+        "a column with role SessionId, Unit or ObjectKey is written once and cannot be anonymized",
+        ".anonymize",
+    ),
+)
+
 LONGEST_BACK, LONGEST_AHEAD = "P50Y", "P5Y"
 """Bounds on the months of a table: they are made in one transaction, and each takes a few of the locks that all databases
 of a server share. A slip such as ``P700Y`` must not stop the neighbours."""
@@ -141,6 +165,11 @@ TABLE = (
         "(column.type == 'Timestamp' && has(column.nullable) && !column.nullable))",
         "the bornAt column must be of type Timestamp with nullable: false",
         ".bornAt",
+    ),
+    Rule(
+        "self.columns.all(column, !has(column.anonymize) || (column.name != self.bornAt && !(column.name in self.primaryKey)))",
+        "the columns of primaryKey, and bornAt, cannot be anonymized: rows are found by them",
+        ".columns",
     ),
 )
 

@@ -32,7 +32,10 @@ class Anonymize(ApiModel):
     """How a column loses the person (P12)."""
 
     method: AnonymizeMethod = Field(
-        description="SetNull, Constant, Mask (all but the last digits), Hash (keyed) or Generalize.",
+        description=(
+            "SetNull: NULL. Constant: `value`. Mask: three asterisks and the last three digits. Hash: a keyed hash, which is a "
+            "pseudonym until the key is destroyed. Generalize: the month, ten, prefix, domain or initial (docs/anonymization.md)."
+        ),
         examples=["SetNull"],
     )
     value: str | None = Field(
@@ -57,6 +60,7 @@ class TableColumn(ApiModel):
         examples=["PhoneNumber"],
     )
     anonymize: Anonymize | None = Field(default=None, description="How anonymization treats the column; absent: not.")
+    rules: ClassVar[tuple[Rule, ...]] = profile_rules.COLUMN
 
 
 class Partitions(ApiModel):

@@ -47,7 +47,10 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.PROFILE_INVALID: "The profile contradicts itself; the message names the field.",
     Reason.CATEGORY_UNKNOWN: "`spec.retention` names a category that the profile does not have.",
     Reason.KEEP_OUT_OF_BOUNDS: "A keep is shorter than min or longer than max; the message names category and bound.",
-    Reason.CONTENT_OUTLIVES_RECORD: "Content would be kept longer than its record (P4).",
+    Reason.CONTENT_OUTLIVES_RECORD: "Content would be kept longer than its record, or than that has its names (P4, X1).",
+    Reason.ANONYMIZE_OUT_OF_BOUNDS: (
+        "An anonymizeAfter is shorter than min or longer than keep, or no column has a method; the message names which."
+    ),
     Reason.SPEC_INVALID: "A field is not as the API says; the message names it.",
     Reason.INVALID_DURATION: "A period is not one number and one unit, or a window does not fit a day.",
     Reason.INVALID_NAME: "A name is not a DNS label, or too long.",

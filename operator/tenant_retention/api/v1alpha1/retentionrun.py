@@ -20,7 +20,7 @@ from tenant_retention.api.v1alpha1.common import (
     Rule,
     StatusModel,
 )
-from tenant_retention.api.v1alpha1.policystatus import CategoryCounts
+from tenant_retention.api.v1alpha1.runsummary import CategoryCounts
 
 RunPhase = Literal["Pending", "Running", "Succeeded", "Failed", "Stopped"]
 

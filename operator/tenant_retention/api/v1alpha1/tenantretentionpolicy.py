@@ -98,6 +98,15 @@ class CategoryRetention(ApiModel):
     keep: Duration = Field(
         description="Deleted by the first run after this age; between the profile's min and max.", examples=["P14D"]
     )
+    anonymize_after: Duration | None = Field(
+        default=None,
+        description=(
+            "Age at which its rows lose the person and stay for statistics, by the methods of the profile's columns; between "
+            "min and keep, and not before its content is gone. Absent: never."
+        ),
+        examples=["P90D"],
+    )
+    rules: ClassVar[tuple[Rule, ...]] = policy_rules.CATEGORY_RETENTION
 
 
 class ExtendedStorage(ApiModel):
@@ -218,6 +227,10 @@ class TenantRetentionPolicySpec(ApiModel):
     def keep(self, category: str) -> str | None:
         """Return the tenant's keep for a category, or None where it made no choice."""
         return next((choice.keep for choice in self.retention if choice.category == category), None)
+
+    def anonymize_after(self, category: str) -> str | None:
+        """Return the age at which the tenant has a category anonymized, or None where it has not."""
+        return next((choice.anonymize_after for choice in self.retention if choice.category == category), None)
 
 
 class TenantRetentionPolicy(ApiObject):

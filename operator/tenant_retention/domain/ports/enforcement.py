@@ -15,6 +15,7 @@ from uuid import UUID
 from tenant_retention.domain.definition import Value
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.anonymizing import AnonymizingDatabase
 from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
 
 
@@ -31,7 +32,8 @@ class CategoryRun(Value):
 
     ``remove_through``: births ``<=`` it are removed in this run (None: nothing by age); when ``guard`` is Tripped it
     is the cut-off of the last executed rules. ``candidates``: rows due in this run. ``surplus``: rows that wait for an
-    approval. ``total``: rows of the category. ``held``: due rows kept by a hold. ``anomalies``: rows without usable time.
+    approval. ``anonymize_due``: rows that this run anonymizes. ``total``: rows of the category. ``held``: due rows kept by a
+    hold. ``anomalies``: rows without usable time.
     """
 
     category: str
@@ -40,6 +42,7 @@ class CategoryRun(Value):
     total: int
     candidates: int
     surplus: int
+    anonymize_due: int = 0
     held: int
     overdue: int
     anomalies: int
@@ -137,6 +140,8 @@ class CategoryEvidence(Value):
     ``objects``: of the acted rows those whose object went with them; None in evidence of before it was counted.
     ``skipped``: due rows that wait, for content or for a lock that their object still has in the bucket. ``failed``: objects
     or steps that failed, locks included. ``locked``: young objects that were locked until their min is reached.
+    ``anonymized`` of ``anonymize_due`` rows lost the person, ``anonymize_held`` more are held, and ``anonymize_residue`` are due
+    still; all None where the category has no such rule, the last one also where it could not be counted.
     """
 
     category: str
@@ -150,6 +155,10 @@ class CategoryEvidence(Value):
     surplus: int
     oldest_left: datetime | None
     residue: int | None
+    anonymize_due: int | None = None
+    anonymized: int | None = None
+    anonymize_held: int | None = None
+    anonymize_residue: int | None = None
 
 
 class RunEvidence(Value):
@@ -172,7 +181,7 @@ class RunEvidence(Value):
     digest: str
 
 
-class EnforcementDatabase(OrphanDatabase, Protocol):
+class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, Protocol):
     """A tenant's database as the enforcer login sees it (functions of schema ``retention`` only)."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:

@@ -14,7 +14,9 @@ class CategoryObservation(Value):
     """Counts of one category now. ``due``: past keep end; ``overdue``: past the deadline, deletion debt (X4).
 
     ``anomalies``: rows without usable time (X8), first seen at ``anomalies_since``.
-    ``next_deadline``: when the oldest row must be gone (UTC), None without rows or without a max.
+    ``next_deadline``: when the oldest row must be gone (UTC), None without rows or without a max. ``anonymize_due``: rows past
+    the age at which they lose the person, ``anonymize_held`` of them kept by a hold apart; ``next_anonymization``: when the
+    oldest row that still tells of one reaches it. All None where the category has no such rule.
     """
 
     category: str
@@ -26,6 +28,9 @@ class CategoryObservation(Value):
     anomalies: int
     anomalies_since: datetime | None
     next_deadline: datetime | None
+    anonymize_due: int | None = None
+    anonymize_held: int | None = None
+    next_anonymization: datetime | None = None
 
 
 class LeftTable(Value):

@@ -50,6 +50,18 @@ SELECT retention.record_failure(%s, %s, %s)
 -- name: finish_run
 SELECT retention.finish_run(%s)
 
+-- name: anonymize_steps
+SELECT retention.anonymize_steps(%s, %s)
+
+-- name: anonymize_range
+SELECT retention.anonymize_range(%s, %s, %s, %s, %s, %s)
+
+-- name: watch_month
+SELECT retention.watch_month(%s, %s, %s, %s)
+
+-- name: prove_month
+SELECT retention.prove_month(%s, %s, %s, %s)
+
 -- name: pressure
 SELECT retention.pressure()
 

@@ -43,6 +43,9 @@ SELECT retention.converge_rules(%s, %s, %s, %s, %s, %s)
 -- name: converge_tables
 SELECT retention.converge_tables()
 
+-- name: converge_anonymizing
+SELECT retention.converge_anonymizing()
+
 -- name: converge_guards
 SELECT retention.converge_guards()
 

@@ -91,6 +91,7 @@ BEGIN
         END IF;
         PERFORM retention.append_evidence(r.run_id, 'Interrupted', retention.category_evidence(r.run_id, false));
         DELETE FROM retention.run_partition WHERE run_id = r.run_id;
+        DELETE FROM retention.run_anonymize WHERE run_id = r.run_id;
     END LOOP;
 END
 $$;
@@ -103,7 +104,7 @@ CREATE OR REPLACE FUNCTION retention.run_categories_as_json(wanted uuid) RETURNS
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
         'category', category, 'removeThrough', remove_through, 'total', total, 'candidates', candidates,
-        'surplus', surplus, 'held', held, 'overdue', overdue, 'anomalies', anomalies, 'oldest', oldest, 'guard', guard)
+        'surplus', surplus + anonymize_surplus, 'anonymizeDue', anonymize_due, 'held', held, 'overdue', overdue, 'anomalies', anomalies, 'oldest', oldest, 'guard', guard)
         ORDER BY position), '[]')
     FROM retention.run_category WHERE run_id = wanted
 $$;
@@ -148,7 +149,7 @@ $$;
 -- What such a category removed counts as surplus first, though some of it was due before: doubt asks once more.
 CREATE OR REPLACE FUNCTION retention.room_of_approval(digest text) RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT a.max_rows - (SELECT coalesce(sum(least(rc.acted, rc.approved)), 0) FROM retention.run AS r
+    SELECT a.max_rows - (SELECT coalesce(sum(least(rc.acted + rc.anonymized, rc.approved)), 0) FROM retention.run AS r
         JOIN retention.run_category AS rc USING (run_id)
         WHERE r.number > a.after_run AND r.rules_digest = a.rules_digest AND rc.guard = 'Approved')
     FROM retention.approval AS a WHERE a.rules_digest = digest AND a.until > clock_timestamp()
@@ -163,15 +164,19 @@ DECLARE
     allowed boolean;
 BEGIN
     UPDATE retention.run_category SET guard = 'Tripped' WHERE run_id = r.run_id
-        AND surplus > retention.guard_floor() AND surplus * 100 > total * s.guard_percent;
-    SELECT sum(surplus) INTO asking FROM retention.run_category WHERE run_id = r.run_id AND guard = 'Tripped';
+        AND surplus + anonymize_surplus > retention.guard_floor()
+        AND (surplus + anonymize_surplus) * 100 > total * s.guard_percent;
+    SELECT sum(surplus + anonymize_surplus) INTO asking FROM retention.run_category WHERE run_id = r.run_id AND guard = 'Tripped';
     allowed := coalesce(retention.room_of_approval(r.rules_digest) >= asking, false);
-    UPDATE retention.run_category SET guard = 'Approved', approved = surplus WHERE run_id = r.run_id AND guard = 'Tripped' AND allowed;
-    UPDATE retention.run_category SET remove_through = previous_through, candidates = candidates - surplus
+    UPDATE retention.run_category SET guard = 'Approved', approved = surplus + anonymize_surplus WHERE run_id = r.run_id AND guard = 'Tripped' AND allowed;
+    UPDATE retention.run_category SET remove_through = previous_through, candidates = candidates - surplus,
+        anonymize_through = anonymize_previous, anonymize_due = anonymize_due - anonymize_surplus
         WHERE run_id = r.run_id AND guard = 'Tripped';
-    UPDATE retention.run_category SET surplus = 0 WHERE run_id = r.run_id AND guard <> 'Tripped';
+    UPDATE retention.run_category SET surplus = 0, anonymize_surplus = 0 WHERE run_id = r.run_id AND guard <> 'Tripped';
     UPDATE retention.run_partition AS p SET due = p.previously_due FROM retention.run_category AS rc
         WHERE p.run_id = r.run_id AND rc.run_id = p.run_id AND rc.category = p.category AND rc.guard = 'Tripped';
+    UPDATE retention.run_anonymize AS n SET due = n.previously_due FROM retention.run_category AS rc
+        WHERE n.run_id = r.run_id AND rc.run_id = n.run_id AND rc.category = n.category AND rc.guard = 'Tripped';
 END
 $$;
 
@@ -229,6 +234,7 @@ BEGIN
     FOR c IN SELECT * FROM retention.category WHERE active ORDER BY content_of IS NULL, position LOOP
         place := place + 1;
         PERFORM retention.count_for_run(r, c, s, place);
+        PERFORM retention.count_anonymizing(r, c);
     END LOOP;
     PERFORM retention.note_anomalies(category, anomalies) FROM retention.run_category WHERE run_id = wanted;
     PERFORM retention.ask_guard(r, s);

@@ -25,6 +25,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         ('finish_detached_months', 'enforcer'), ('pressure', 'enforcer'), ('refresh_statistics', 'enforcer'), ('partition_steps', 'enforcer'), ('expire_months', 'enforcer'),
         ('expire_range', 'enforcer'), ('claim_content', 'enforcer'), ('confirm_claims', 'enforcer'),
         ('release_claims', 'enforcer'), ('objects_named_here', 'enforcer'), ('objects_to_lock', 'enforcer'), ('record_locks', 'enforcer'), ('record_failure', 'enforcer'), ('finish_run', 'enforcer'),
+        ('anonymize_steps', 'enforcer'), ('anonymize_range', 'enforcer'), ('watch_month', 'enforcer'), ('prove_month', 'enforcer'),
         ('orphan_place', 'enforcer'), ('unnamed_objects', 'enforcer'), ('rows_naming_objects', 'enforcer'), ('record_orphans', 'enforcer'),
         ('observe', 'observer'), ('read_evidence', 'observer'), ('read_evidence', 'auditor')) AS g(name, role)
         ON p.proname = g.name

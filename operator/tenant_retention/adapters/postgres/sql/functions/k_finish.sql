@@ -23,25 +23,31 @@ DECLARE
     rc retention.run_category;
     evidence jsonb := '[]';
     residue bigint;
+    identifying bigint;
     oldest_left timestamptz;
 BEGIN
     FOR rc IN SELECT * FROM retention.run_category WHERE run_id = wanted ORDER BY position LOOP
         residue := NULL;
+        identifying := NULL;
         oldest_left := NULL;
         IF count_residue THEN
             BEGIN
                 SELECT coalesce(sum(n.due), 0) INTO residue FROM retention.partition_counts(
                     rc.category, rc.remove_through, NULL, NULL, now(), coalesce(rc.remove_through, '-infinity')) AS n;
                 oldest_left := retention.oldest_of(rc.category);
+                identifying := retention.anonymize_residue(rc);
             EXCEPTION WHEN lock_not_available OR undefined_table OR undefined_column THEN
                 -- Evidence with an unknown residue is better than none: null says that it could not be counted.
                 residue := NULL;
+                identifying := NULL;
             END;
         END IF;
-        evidence := evidence || jsonb_build_object(
+        evidence := evidence || (jsonb_build_object(
             'category', rc.category, 'candidates', rc.candidates, 'acted', rc.acted, 'objects', rc.objects, 'held', rc.held,
-            'skipped', rc.skipped + rc.locked_out, 'failed', rc.failed, 'locked', rc.locked, 'surplus', rc.surplus, 'oldestLeft', oldest_left,
-            'residue', residue);
+            'skipped', rc.skipped + rc.locked_out, 'failed', rc.failed, 'locked', rc.locked, 'surplus', rc.surplus + rc.anonymize_surplus,
+            'oldestLeft', oldest_left, 'residue', residue)
+            || CASE WHEN rc.anonymize_through IS NULL THEN '{}' ELSE jsonb_build_object('anonymizeDue', rc.anonymize_due,
+                'anonymized', rc.anonymized, 'anonymizeHeld', rc.anonymize_held, 'anonymizeResidue', identifying) END);
     END LOOP;
     RETURN evidence;
 END
@@ -72,10 +78,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             OR (SELECT mode <> 'Enforce' FROM retention.settings) THEN 'RulesChanged'
         WHEN bool_or(rc.failed > 0) THEN 'Failed'
         -- A run that passed over a category in which something was due, or over all of them, has not done the night's work.
-        WHEN bool_or(NOT rc.begun AND rc.candidates > 0) OR NOT bool_or(rc.begun) THEN 'Incomplete'
+        WHEN bool_or(NOT rc.begun AND rc.candidates + rc.anonymize_due > 0) OR NOT bool_or(rc.begun) THEN 'Incomplete'
         -- Work that was begun and left: less removed than was due, and still due without waiting for anything.
         WHEN bool_or(rc.begun AND rc.acted < rc.candidates AND coalesce((e ->> 'residue')::bigint > rc.skipped + rc.locked_out, true))
             THEN 'Incomplete'
+        WHEN bool_or(rc.begun AND rc.anonymized < rc.anonymize_due
+                AND coalesce((e ->> 'anonymizeResidue')::bigint > rc.anonymize_waiting, true)) THEN 'Incomplete'
         WHEN bool_or(rc.guard = 'Tripped') THEN 'ApprovalRequired'
         ELSE 'Succeeded' END
     FROM retention.run_category AS rc
@@ -103,22 +111,26 @@ BEGIN
         PERFORM retention.append_evidence(wanted, outcome, evidence);
         IF r.mode = 'Enforce' AND outcome <> 'RulesChanged' THEN
             INSERT INTO retention.executed_rule (category, rules_digest, minimum, keep, maximum, margin_seconds, clock_event,
-                clock_column, tables, executed_at, extended_keep, extended_maximum, extended_until)
+                clock_column, tables, executed_at, anonymize_after, anonymize_methods, extended_keep, extended_maximum, extended_until)
             SELECT c.name, r.rules_digest, c.minimum, c.keep, c.maximum, s.margin_seconds, c.clock_event, c.clock_column,
-                c.tables, now(), c.extended_keep, c.extended_maximum, c.extended_until
+                c.tables, now(), (SELECT rule.after FROM retention.anonymize_rule AS rule WHERE rule.category = c.name),
+                retention.methods_digest_of(c.name), c.extended_keep, c.extended_maximum, c.extended_until
             FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
             WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
                 -- The rules may have changed since the outcome was found: what no run worked by is not executed.
                 AND s.rules_digest = r.rules_digest
                 -- An approval that ended in the middle has executed nothing: what is left must ask again.
-                AND (rc.guard <> 'Approved' OR (rc.failed = 0 AND rc.acted + rc.skipped + rc.locked_out >= rc.candidates))
+                AND (rc.guard <> 'Approved' OR (rc.failed = 0 AND rc.acted + rc.skipped + rc.locked_out >= rc.candidates
+                    AND rc.anonymized + rc.anonymize_waiting >= rc.anonymize_due))
             ON CONFLICT (category) DO UPDATE SET rules_digest = excluded.rules_digest, minimum = excluded.minimum,
                 keep = excluded.keep, maximum = excluded.maximum, margin_seconds = excluded.margin_seconds,
                 clock_event = excluded.clock_event, clock_column = excluded.clock_column, tables = excluded.tables,
-                executed_at = excluded.executed_at, extended_keep = excluded.extended_keep,
+                executed_at = excluded.executed_at, anonymize_after = excluded.anonymize_after,
+                anonymize_methods = excluded.anonymize_methods, extended_keep = excluded.extended_keep,
                 extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until;
         END IF;
         DELETE FROM retention.run_partition WHERE run_id = wanted;
+        DELETE FROM retention.run_anonymize WHERE run_id = wanted;
     END IF;
     SELECT * INTO STRICT link FROM retention.evidence WHERE run_id = wanted;
     RETURN retention.link_as_json(link);

@@ -21,7 +21,8 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('category', c.name, 'rows', counted.rows, 'oldest', counted.oldest, 'due', counted.due,
         'overdue', counted.overdue, 'held', counted.held, 'anomalies', counted.anomalies,
-        'anomaliesSince', (SELECT first_seen FROM retention.anomaly WHERE category = c.name), 'nextDeadline', deadline);
+        'anomaliesSince', (SELECT first_seen FROM retention.anomaly WHERE category = c.name), 'nextDeadline', deadline)
+        || retention.observe_anonymizing(c, bounds.remove);
 END
 $$;
 
@@ -67,7 +68,7 @@ BEGIN
     RETURN jsonb_build_object(
         'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories, 'left', retention.observe_left(s),
         'guardRequests', (SELECT coalesce(jsonb_agg(jsonb_build_object('category', rc.category, 'rulesDigest', s.rules_digest,
-            'surplus', rc.surplus, 'total', rc.total) ORDER BY rc.position), '[]')
+            'surplus', rc.surplus + rc.anonymize_surplus, 'total', rc.total) ORDER BY rc.position), '[]')
             FROM (SELECT DISTINCT ON (n.category) n.*, r.rules_digest FROM retention.run_category AS n
                 JOIN retention.run AS r USING (run_id) ORDER BY n.category, r.number DESC) AS rc
             WHERE rc.rules_digest = s.rules_digest AND rc.guard = 'Tripped'),

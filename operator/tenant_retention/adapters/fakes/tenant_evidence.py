@@ -1,0 +1,93 @@
+"""The end of a run in the in-memory tenant database: what it came to, and its link of the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tenant_retention.adapters.fakes.tenant_anonymizing import TenantAnonymizing
+from tenant_retention.adapters.fakes.tenant_server import Run, chained
+from tenant_retention.domain.definition import CategoryDefinition
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import CategoryEvidence, GuardState, RunEvidence
+
+_NO_DIGEST = "sha256:" + "0" * 64
+
+
+class TenantEvidence(TenantAnonymizing):
+    """See ``EnforcementDatabase.finish_run``."""
+
+    def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
+        """Categories whose rules this run carried out; an approved one only if it came to its end."""
+        for category in self._looked_at(run):
+            start = run.categories[category.name]
+            wholly = not run.failed.get(category.name) and run.acted.get(category.name, 0) >= start.candidates
+            if start.guard is GuardState.CLEAR or (start.guard is GuardState.APPROVED and wholly):
+                yield category
+
+    def _outcome(self, run: Run) -> str:
+        if any(run.failed.values()):
+            return "Failed"
+        passed_over = any(
+            start.candidates + start.anonymize_due and name not in run.begun for name, start in run.categories.items()
+        )
+        if run.mode is Mode.ENFORCE and (passed_over or (run.categories and not run.begun)):
+            return "Incomplete"
+        if run.mode is Mode.ENFORCE and any(
+            not self._server.waits_for_content(category, row) and not self._locked_out(category, row)
+            for category in self._looked_at(run)
+            for row in self._due_unheld(category)
+        ):
+            return "Incomplete"
+        if run.mode is Mode.ENFORCE and any(
+            not self._server.waits_for_content(category, row)
+            for category in self._looked_at(run)
+            for row in self._telling(category, run)
+        ):
+            return "Incomplete"
+        tripped = any(category.guard is GuardState.TRIPPED for category in run.categories.values())
+        return "ApprovalRequired" if tripped and run.mode is Mode.ENFORCE else "Succeeded"
+
+    def _looked_at(self, run: Run) -> list[CategoryDefinition]:
+        return [category for category in self._server.categories() if category.name in run.categories]
+
+    def _append(self, outcome: str) -> None:
+        server = self._server
+        run = server.run
+        if run is None:
+            return
+        previous = server.evidence[-1].digest if server.evidence else _NO_DIGEST
+        categories = tuple(self._category_evidence(category, run) for category in self._looked_at(run))
+        link = RunEvidence(
+            sequence=len(server.evidence) + 1,
+            run_id=run.run_id,
+            mode=run.mode,
+            outcome=outcome,
+            started_at=run.now,
+            finished_at=None if outcome == "Interrupted" else server.now(),
+            policy_generation=server.definition.policy_generation,
+            rules_digest=run.rules_digest,
+            categories=categories,
+            limited_to=run.limited_to,
+            previous_digest=previous,
+            digest="",
+        )
+        server.evidence.append(link.model_copy(update={"digest": chained(link)}))
+
+    def _category_evidence(self, category: CategoryDefinition, run: Run) -> CategoryEvidence:
+        start = run.categories[category.name]
+        left = self._due_unheld(category)
+        clocks = [clock for row in self._server.rows_of(category) if (clock := self._server.clock(category, row))]
+        return CategoryEvidence(
+            category=category.name,
+            candidates=start.candidates,
+            acted=run.acted.get(category.name, 0),
+            objects=run.objects.get(category.name, 0),
+            held=start.held,
+            skipped=sum(self._locked_out(category, row) for row in left),
+            failed=run.failed.get(category.name, 0),
+            locked=run.locked.get(category.name, 0),
+            surplus=start.surplus,
+            oldest_left=min(clocks, default=None),
+            residue=len(left),
+            **self._anonymize_evidence(category, run),
+        )

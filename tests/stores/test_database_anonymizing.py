@@ -1,0 +1,359 @@
+"""What becomes of columns, where the catalog is in the way, and which months are read again (P12, X1, X3, M8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tenant_retention.domain.definition import AnonymizeDefinition, ColumnDefinition, RetentionDefinition
+from tenant_retention.domain.errors import Invalid, Unavailable
+from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.enforcement import RunEvidence
+from tests.stores.tenant_databases import (
+    TenantDatabase,
+    TenantDatabases,
+    category,
+    days_ago,
+    definition,
+    table,
+    work,
+)
+
+
+def column(name: str, method: str, kind: str = "Text", role: str | None = None, **more: Any) -> ColumnDefinition:
+    anonymize = AnonymizeDefinition(method=method, value=more.pop("value", None))
+    return ColumnDefinition(name=name, type=kind, role=role, anonymize=anonymize, **more)
+
+
+def rules(*columns: ColumnDefinition, after: str = "P30D", **more: Any) -> RetentionDefinition:
+    """Calls and surveys of one category that lose the person after 30 days."""
+    surveys = table("surveys", column("phone", "Hash", role="PhoneNumber"))
+    wanted = category("records", "surveys", "calls", **{"anonymize_after": after, "keep": "P1Y", **more})
+    return definition([surveys, table("calls", *columns)], [wanted], guard_percent=100)
+
+
+def run(
+    database: TenantDatabase, wanted: RetentionDefinition, mode: Mode = Mode.ENFORCE, batch: int = 3
+) -> RunEvidence:
+    enforcement = database.enforcer()
+    run_id = uuid4()
+    try:
+        for each in enforcement.begin_run(run_id, mode, wanted.rules_digest(), datetime.now(UTC)):
+            work(enforcement, run_id, each, mode)
+            for step in enforcement.anonymize_steps(run_id, each.category):
+                after = None
+                while mode is Mode.ENFORCE:
+                    after = enforcement.anonymize_range(run_id, step, after, batch).resume_after
+                    if after is None:
+                        break
+        return enforcement.finish_run(run_id)
+    finally:
+        enforcement.close()
+
+
+EVERY = rules(
+    column("nulled", "SetNull"),
+    column("fields", "SetNull", "Json"),
+    column("constant", "Constant", value="removed", nullable=False),
+    column("number", "Constant", "Integer", value="-1"),
+    column("masked", "Mask", role="PhoneNumber"),
+    column("hashed", "Hash", role="PhoneNumber"),
+    column("address", "Hash", role="EmailAddress"),
+    column("prefix", "Generalize", role="PhoneNumber"),
+    column("host", "Generalize", role="EmailAddress"),
+    column("initial", "Generalize", role="PersonName"),
+    column("seconds", "Generalize", "Integer"),
+    column("price", "Generalize", "Numeric"),
+    column("rang_at", "Generalize", "Timestamp"),
+    column("day", "Generalize", "Date"),
+    ColumnDefinition(name="queue", type="Text"),
+)
+
+
+@pytest.fixture
+def every(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
+    """A table with every method on every type that takes it."""
+    with tenant_databases.having(EVERY) as made:
+        yield made
+
+
+def insert(database: TenantDatabase, key: int, age: float, /, **values: object) -> None:
+    row = {"id": key, "session_id": f"s{key}", "started_at": days_ago(age), "constant": "x", **values}
+    with database.connect("app") as connection:
+        connection.execute(
+            sql.SQL("INSERT INTO calls ({}) VALUES ({})").format(
+                sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(map(sql.Literal, row.values()))
+            )
+        )
+
+
+def of(database: TenantDatabase, number: int, *columns: str) -> tuple[Any, ...]:
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    with database.as_owner() as owner:
+        found = owner.execute(sql.SQL("SELECT {} FROM public.calls WHERE id = %s").format(names), [number]).fetchone()
+    assert found is not None
+    return tuple(found)
+
+
+def test_each_method_yields_what_the_page_says_of_its_type_and_leaves_the_rest__P12(every: TenantDatabase) -> None:
+    insert(
+        every,
+        1,
+        40,
+        nulled="Ada",
+        fields="{}",
+        constant="Ada",
+        number=7,
+        masked="+47 41 23 45 678",
+        hashed="+47 412 34 567",
+        address=" Ada@Example.com",
+        prefix="+4741234567",
+        host="ada@example.com",
+        initial="Ada",
+        seconds=-47,
+        price="12.34",
+        rang_at=datetime(2020, 5, 17, 11, 12, tzinfo=UTC),
+        day=date(2020, 5, 17),
+        queue="sales",
+    )
+    insert(every, 2, 40)
+    assert run(every, EVERY).outcome == "Succeeded"
+    nulled, fields, constant, number, masked = of(every, 1, "nulled", "fields", "constant", "number", "masked")
+    assert (nulled, fields, constant, number, masked) == (None, None, "removed", -1, "***678")
+    assert of(every, 1, "prefix", "host", "initial", "seconds") == ("+47*", "*@example.com", "A*", -40)
+    price, rang_at, day, queue = of(every, 1, "price", "rang_at", "day", "queue")
+    assert (price, rang_at, day, queue) == (10, datetime(2020, 5, 1, tzinfo=UTC), date(2020, 5, 1), "sales")
+    nothing = of(every, 2, "nulled", "masked", "hashed", "prefix", "host", "initial", "seconds", "rang_at")
+    assert set(nothing) == {None}, "where nothing stood nothing stands"
+
+
+def test_values_of_odd_form_are_done_after_one_run_too__P12(every: TenantDatabase) -> None:
+    odd = [
+        "",
+        "*",
+        "**",
+        "*31#",
+        "***",
+        "***12a",
+        "@",
+        "a@b@c",
+        "\n",
+        "hmac:",
+        "hmac:" + "0" * 63,
+        "'; DROP",
+        "ÆØÅ",
+        "*a",
+    ]
+    columns = ("nulled", "constant", "masked", "hashed", "address", "prefix", "host", "initial")
+    for number, value in enumerate(odd):
+        insert(every, number, 40, **dict.fromkeys(columns, value))
+    insert(every, 99, 40, price="NaN", rang_at="infinity", day="-infinity", seconds=-(2**31))
+    first, second = run(every, EVERY), run(every, EVERY)
+    assert [(each.outcome, each.categories[0].anonymize_residue) for each in (first, second)] == [("Succeeded", 0)] * 2
+    assert second.categories[0].anonymized == 0
+    assert of(every, 5, "masked")[0] == "***"
+
+
+def test_one_identity_has_one_hash_in_all_tables_however_it_is_written__P12(every: TenantDatabase) -> None:
+    insert(every, 1, 40, hashed="+47 412-34-567")
+    insert(every, 2, 40, hashed="+4741234568")
+    every.write(
+        "INSERT INTO surveys (id, session_id, started_at, phone) VALUES (1, 'x', %s, '+4741234567')", days_ago(40)
+    )
+    run(every, EVERY)
+    one, other = of(every, 1, "hashed")[0], of(every, 2, "hashed")[0]
+    assert one == every.value("SELECT phone FROM public.surveys") != other
+    assert len(one) == len("hmac:") + 64
+
+
+def test_nobody_but_the_owner_reads_the_key_and_after_its_end_hashes_are_others__P12(every: TenantDatabase) -> None:
+    insert(every, 1, 40, hashed="+4741234567")
+    run(every, EVERY)
+    for group in ("app", "reader", "enforcer", "observer", "backup", "auditor"):
+        for act in ("TABLE retention.anonymization_key", "SELECT retention.destroy_anonymization_key()"):
+            with every.connect(group) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(act.encode())
+    assert every.value("SELECT retention.destroy_anonymization_key()") is True
+    assert every.value("SELECT count(*) FROM retention.anonymization_key") == 0
+    assert every.value("SELECT retention.destroy_anonymization_key()") is False
+    insert(every, 2, 40, hashed="+4741234567")
+    assert run(every, EVERY).categories[0].anonymized == 1
+    before, after = of(every, 1, "hashed")[0], of(every, 2, "hashed")[0]
+    assert before != after
+    assert after.startswith("hmac:")
+
+
+def test_a_unique_index_gets_values_that_cannot_meet_and_the_run_goes_on__P12(every: TenantDatabase) -> None:
+    with every.as_owner() as owner:
+        for name in ("constant", "masked", "seconds", "hashed"):
+            owner.execute(sql.SQL("CREATE UNIQUE INDEX ON public.calls ({}, started_at)").format(sql.Identifier(name)))
+    born = days_ago(40)
+    for number in range(1, 4):
+        masked, hashed = f"+47412345{number}678", ["+47 1", "+471", "+4 71"][number - 1]
+        insert(
+            every, number, 40, started_at=born, constant=f"n{number}", masked=masked, seconds=41 + number, hashed=hashed
+        )
+    assert run(every, EVERY).outcome == "Succeeded"
+    hashes = {of(every, number, "constant", "hashed") for number in range(1, 4)}
+    assert len({each for pair in hashes for each in pair}) == 6
+    assert {of(every, number, "masked", "seconds") for number in range(1, 4)} == {(None, None)}
+
+
+def test_what_could_only_fail_at_night_is_refused_when_the_rules_are_written__X1(
+    tenant_databases: TenantDatabases,
+) -> None:
+    wanted = rules(column("seconds", "Generalize", "Integer", nullable=False))
+    with tenant_databases.having(wanted) as database:
+        with database.as_owner() as owner:
+            owner.execute("CREATE UNIQUE INDEX ON public.calls (seconds, started_at)")
+        with pytest.raises(Invalid) as refusal:
+            database.apply(wanted)
+        assert refusal.value.reason == "ProfileInvalid"
+        assert "calls.seconds" in refusal.value.message
+    with pytest.raises(Invalid) as refusal, tenant_databases.having(rules(column("ok", "Rot13"))):
+        pass
+    assert "Rot13" in refusal.value.message
+
+
+@pytest.mark.parametrize(("second", "told"), [(0, True), (1, False)])
+def test_nothing_below_min_loses_the_person_whatever_was_planned__M8_X1(
+    tenant_databases: TenantDatabases, second: int, told: bool
+) -> None:
+    wanted = rules(column("caller", "SetNull"), after="P30D", minimum="P60D")
+    with tenant_databases.having(wanted) as database:
+        clock = datetime.now(UTC)
+        database.write(
+            "INSERT INTO calls (id, session_id, started_at, caller) VALUES (1, 's', %s, 'Ada')",
+            clock - timedelta(days=60) + timedelta(seconds=second * 30),
+        )
+        evidence = run(database, wanted)
+        assert evidence.categories[0].anonymized == int(told)
+        assert database.value("SELECT caller IS NULL FROM public.calls") is told
+
+
+def proven(database: TenantDatabase) -> int:
+    return int(database.value("SELECT count(*) FROM retention.anonymized_month WHERE proven_at IS NOT NULL"))
+
+
+def read_months(database: TenantDatabase, wanted: RetentionDefinition) -> int:
+    """Months that a dry run would have to look into."""
+    return int(
+        database.value(
+            "SELECT count(*) FROM retention.anonymizable_counts('records', NULL, now() - interval '30 days', NULL)"
+        )
+    )
+
+
+def test_a_month_that_is_done_is_not_read_again_until_somebody_writes_to_it__X6(every: TenantDatabase) -> None:
+    for number in range(10):
+        insert(every, number, 100, nulled="Ada")
+    insert(every, 20, 40, nulled="Ada")
+    run(every, EVERY)
+    assert proven(every) >= 1
+    before = read_months(every, EVERY)
+    insert(every, 30, 100, nulled="late")
+    assert read_months(every, EVERY) == before + 1
+    assert run(every, EVERY).categories[0].anonymized == 1
+    with every.connect("app") as connection:
+        connection.execute("UPDATE calls SET nulled = 'again' WHERE id = 3")
+    assert run(every, EVERY).categories[0].anonymized == 1
+    assert read_months(every, EVERY) == before
+
+
+def test_a_late_row_of_a_session_with_an_old_view_of_the_data_is_found__X6(every: TenantDatabase) -> None:
+    insert(every, 1, 100, nulled="Ada")
+    run(every, EVERY)
+    insert(every, 2, 100, nulled="late")
+    with every.connect("app") as old:
+        old.autocommit = False
+        old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        old.execute("SELECT count(*) FROM calls")
+        run(every, EVERY)
+        old.execute(
+            "INSERT INTO calls (id, session_id, started_at, constant, nulled) VALUES (3, 's', %s, 'x', 'later')",
+            [days_ago(100)],
+        )
+        old.commit()
+    assert run(every, EVERY).categories[0].anonymized == 1
+    assert every.value("SELECT count(*) FROM public.calls WHERE nulled IS NOT NULL") == 0
+
+
+def test_a_row_written_while_a_month_is_looked_at_is_found_by_the_next_run__X6(every: TenantDatabase) -> None:
+    insert(every, 1, 100, nulled="Ada")
+    with every.connect("app") as writer:
+        writer.autocommit = False
+        writer.execute(
+            "INSERT INTO calls (id, session_id, started_at, constant, nulled) VALUES (2, 's', %s, 'x', 'late')",
+            [days_ago(100)],
+        )
+        # The month cannot be watched as long as somebody writes to it: the run says so and proves nothing.
+        with pytest.raises(Unavailable):
+            run(every, EVERY)
+        assert proven(every) == 0
+        writer.commit()
+    run(every, EVERY)
+    assert every.value("SELECT count(*) FROM public.calls WHERE nulled IS NOT NULL") == 0
+
+
+def test_a_month_whose_watch_was_removed_is_read_again__X6(every: TenantDatabase) -> None:
+    insert(every, 1, 100, nulled="Ada")
+    run(every, EVERY)
+    before = read_months(every, EVERY)
+    month = every.value("SELECT partition FROM retention.anonymized_month WHERE proven_at IS NOT NULL LIMIT 1")
+    with every.as_owner() as owner:
+        owner.execute(sql.SQL("DROP TRIGGER retention_month_write ON public.{}").format(sql.Identifier(month)))
+    assert read_months(every, EVERY) == before + 1
+
+
+def test_a_method_that_comes_later_reaches_the_rows_that_are_done_already__M11(
+    tenant_databases: TenantDatabases,
+) -> None:
+    wanted = rules(column("caller", "SetNull"), ColumnDefinition(name="agent", type="Text"))
+    with tenant_databases.having(wanted) as database:
+        database.write(
+            "INSERT INTO calls (id, session_id, started_at, caller, agent) VALUES (1, 's', %s, 'Ada', 'Bo')",
+            days_ago(100),
+        )
+        run(database, wanted)
+        more = rules(column("caller", "SetNull"), column("agent", "Hash"))
+        assert more.rules_digest() != wanted.rules_digest()
+        database.apply(more)
+        assert run(database, more).categories[0].anonymized == 1
+        assert database.value("SELECT agent FROM public.calls").startswith("hmac:")
+
+
+def test_a_database_with_rows_from_before_gets_it_all_at_its_upgrade__M11(tenant_databases: TenantDatabases) -> None:
+    wanted = rules(column("caller", "SetNull"))
+    with tenant_databases.having(wanted) as database:
+        database.write(
+            "INSERT INTO calls (id, session_id, started_at, caller) VALUES (1, 's', %s, 'Ada')", days_ago(100)
+        )
+        with database.as_owner() as owner:
+            # As an earlier version left it.
+            owner.execute("DROP TABLE retention.anonymized_month, retention.month_write, retention.anonymization_key")
+            owner.execute("DROP TABLE retention.run_anonymize")
+            owner.execute(
+                "ALTER TABLE retention.executed_rule DROP COLUMN anonymize_after, DROP COLUMN anonymize_methods"
+            )
+            owner.execute("UPDATE retention.component SET source_digest = 'older'")
+        database.apply(wanted)
+        assert run(database, wanted).categories[0].anonymized == 1
+
+
+def test_the_observer_sees_what_is_due_and_when_the_next_row_is__X6(every: TenantDatabase) -> None:
+    insert(every, 1, 40, nulled="Ada")
+    insert(every, 2, 20, nulled="Bo")
+    insert(every, 3, 10)
+    (seen,) = every.observer().observe().categories
+    assert seen.anonymize_due == 1
+    run(every, EVERY)
+    (seen,) = every.observer().observe().categories
+    assert seen.anonymize_due == 0
+    assert seen.next_anonymization is not None
+    assert abs(seen.next_anonymization - days_ago(20) - timedelta(days=30)) < timedelta(minutes=1)

@@ -105,6 +105,14 @@ def test_the_termination_message_says_how_many_lost_the_person__X6(acme: Archive
     assert (told["anonymizeDue"], told["anonymized"]) == (2, 2)
 
 
+def test_two_databases_of_one_category_are_told_as_one__D3_D4(acme: Archive) -> None:
+    evidence = acme.run().stores[0].evidence
+    assert evidence is not None
+    (row,) = run_rows(RunReport({"Analytical": evidence, "Analytical-APAC": evidence}), rules())
+    (told,) = (each for each in row["categories"] if each["name"] == "general-information")
+    assert (told["anonymized"], told["anonymizeResidue"]) == (4, 0)
+
+
 def test_the_run_as_a_document_has_the_months_and_the_counts__X6(acme: Archive) -> None:
     document = run_document(acme.run())
     (told,) = (each for each in document["stores"][0]["categories"] if each["category"] == "general-information")

@@ -38,6 +38,9 @@ def _observed(group: Sequence[CategoryObservation]) -> CategoryObservation:
         anomalies=sum(each.anomalies for each in group),
         anomalies_since=_first(each.anomalies_since for each in group),
         next_deadline=_first(each.next_deadline for each in group),
+        anonymize_due=_total(each.anonymize_due for each in group),
+        anonymize_held=_total(each.anonymize_held for each in group),
+        next_anonymization=_first(each.next_anonymization for each in group),
     )
 
 
@@ -56,6 +59,10 @@ def _evidence(group: Sequence[CategoryEvidence]) -> CategoryEvidence:
         surplus=sum(each.surplus for each in group),
         oldest_left=_first(each.oldest_left for each in group),
         residue=_total(each.residue for each in group),
+        anonymize_due=_total(each.anonymize_due for each in group),
+        anonymized=_total(each.anonymized for each in group),
+        anonymize_held=_total(each.anonymize_held for each in group),
+        anonymize_residue=_total(each.anonymize_residue for each in group),
     )
 
 

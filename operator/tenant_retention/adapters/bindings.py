@@ -39,6 +39,18 @@ class S3Binding:
     ca: str | None
 
 
+@dataclass(frozen=True)
+class RedisBinding:
+    """One login at one cache server. ``prefix``: what every key of the tenant begins with. ``ca``: as of ``S3Binding``."""
+
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+    prefix: str
+    ca: str | None
+
+
 def read_postgres_binding(directory: Path) -> PostgresBinding:
     """Reads a PostgreSQL binding. Raises Invalid (BindingInvalid) naming the file that is missing or wrong."""
     _check_type(directory, "postgresql")
@@ -65,6 +77,19 @@ def read_s3_binding(directory: Path) -> S3Binding:
         region=_text(directory, "AWS_DEFAULT_REGION"),
         access_key=_text(directory, "AWS_ACCESS_KEY_ID"),
         secret_key=_text(directory, "AWS_SECRET_ACCESS_KEY"),
+        ca=_optional(directory, "ca.crt"),
+    )
+
+
+def read_redis_binding(directory: Path) -> RedisBinding:
+    """Reads a cache's binding. Raises Invalid (BindingInvalid) naming the file that is missing or wrong."""
+    _check_type(directory, "redis")
+    return RedisBinding(
+        host=_text(directory, "host"),
+        port=_port(directory),
+        username=_text(directory, "username"),
+        password=_text(directory, "password"),
+        prefix=_text(directory, "prefix"),
         ca=_optional(directory, "ca.crt"),
     )
 

@@ -116,6 +116,17 @@ class ExtendedDefinition(Value):
     until: datetime | None = None
 
 
+class CacheDefinition(Value):
+    """Which keys of the tenant's cache belong to a category: ``<prefix>:<value>`` and what follows it after a colon.
+
+    ``table`` and ``key_column``: whose values these are (``cached_keys``); None: the keys are about no row.
+    """
+
+    prefix: str
+    table: str | None = None
+    key_column: str | None = None
+
+
 class CategoryDefinition(Value):
     """One category's effective rule. Durations as in the API; None where the profile has none.
 
@@ -141,6 +152,7 @@ class CategoryDefinition(Value):
     consent: ConsentDefinition | None = None
     extended: ExtendedDefinition | None = None
     anonymize_after: str | None = None
+    cache: CacheDefinition | None = None
 
 
 class RetentionDefinition(Value):
@@ -182,7 +194,7 @@ class RetentionDefinition(Value):
         )
         for category in deciding["categories"]:
             # A rule that came later is no change for whoever does not use it.
-            for later in ("consent", "extended", "anonymizeAfter"):
+            for later in ("consent", "extended", "anonymizeAfter", "cache"):
                 if category[later] is None:
                     del category[later]
         # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.

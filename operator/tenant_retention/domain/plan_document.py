@@ -48,5 +48,6 @@ class PlanDocument(Value):
     rules_digest: str
     databases: tuple[StoreBinding, ...]
     buckets: tuple[StoreBinding, ...] = ()
+    caches: tuple[StoreBinding, ...] = ()
     categories: tuple[str, ...] = ()
     batch_milliseconds: int = 150

@@ -28,7 +28,7 @@ from tenant_retention.enforcement.world import Stores, World
 
 
 class DatabaseRun:
-    """One database's part of the run: ``begin``, ``lock`` and ``work``, each by ``attempt``, then ``result``.
+    """One database's part of the run: ``begin``, ``lock``, ``work`` and ``finish``, each by ``attempt``, then ``result``.
 
     ``runs``: all databases of this run by purpose, itself too; those that share a bucket ask each other."""
 
@@ -58,6 +58,10 @@ class DatabaseRun:
         """Takes one step, unless an earlier one failed; only errors of this product's three kinds are answered here."""
         if self._result is None:
             self._result = self._failure(partial(step, self))
+
+    def under_way(self) -> EnforcementDatabase | None:
+        """The database, while the run goes on in it; None before it began, or after it failed or ended."""
+        return self._database if self.begun and self._result is None else None
 
     def result(self) -> StoreResult:
         """How it ended."""
@@ -105,7 +109,7 @@ class DatabaseRun:
                 self._replace(position, replace(category, failure=self._lock(category.start.category)))
 
     def work(self) -> None:
-        """Removes what is due, category by category, and finishes the run."""
+        """Removes what is due, category by category."""
         for position, category in enumerate(self._categories):
             done = self._work_on(category.start)
             self._replace(position, replace(done, failure=done.failure or category.failure))
@@ -114,6 +118,9 @@ class DatabaseRun:
                 self._housekeep("partitions.dropped", self._database.finish_detached)
             if done.removed:
                 self._refresh_statistics(category.start.category)
+
+    def finish(self) -> None:
+        """Counts what is left and writes the evidence."""
         evidence = self._persistence.patiently(self._database.finish_run, self._run_id)
         outcome = _outcome(self._categories, evidence)
         self._world.journal.tell("database.finished", database=self._purpose, outcome=outcome.value)

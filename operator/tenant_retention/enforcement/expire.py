@@ -14,6 +14,7 @@ from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.enforcement.cache_sweep import sweep_caches
 from tenant_retention.enforcement.database_run import DatabaseRun
 from tenant_retention.enforcement.orphans import OrphanLook
 from tenant_retention.enforcement.results import BucketResult, OrphanResult, RunResult
@@ -41,11 +42,15 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
     for step in (DatabaseRun.begin, DatabaseRun.lock, DatabaseRun.work):
         for run in runs.values():
             run.attempt(step)
+    # Keys follow their rows: those that went a moment ago, too.
+    caches = sweep_caches(plan, stores, runs, run_id, world)
+    for run in runs.values():
+        run.attempt(DatabaseRun.finish)
     results = [run.result() for run in runs.values()]
     # Only a database knows that its policy was suspended or its store released since the plan was written.
     allowed = plan.mode is Mode.ENFORCE and any(result.categories for result in results)
     buckets = _tidy(plan.definition, stores, world) if allowed else ()
-    result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets)
+    result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets, caches)
     world.journal.tell("run.finished", outcome=result.outcome.value)
     return result
 
@@ -105,6 +110,13 @@ def check_plan(plan: PlanDocument, stores: Stores) -> None:
     if not stores.databases:
         raise Invalid("databases: name at least one", reason="InvalidPlan", field="databases")
     purposes = {purpose_of(name) for name in stores.databases}
+    cached = [each for each in plan.definition.categories if each.cache and each.database in purposes]
+    if cached and not stores.caches:
+        raise Invalid(
+            f"caches: category {cached[0].name!r} has keys in a cache, which the plan does not name",
+            reason="InvalidPlan",
+            field="caches",
+        )
     for category in plan.definition.categories:
         objects = category.objects
         if objects and category.database in purposes and objects.bucket not in stores.buckets:

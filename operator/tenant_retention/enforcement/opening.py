@@ -8,13 +8,21 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from tenant_retention.adapters.bindings import PostgresBinding, S3Binding, read_postgres_binding, read_s3_binding
+from tenant_retention.adapters.bindings import (
+    PostgresBinding,
+    RedisBinding,
+    S3Binding,
+    read_postgres_binding,
+    read_redis_binding,
+    read_s3_binding,
+)
 from tenant_retention.adapters.postgres.connections import Timeouts, connect
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.domain.bucket_identities import AccessKey
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
+from tenant_retention.domain.ports.caches import CacheServer, EnforcementCache
 from tenant_retention.domain.ports.enforcement import ContentBucket
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.few_connections import FewConnections
@@ -44,7 +52,21 @@ def open_stores(plan: PlanDocument, base: Path) -> Iterator[Stores]:
         buckets: dict[str, ContentBucket] = {}
         for purpose, directory in _directories(plan.buckets, base, "buckets").items():
             buckets[purpose] = _open_bucket(read_s3_binding(directory), closing)
-        yield Stores(databases, buckets)
+        caches: dict[str, EnforcementCache] = {}
+        for purpose, directory in _directories(plan.caches, base, "caches").items():
+            caches[purpose] = _open_cache(read_redis_binding(directory), closing)
+        yield Stores(databases, buckets, caches)
+
+
+def _open_cache(binding: RedisBinding, closing: ExitStack) -> EnforcementCache:
+    # Imported here: half a second of processor that a tenant without a cache never needs.
+    from tenant_retention.adapters.cache.connection import CacheConnection
+    from tenant_retention.adapters.cache.enforcement import RealEnforcementCache
+
+    server = CacheServer(binding.host, binding.port, binding.username, binding.password, binding.ca)
+    connection = CacheConnection(server)
+    closing.callback(connection.close)
+    return RealEnforcementCache(connection, binding.prefix)
 
 
 def _open_bucket(binding: S3Binding, closing: ExitStack) -> ContentBucket:

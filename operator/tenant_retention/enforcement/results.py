@@ -10,6 +10,7 @@ from uuid import UUID
 
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizeStep
+from tenant_retention.domain.ports.cached_rows import CacheEvidence
 from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, RunEvidence
 
 SUMMARY_BYTES = 2_048
@@ -105,6 +106,7 @@ class RunResult:
     finished_at: datetime
     stores: tuple[StoreResult, ...]
     buckets: tuple[BucketResult, ...] = ()
+    caches: tuple[CacheEvidence, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
@@ -112,6 +114,7 @@ class RunResult:
         order = list(Outcome)
         outcomes = [store.outcome for store in self.stores]
         outcomes += [Outcome.INCOMPLETE for bucket in self.buckets if bucket.failure]
+        outcomes += [Outcome.INCOMPLETE for cache in self.caches if cache.failure]
         return max(outcomes, key=order.index, default=Outcome.SUCCEEDED)
 
 
@@ -148,6 +151,8 @@ def _summary(result: RunResult, detail: _Detail) -> dict[str, object]:
     if detail is not _Detail.TOTALS:
         if told := [_bucket(bucket) for bucket in result.buckets if _has_news(bucket)]:
             summary["buckets"] = told
+        if cached := [_cache(cache) for cache in result.caches if cache.keys or cache.failure]:
+            summary["caches"] = cached
         summary["stores"] = [_store(store, detail) for store in result.stores]
     return summary
 
@@ -174,6 +179,12 @@ def _bucket(bucket: BucketResult) -> dict[str, object]:
         }
         content |= {"orphansFailure": bucket.orphans.failure} if bucket.orphans.failure else {}
     return content | ({"failure": bucket.failure} if bucket.failure else {})
+
+
+def _cache(cache: CacheEvidence) -> dict[str, object]:
+    content: dict[str, object] = {"category": cache.category, "keys": cache.keys, "removed": cache.removed}
+    content |= {"unmapped": cache.unmapped} if cache.unmapped else {}
+    return content | ({"failure": cache.failure} if cache.failure else {})
 
 
 def _has_news(bucket: BucketResult) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from tenant_retention.domain.ports.caches import EnforcementCache
 from tenant_retention.domain.ports.enforcement import ContentBucket, EnforcementDatabase
 
 
@@ -33,7 +34,8 @@ class World:
 
 @dataclass(frozen=True)
 class Stores:
-    """A run's databases and buckets by purpose (``Analytical``, ``Content``)."""
+    """A run's databases, buckets and caches by purpose (``Analytical``, ``Content``, ``Cache``)."""
 
     databases: Mapping[str, EnforcementDatabase]
     buckets: Mapping[str, ContentBucket]
+    caches: Mapping[str, EnforcementCache] = field(default_factory=dict)

@@ -51,10 +51,6 @@ class RealEnforcementCache:
         """See ``EnforcementCache.remove``."""
         return sum(self._each("remove keys", "UNLINK", keys))
 
-    def close(self) -> None:
-        """Hangs up."""
-        self._connection.close()
-
     def _each(self, task: str, command: str, keys: Sequence[bytes], *more: str | int) -> list[int]:
         if not keys:
             return []

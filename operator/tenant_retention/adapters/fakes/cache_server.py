@@ -26,12 +26,14 @@ def _utc_now() -> datetime:
 
 @dataclass
 class FakeCacheServer:
-    """The server's side. ``lives``: when each key ends in milliseconds of ``now``, None: never. ``saved``: users on disk."""
+    """The server's side. ``lives``: when each key ends in milliseconds of ``now``, None: never. ``saved``: users on disk;
+    ``places``: where looks through the keys go on, by cursor."""
 
     now: Callable[[], datetime] = _utc_now
     users: dict[str, CacheUser] = field(default_factory=dict)
     saved: dict[str, CacheUser] = field(default_factory=dict)
     lives: dict[bytes, int | None] = field(default_factory=dict)
+    places: list[bytes] = field(default_factory=list)
     open_default: bool = False
     away: bool = False
 
@@ -93,11 +95,15 @@ class FakeEnforcementCache:
 
     def keys(self, cursor: int, count: int) -> KeyPage:
         self._allowed(())
-        names = sorted(self._server.living())
-        page = names[cursor : cursor + count]
-        lives = self._server.living()
+        lives, places = self._server.living(), self._server.places
+        # By name, so that a key that goes meanwhile hides no other one.
+        rest = sorted(name for name in lives if not cursor or name > places[cursor - 1])
+        page = rest[:count]
         keys = tuple(CachedKey(name, lives[name]) for name in page if name.startswith(self._prefix))
-        return KeyPage(keys, cursor + count if cursor + count < len(names) else 0)
+        if len(page) == len(rest):
+            return KeyPage(keys, 0)
+        places.append(page[-1])
+        return KeyPage(keys, len(places))
 
     def limit_life(self, keys: Sequence[bytes], milliseconds: int) -> int:
         self._allowed(keys)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from tenant_retention.adapters.fakes.tenant_cached_rows import TenantCachedRows
 from tenant_retention.adapters.fakes.tenant_content import TenantContent
 from tenant_retention.adapters.fakes.tenant_evidence import TenantEvidence
 from tenant_retention.adapters.fakes.tenant_orphans import TenantOrphans
@@ -32,7 +33,7 @@ GUARD_FLOOR = 10
 """Newly due rows that never trip the guard."""
 
 
-class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantEvidence):
+class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows, TenantEvidence):
     """One enforcer session over a ``TenantServer``; ``close`` is what a killed client's server does for it."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:

@@ -25,7 +25,7 @@ class TenantEvidence(TenantAnonymizing):
                 yield category
 
     def _outcome(self, run: Run) -> str:
-        if any(run.failed.values()):
+        if any(run.failed.values()) or any(told.failure for told in run.caches.values()):
             return "Failed"
         passed_over = any(
             start.candidates + start.anonymize_due and name not in run.begun for name, start in run.categories.items()
@@ -68,6 +68,7 @@ class TenantEvidence(TenantAnonymizing):
             rules_digest=run.rules_digest,
             categories=categories,
             limited_to=run.limited_to,
+            caches=tuple(run.caches.values()),
             previous_digest=previous,
             digest="",
         )

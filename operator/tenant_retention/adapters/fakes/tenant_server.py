@@ -17,6 +17,7 @@ from tenant_retention.domain.definition import CategoryDefinition, CategoryState
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cached_rows import CacheEvidence
 from tenant_retention.domain.ports.enforcement import CategoryRun, Pressure, RunEvidence
 from tenant_retention.domain.ports.orphans import OrphanKind, Place
 
@@ -96,6 +97,7 @@ class Run:
     locked: dict[str, int] = field(default_factory=dict)
     refused_locks: set[ObjectName] = field(default_factory=set)
     finished: bool = False
+    caches: dict[str, CacheEvidence] = field(default_factory=dict)
     limited_to: tuple[str, ...] = ()
 
 

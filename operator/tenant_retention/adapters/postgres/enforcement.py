@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
+from tenant_retention.adapters.postgres.cached_rows import PostgresCachedRows
 from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.orphans import PostgresOrphans
 from tenant_retention.adapters.postgres.statements import statement
@@ -41,7 +42,7 @@ _DROP_MILLISECONDS = 150
 _DETACHED_AT_ONCE = 10
 
 
-class PostgresEnforcementDatabase(PostgresOrphans):
+class PostgresEnforcementDatabase(PostgresOrphans, PostgresCachedRows):
     """See ``EnforcementDatabase``. One connection is one run's session: it is kept from ``begin_run`` to ``close``.
 
     Errors of our own functions come as Invalid or NotReady with their reason (RulesChanged, ClockSkew, RunInProgress,

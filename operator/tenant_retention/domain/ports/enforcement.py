@@ -16,6 +16,7 @@ from tenant_retention.domain.definition import Value
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizingDatabase
+from tenant_retention.domain.ports.cached_rows import CachedRowsDatabase, CacheEvidence
 from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
 
 
@@ -177,11 +178,12 @@ class RunEvidence(Value):
     rules_digest: str
     categories: tuple[CategoryEvidence, ...]
     limited_to: tuple[str, ...] = ()
+    caches: tuple[CacheEvidence, ...] = ()
     previous_digest: str
     digest: str
 
 
-class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, Protocol):
+class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, CachedRowsDatabase, Protocol):
     """A tenant's database as the enforcer login sees it (functions of schema ``retention`` only)."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:

@@ -82,3 +82,9 @@ SELECT retention.record_orphans(%s, %s, %s, %s, %s, %s)
 
 -- name: lives
 SELECT FROM pg_stat_activity WHERE pid = %s AND usename = session_user
+
+-- name: cached_rows
+SELECT retention.cached_rows(%s, %s, %s)
+
+-- name: record_cache
+SELECT retention.record_cache(%s, %s)

@@ -26,11 +26,12 @@ BEGIN
     UPDATE retention.run SET finished_at = clock_timestamp() WHERE run_id = for_run RETURNING * INTO STRICT r;
     SELECT * INTO last_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
     previous := coalesce(last_link.digest, 'sha256:' || repeat('0', 64));
-    body := jsonb_build_object(
+    body := (jsonb_build_object(
         'sequence', coalesce(last_link.sequence, 0) + 1, 'runId', r.run_id, 'mode', r.mode, 'outcome', run_outcome,
         'startedAt', r.started_at, 'finishedAt', r.finished_at, 'policyGeneration', r.policy_generation,
         'rulesDigest', r.rules_digest, 'categories', categories,
-        'limitedTo', coalesce(to_jsonb(r.limited_to), '[]'))::text;
+        'limitedTo', coalesce(to_jsonb(r.limited_to), '[]'))
+        || CASE WHEN r.caches IS NULL THEN '{}' ELSE jsonb_build_object('caches', r.caches) END)::text;
     INSERT INTO retention.evidence (sequence, run_id, body, previous_digest, digest)
         VALUES (coalesce(last_link.sequence, 0) + 1, for_run, body, previous, retention.digest_of(previous, body));
 END

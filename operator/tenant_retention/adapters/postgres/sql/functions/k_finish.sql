@@ -77,6 +77,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN r.rules_digest <> (SELECT rules_digest FROM retention.settings)
             OR (SELECT mode <> 'Enforce' FROM retention.settings) THEN 'RulesChanged'
         WHEN bool_or(rc.failed > 0) THEN 'Failed'
+        WHEN r.caches @? '$[*].failure ? (@ != null)' THEN 'Failed'
         -- A run that passed over a category in which something was due, or over all of them, has not done the night's work.
         WHEN bool_or(NOT rc.begun AND rc.candidates + rc.anonymize_due > 0) OR NOT bool_or(rc.begun) THEN 'Incomplete'
         -- Work that was begun and left: less removed than was due, and still due without waiting for anything.

@@ -194,6 +194,9 @@ CREATE INDEX IF NOT EXISTS live_hold_of_session ON retention.hold (session) WHER
 -- limited_to: the only categories that the run looked at; null: all of them, as every night does.
 ALTER TABLE retention.run ADD COLUMN IF NOT EXISTS limited_to text[];
 
+-- caches: what the run did to the keys of cached categories; null: nothing was cached.
+ALTER TABLE retention.run ADD COLUMN IF NOT EXISTS caches jsonb;
+
 -- Months that are detached and not yet dropped: still counted, dropped or attached back by the next step.
 CREATE TABLE IF NOT EXISTS retention.detached_partition (
     partition text PRIMARY KEY,

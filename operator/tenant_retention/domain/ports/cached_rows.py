@@ -1,0 +1,54 @@
+"""What a sweep of a cache needs of the tenant's database: whether the rows that keys are about are still there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from tenant_retention.domain.definition import Value
+
+
+class CachedRow(Value):
+    """A row that is there, by its value's place among those asked for; ``held``: a legal hold selects it."""
+
+    place: int
+    held: bool
+
+
+class CachedRows(Value):
+    """``held``: a legal hold selects the whole category, so that every key of it stays. ``rows``: those that are there."""
+
+    held: bool
+    rows: tuple[CachedRow, ...] = ()
+
+
+class CacheEvidence(Value):
+    """What a run did to the keys of one category (T6, X6); counts alone, no name. ``category`` empty: keys of no category.
+
+    ``unlimited``: found without a time to live where the rule knows one; ``limited``: given one, or a shorter one.
+    ``due``: keys whose row is gone; ``removed``: of these. ``held``: keys of held rows. ``unmapped``: keys that name no row.
+    ``residue``: due keys that are left, None when it could not be counted. ``failure``: why the look did not come to its end.
+    """
+
+    category: str
+    keys: int = 0
+    unlimited: int = 0
+    limited: int = 0
+    due: int = 0
+    removed: int = 0
+    held: int = 0
+    unmapped: int = 0
+    residue: int | None = None
+    failure: str | None = None
+
+
+class CachedRowsDatabase(Protocol):
+    """The database's part, in a run; one transaction each."""
+
+    def cached_rows(self, run_id: UUID, category: str, values: Sequence[str]) -> CachedRows:
+        """Which of these values of the category's key column a row has, committed by now. Raises as every step of a run
+        where its rules changed or it was suspended; Invalid (CategoryUnknown) for one that is not cached."""
+
+    def record_cache(self, run_id: UUID, evidence: CacheEvidence) -> None:
+        """Makes it part of the run's evidence; told again it counts once, the last time."""

@@ -18,6 +18,7 @@ _COMMANDS = {
     "down": "take the node down; nothing of it stays but the cache and the imported images (--images: neither those)",
     "status": "say whether a node runs, and who started it",
     "images": "build the images that are not up to date, and hand them to the node if it runs; prints the archives",
+    "cloudnative-pg": "install CloudNativePG on the node that runs; it is built first if it is missing",
     "parts": "build the programs only",
     "part": "build one program, and print where it lies",
     "env": 'print shell exports: eval "$(python3 -m devcluster env)"',
@@ -56,6 +57,8 @@ def _run(where: Layout, options: argparse.Namespace) -> int:
         case "images":
             for reference, archive in launcher.images().items():
                 print(reference, archive)
+        case "cloudnative-pg":
+            launcher.cloudnative_pg()
         case "parts":
             launcher.parts(NEEDED)
         case "part":

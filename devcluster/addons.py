@@ -28,9 +28,9 @@ def apply(layout: Layout, parts: Parts, recipes: Sequence[Recipe], progress: Pro
     images = _images(recipes)
     manifests = layout.package / "addons"
     with progress.step("installing DNS and storage in the cluster, and waiting for them"):
-        _apply_folder(layout, manifests / "coredns", None, {"coredns": images["coredns"]}, patches=[])
+        apply_folder(layout, manifests / "coredns", None, {"coredns": images["coredns"]}, patches=[])
         upstream = parts.module_folder(LOCAL_PATH, LOCAL_PATH.package) / "deploy" / "local-path-storage.yaml"
-        _apply_folder(
+        apply_folder(
             layout,
             manifests / "local-path",
             upstream,
@@ -57,14 +57,25 @@ def _key(layout: Layout, recipes: Sequence[Recipe]) -> str:
     return fingerprint.of_texts([fingerprint.of_files(files, manifests), *_images(recipes).values()])
 
 
-def _apply_folder(
-    layout: Layout, source: Path, upstream: Path | None, images: dict[str, str], patches: list[str]
+def apply_folder(
+    layout: Layout,
+    source: Path | None,
+    upstream: Path | None,
+    images: dict[str, str],
+    patches: list[str],
+    settings: dict[str, object] | None = None,
 ) -> None:
-    """Apply manifests with other image names and patches; kustomize does both, so that no text is pasted together."""
+    """Apply manifests with other image names and patches; kustomize does both, so that no text is pasted together.
+
+    `settings`: one more patch, for what is known only here.
+    """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder) / "addon"
-        shutil.copytree(source, work)
-        resources = [path.name for path in source.iterdir() if path.name not in patches]
+        if source is None:
+            work.mkdir()
+        else:
+            shutil.copytree(source, work)
+        resources = [path.name for path in work.iterdir() if path.name not in patches]
         if upstream is not None:
             (work / "upstream.yaml").write_text(upstream.read_text())  # a copy: module files cannot be written
             resources.append("upstream.yaml")
@@ -74,7 +85,11 @@ def _apply_folder(
                 {"name": name, "newName": image.rpartition(":")[0], "newTag": image.rpartition(":")[2]}
                 for name, image in images.items()
             ],
-            "patches": [{"path": patch} for patch in patches],
+            "patches": [
+                *({"path": patch} for patch in patches),
+                *([{"patch": json.dumps(settings)}] if settings is not None else []),
+            ],
         }
         (work / "kustomization.yaml").write_text(json.dumps(kustomization))
-        run([*node.kubectl(layout), "apply", "--kustomize", work])
+        # By the server: what kubectl writes down for its own comparison is too long for some definitions.
+        run([*node.kubectl(layout), "apply", "--server-side", "--force-conflicts", "--kustomize", work])

@@ -47,11 +47,18 @@ NETWORK_POLICIES = Part(
     55,
 )
 PAUSE = Part("pause", "parts/pause", ".", "pause", 2)
+CLOUDNATIVE_PG = Part(
+    "cloudnative-pg",
+    "parts/cloudnative-pg",
+    "github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
+    "CloudNativePG",
+    100,
+)
 MINIO = Part("minio", "parts/minio", "github.com/minio/minio", "MinIO (a test server)", 105)
 
 NEEDED = (NODE, COREDNS, LOCAL_PATH, NETWORK_POLICIES, HELM, PAUSE)
-"""What `up` builds; MinIO only on demand."""
-ALL = {part.name: part for part in (*NEEDED, MINIO)}
+"""What `up` builds; the others only on demand."""
+ALL = {part.name: part for part in (*NEEDED, CLOUDNATIVE_PG, MINIO)}
 
 
 class Parts:

@@ -3,19 +3,20 @@
 import shutil
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devcluster import fingerprint, processes, python_packages
 from devcluster.commands import run
 from devcluster.configuration import PAUSE_IMAGE
 from devcluster.layout import Layout
-from devcluster.parts import COREDNS, LOCAL_PATH, PAUSE, Part, Parts
+from devcluster.parts import CLOUDNATIVE_PG, COREDNS, LOCAL_PATH, PAUSE, Part, Parts
 
 BASE_IMAGE = "localhost/base:trixie"
 # Debian's minor version of today. A later one is built under this name too, for the chart's default must be there.
 POSTGRES_VERSION = "17.12"
 SEAWEEDFS_VERSION = "4.48"
+CLOUDNATIVE_PG_VERSION = "1.30.0"
 _REPOSITORY = "localhost/tenant-retention"
 _DEBIAN_PACKAGES = "ca-certificates,python3,tzdata"
 
@@ -81,6 +82,21 @@ def recipes(layout: Layout, parts: Parts) -> tuple[Recipe, ...]:
             on_base=True,
         ),
     )
+
+
+def cloudnative_pg(layout: Layout, parts: Parts) -> Recipe:
+    """The image of CloudNativePG, which only those build who install it."""
+
+    def prepare(folder: Path) -> Path:
+        (folder / "operator").mkdir()
+        shutil.copy2(parts.path(CLOUDNATIVE_PG), folder / "operator" / "manager_amd64")
+        (folder / "manager").symlink_to("operator/manager_amd64")
+        return folder
+
+    recipe = _program(
+        layout, parts, CLOUDNATIVE_PG, f"{_REPOSITORY}/cloudnative-pg:{CLOUDNATIVE_PG_VERSION}", "CloudNativePG"
+    )
+    return replace(recipe, prepare=prepare)
 
 
 def product_version(layout: Layout) -> str:

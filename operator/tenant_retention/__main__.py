@@ -71,6 +71,7 @@ async def make_world(
         resync_seconds=settings.resync_seconds,
         now=lambda: datetime.now(UTC),
         entropy=os.urandom,
+        cloudnativepg_namespace=settings.cloudnativepg_namespace,
     )
 
 

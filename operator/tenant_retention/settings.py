@@ -28,6 +28,7 @@ class Settings:
     embedded_classes: bool
     postgresql_image: str
     seaweedfs_image: str
+    cloudnativepg_namespace: str
     resync_seconds: float
     log_level: str
     instance: str
@@ -72,6 +73,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         embedded_classes=text("EMBEDDED_CLASSES", "true").lower() != "false",
         postgresql_image=text("EMBEDDED_POSTGRESQL_IMAGE"),
         seaweedfs_image=text("EMBEDDED_SEAWEEDFS_IMAGE"),
+        cloudnativepg_namespace=text("CLOUDNATIVEPG_NAMESPACE", "cnpg-system"),
         resync_seconds=number("RESYNC_INTERVAL_SECONDS", 60, 1),
         log_level=text("LOG_LEVEL", "INFO").upper(),
         instance=text("HOSTNAME", "tenant-retention-operator"),

@@ -177,6 +177,9 @@ async def test_what_it_is_said_to_may_not_do_it_may_not_where_it_serves_nobody_a
     assert "list" not in secrets.split("[")[-1], "Secrets are read by name"
     assert may(server, "get", "secrets", HOME)
     assert not may(server, "create", "pods/exec", HOME)
+    # A Cluster of CloudNativePG takes its volume claims with it (X5).
+    assert may(server, "create", "clusters.postgresql.cnpg.io", HOME)
+    assert not may(server, "delete", "clusters.postgresql.cnpg.io", HOME)
 
 
 @pytest.mark.parametrize("elsewhere", ["kube-system", "default"])

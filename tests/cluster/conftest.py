@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,13 @@ def operator(kubectl: Kubectl) -> Kubectl:
 @pytest.fixture
 def tenants(operator: Kubectl) -> Iterator[Callable[..., Tenant]]:
     """Makes tenants: ``tenants(namespace, name, spec)``; afterwards their namespaces and ledger entries are removed."""
+    with passing_tenants(operator) as make:
+        yield make
+
+
+@contextmanager
+def passing_tenants(operator: Kubectl) -> Iterator[Callable[..., Tenant]]:
+    """See ``tenants``; for those who share one among several tests."""
     made: list[str] = []
 
     def make(namespace: str, name: str = "acme", spec: dict[str, Any] | None = None, *, served: bool = True) -> Tenant:

@@ -171,10 +171,11 @@ def test_jobs_reach_names_their_stores_and_existing_endpoints_only() -> None:
     endpoints = (Endpoint("pg.example.com", 5433), Endpoint("10.0.0.7", 5432), Endpoint("fd00::1", 443))
     spec = networking.jobs_network_policy(POLICY, DnsServers(), (*endpoints, endpoints[0]))["spec"]
     assert spec["ingress"] == []
-    dns, database, bucket, *outside = spec["egress"]
+    dns, database, bucket, cluster, *outside = spec["egress"]
     assert {port["port"] for port in dns["ports"]} == {53, 5353}
     assert selects(database["to"][0]["podSelector"], pod_labels(SERVERS[0]))
     assert selects(bucket["to"][0]["podSelector"], pod_labels(SERVERS[1]))
+    assert cluster["to"] == [{"podSelector": {"matchLabels": {"cnpg.io/cluster": "acme-cnpg"}}}]
     assert outside == [
         {"ports": [{"port": 5432, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.0.0.7/32"}}]},
         {"ports": [{"port": 443, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "fd00::1/128"}}]},

@@ -66,6 +66,7 @@ def entry(identity: StoreIdentity, claimant: Claimant, store_class: DataStoreCla
                 uid=store_class.metadata.uid or "",
                 generation=store_class.metadata.generation,
                 embedded=store_class.spec.embedded,
+                cloud_native_pg=store_class.spec.cloud_native_pg,
                 existing=store_class.spec.existing,
             ).to_object(),
             "namespace": claimant.namespace,

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, get_args
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
-from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE, DataStoreClass
 from tenant_retention.api.v1alpha1.retentionprofile import DatabasePurpose, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
@@ -172,14 +172,15 @@ def choose_class(
 
 
 def refuse_second_server(wanted: WantedStore, chosen: DataStoreClass, siblings: Sequence[DataStore]) -> None:
-    """Raises Invalid (ClassInvalid) where a further store would need a second embedded server of its type: a policy has one."""
-    name, type_ = chosen.metadata.name, wanted.type
-    embedded = [each for each in siblings if (each.spec.type, each.spec.provisioner) == (type_, "Embedded")]
-    others = sorted({each.spec.class_name for each in embedded} - {name})
-    if wanted.place != Place(wanted.purpose) and chosen.spec.provisioner == "Embedded" and others:
+    """Raises Invalid (ClassInvalid) where a further store would need a second server of ours of its type: a policy has one of
+    each provisioner."""
+    name, kind = chosen.metadata.name, (wanted.type, chosen.spec.provisioner)
+    servers = [each for each in siblings if (each.spec.type, each.spec.provisioner) == kind]
+    others = sorted({each.spec.class_name for each in servers} - {name})
+    if wanted.place != Place(wanted.purpose) and chosen.spec.provisioner in IN_NAMESPACE and others:
         raise Invalid(
-            f"{wanted.field}: class {name} is Embedded, and the policy has its one embedded {type_} server from class "
-            f"{others[0]}; name a class of another provisioner",
+            f"{wanted.field}: class {name} is {kind[1]}, and the policy has its one {kind[1]} server of type {kind[0]} from "
+            f"class {others[0]}; name a class of another provisioner",
             reason="ClassInvalid",
             field=wanted.field,
         )

@@ -36,7 +36,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = 600
     # A connection that died without a word would else be listened to for ever.
     settings.watching.client_timeout = 660
-    for plural in ("statefulsets", "cronjobs", "jobs"):
+    for plural in ("statefulsets", "cronjobs", "jobs", "clusters"):
         settings.watching.label_selectors[plural] = CHILD_SELECTOR
 
 
@@ -113,3 +113,5 @@ def register_children(registry: kopf.OperatorRegistry, queue: WorkQueue) -> None
     kopf.on.event("apps", "v1", "statefulsets", registry=registry)(child_event)
     kopf.on.event("batch", "v1", "cronjobs", registry=registry)(child_event)
     kopf.on.event("batch", "v1", "jobs", registry=registry)(child_event)
+    # Kopf looks for definitions that come later, and starts the watch then.
+    kopf.on.event("postgresql.cnpg.io", "v1", "clusters", registry=registry)(child_event)

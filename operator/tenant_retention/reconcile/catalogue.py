@@ -19,6 +19,7 @@ from tenant_retention.domain.profile_check import (
 )
 from tenant_retention.domain.topology import of_class
 from tenant_retention.reconcile.buckets import static_key
+from tenant_retention.reconcile.cloudnativepg import require_cloudnativepg
 from tenant_retention.reconcile.existing import existing_server
 from tenant_retention.reconcile.telling import tell_status
 from tenant_retention.reconcile.world import World, conditions_of, parse
@@ -94,6 +95,8 @@ async def reconcile_class(world: World, name: str) -> timedelta | None:
 
 async def _check_class(world: World, found: DataStoreClass) -> tuple[str, ...]:
     """Secrets there, server reached, version, TLS and privileges as needed (D6, D7); warnings."""
+    if found.spec.provisioner == "CloudNativePG":
+        await require_cloudnativepg(world)
     existing = found.spec.existing
     if existing is None:
         return ()

@@ -9,7 +9,7 @@ from typing import TypeVar
 from tenant_retention.api.v1alpha1.common import ApiObject
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
-from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE, DataStoreClass
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest
 from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, StoreReleased
@@ -182,8 +182,8 @@ async def _choose(world: World, claimant: Claimant, home: Home, store: WantedSto
 
 
 def _beside(store: WantedStore, siblings: Sequence[DataStore]) -> WantedStore:
-    """The wish with the class of the embedded server of the same type, where it names none."""
-    found = [each for each in siblings if (each.spec.type, each.spec.provisioner) == (store.type, "Embedded")]
+    """The wish with the class of the policy's own server of the same type, where it names none."""
+    found = [each for each in siblings if each.spec.type == store.type and each.spec.provisioner in IN_NAMESPACE]
     if not found or (store.request and (store.request.class_name or store.request.region)):
         return store
     request = store.request or StoreRequest.from_object({"purpose": store.purpose})
@@ -220,9 +220,10 @@ async def _enter(
     world: World, identity: StoreIdentity, claimant: Claimant, chosen: DataStoreClass, store: WantedStore
 ) -> DataStore:
     manifest = ledger.entry(identity, claimant, chosen)
-    if store.request and store.request.storage and chosen.spec.provisioner == "Embedded":
+    if store.request and store.request.storage and chosen.spec.provisioner in IN_NAMESPACE:
         # The volume's size is a fact of the store: an embedded server's claim cannot be changed afterwards.
-        manifest["spec"]["classSnapshot"].setdefault("embedded", {})["storage"] = store.request.storage
+        settings = "embedded" if chosen.spec.provisioner == "Embedded" else "cloudNativePG"
+        manifest["spec"]["classSnapshot"].setdefault(settings, {})["storage"] = store.request.storage
     created = await world.cluster.create(manifest)
     if created is None:
         raise NotReady(

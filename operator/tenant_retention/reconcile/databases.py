@@ -96,7 +96,7 @@ class Databases:
                 note = f"database {result.request.name}: {'; '.join(outcome.changes)}"
                 await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))
             await self._tell_what_left(result.request.name, outcome.changes, told=tell_drift)
-            result.warnings = outcome.warnings
+            result.warnings = (*server.notes, *outcome.warnings)
             await self._hand_out(store, server, outcome.usernames, passwords, result)
             result.prepared = True
             login = await observer(self.world, store.entry, self.reference, server)

@@ -19,13 +19,19 @@ from tenant_retention.reconcile.world import World, kept_secret, secret_values, 
 _KEK = re.compile(r"[0-9a-f]{64}")
 
 
-async def postgresql_administrator(world: World, reference: PolicyRef) -> dict[str, str]:
-    """``username``, ``password``, ``verifier``. A password that somebody edited gets a verifier of its own."""
+async def postgresql_administrator(
+    world: World, reference: PolicyRef, what: str = "postgresql-admin", authority: str | None = None
+) -> dict[str, str]:
+    """``username``, ``password``, ``verifier``. A password that somebody edited gets a verifier of its own.
+
+    ``authority``: the server's certificate authority where it is not ours, kept as ``ca.crt``; None: what is there stays.
+    """
 
     def fresh(known: dict[str, str]) -> dict[str, str]:
         password = usable_password(known.get("password")) or world.new_password()
         verifier = known.get("verifier", "")
         return {
+            **({"ca.crt": authority} if authority else {name: known[name] for name in known if name == "ca.crt"}),
             "username": postgresql.ADMINISTRATOR,
             "password": password,
             "verifier": verifier
@@ -33,7 +39,7 @@ async def postgresql_administrator(world: World, reference: PolicyRef) -> dict[s
             else scram_sha_256(password, world.entropy(SALT_BYTES)),
         }
 
-    return await kept_secret(world, administrator_secret(world.operator, reference, "postgresql-admin", {}), fresh)
+    return await kept_secret(world, administrator_secret(world.operator, reference, what, {}), fresh)
 
 
 async def s3_administrator(world: World, reference: PolicyRef, entries: Sequence[DataStore]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
 from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import moment
@@ -117,6 +118,8 @@ class PolicyReconciler:
             replace(refused, problem=settle_waiting(self._world, manifest, refused.problem))
             for refused in draft.claims.refused
         ]
+        for result in draft.results:
+            result.problem = settle_waiting(self._world, manifest, result.problem)
         report = self._report(draft, memory)
         await tell_stores(self._world, draft.rules.definition, draft.results)
         await tell_policy(self._world, manifest, report, [result.facts for result in draft.databases()])
@@ -186,8 +189,8 @@ class PolicyReconciler:
         groups: dict[tuple[str, str, str], list[ClaimedStore]] = {}
         for store in draft.claims.claimed:
             spec = store.entry.spec
-            # One embedded server a type carries all stores of the policy; existing ones each have their own.
-            own = "" if spec.provisioner == "Embedded" else spec.class_name
+            # One server of ours a type carries all stores of the policy; existing ones each have their own.
+            own = "" if spec.provisioner in IN_NAMESPACE else spec.class_name
             groups.setdefault((spec.type, spec.provisioner, own), []).append(store)
         done = await asyncio.gather(
             *(self._prepare_group(draft, memory, reference, home, stores) for stores in groups.values())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE
 from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
@@ -117,12 +118,12 @@ class StoreReconciler:
     async def _server(
         self, entry: DataStore, manifest: Manifest, used: frozenset[str], *, confirmed: bool
     ) -> tuple[Server | None, RetentionError | None]:
-        """Keeps the embedded server up and its certificate fresh; where its namespace is not served, why it is left as it is.
+        """Keeps the server of ours up and its certificate fresh; where its namespace is not served, why it is left as it is.
 
         A server that the customer owns is asked whatever became of the namespace.
         """
         servers = Servers(self._world, self._authorities, _reference(entry), manifest)
-        if entry.spec.provisioner != "Embedded":
+        if entry.spec.provisioner not in IN_NAMESPACE:
             return await servers.of([entry]), None
         try:
             home = await look_home(self._world, entry.spec.namespace)

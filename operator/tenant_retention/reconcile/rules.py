@@ -224,10 +224,11 @@ def _subject(world: World, policy: TenantRetentionPolicy, *, profile_generation:
 
 
 def settle_waiting(world: World, manifest: dict[str, object], problem: RetentionError | None) -> RetentionError | None:
-    """A profile or class that is missing for five minutes is the user's turn: Reconciling becomes Stalled."""
+    """A profile, class or CloudNativePG that is missing for five minutes is the user's turn: Reconciling becomes Stalled."""
     turns = {
         Reason.WAITING_FOR_PROFILE.value: Reason.PROFILE_NOT_FOUND,
         Reason.WAITING_FOR_CLASS.value: Reason.CLASS_NOT_FOUND,
+        Reason.WAITING_FOR_CLOUD_NATIVE_PG.value: Reason.CLOUD_NATIVE_PG_MISSING,
     }
     stalled = turns.get(problem.reason) if problem is not None else None
     if problem is None or stalled is None:

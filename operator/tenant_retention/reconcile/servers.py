@@ -1,4 +1,4 @@
-"""Where a policy's stores are: embedded servers are made from the ledger alone, existing ones are looked up by the class.
+"""Where a policy's stores are: servers of ours are made from the ledger alone, existing ones are looked up by the class.
 
 Only ledger entries and the operator's own Secrets are needed, so a released store's server is kept up (and its
 certificate renewed) as long as its data is there.
@@ -19,15 +19,13 @@ from tenant_retention.domain.certificates import AuthorityState, advance, renewa
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.manifests import postgresql, seaweedfs
 from tenant_retention.domain.manifests.inputs import (
-    Amounts,
     EmbeddedPostgres,
     EmbeddedS3,
     Image,
     PolicyRef,
-    Resources,
     ServerCertificate,
 )
-from tenant_retention.domain.manifests.metadata import MANAGED_BY, server_dns_names, server_host, server_name
+from tenant_retention.domain.manifests.metadata import server_dns_names, server_host, server_name
 from tenant_retention.domain.manifests.operator_secrets import (
     AUTHORITY_SECRET,
     authority_secret,
@@ -38,11 +36,13 @@ from tenant_retention.domain.ports.cluster import (
     STATEFUL_SET,
     VOLUME_CLAIM,
     Manifest,
-    kind_of,
 )
 from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
+from tenant_retention.reconcile.cloudnativepg import Clusters
 from tenant_retention.reconcile.embedded_secrets import postgresql_administrator, s3_administrator
 from tenant_retention.reconcile.existing import existing_server
+from tenant_retention.reconcile.foreign import refuse_foreign
+from tenant_retention.reconcile.resources import resources_of
 from tenant_retention.reconcile.volumes import keep_claim, retain_volume, size_of
 from tenant_retention.reconcile.world import World, secret_values
 
@@ -94,14 +94,16 @@ class Servers:
                     f"DataStore {first.metadata.name}: spec.classSnapshot.existing is missing", reason="ClassInvalid"
                 )
             return await existing_server(self.world, first.spec.type, existing)
-        others = sorted({entry.spec.class_name for entry in entries})
-        if len(others) > 1:
+        classes = sorted({entry.spec.class_name for entry in entries})
+        if len(classes) > 1:
             raise Invalid(
-                f"spec.stores: the {first.spec.type} stores of one policy share one embedded server, but name the classes "
-                f"{' and '.join(others)}; name one class",
+                f"spec.stores: the {first.spec.type} stores of one policy share one {first.spec.provisioner} server, but name "
+                f"the classes {' and '.join(classes)}; name one class",
                 reason="ClassInvalid",
                 field="spec.stores",
             )
+        if first.spec.provisioner == "CloudNativePG":
+            return await self._clusters().of(entries)
         return await self._embedded(entries)
 
     async def as_left(self, entry: DataStore) -> Server | None:
@@ -109,13 +111,18 @@ class Servers:
 
         What the operator keeps itself is enough to reach a database that runs on.
         """
-        if entry.spec.provisioner != "Embedded":
+        if entry.spec.provisioner == "CloudNativePG":
+            return await self._clusters().as_left()
+        if entry.spec.provisioner == "Existing":
             return await self.of([entry])
         if entry.spec.type != "PostgreSQL":
             return None
         authority = await self.authorities.state(self.world)
         values = await postgresql_administrator(self.world, self.reference)
         return self._database(values["password"], authority.bundle())
+
+    def _clusters(self) -> Clusters:
+        return Clusters(self.world, self.reference, self.regarding)
 
     def _database(self, password: str, bundle: str) -> DatabaseServer:
         host = server_host(self.reference, "postgresql")
@@ -136,7 +143,8 @@ class Servers:
         else:
             objects, server = await self._s3(settings, certificate, authority.bundle(), entries)
         if not any(entry.spec.volumes for entry in entries):
-            await self._refuse_foreign(kind, objects)
+            claim = f"data-{server_name(self.reference, kind)}-0"
+            await refuse_foreign(self.world, self.reference, objects, [(VOLUME_CLAIM, claim)])
         elif running is not None:
             await keep_claim(self.world, self.reference, running)
         for manifest in objects:
@@ -157,7 +165,7 @@ class Servers:
             verifier=values["verifier"],
             storage=settings.storage,
             storage_class_name=settings.storage_class_name,
-            resources=_resources(settings),
+            resources=resources_of(settings.resources),
         )
         return postgresql.embedded_postgresql(described), self._database(values["password"], bundle)
 
@@ -175,7 +183,7 @@ class Servers:
             kek=values["kek"],
             storage=settings.storage,
             storage_class_name=settings.storage_class_name,
-            resources=_resources(settings),
+            resources=resources_of(settings.resources),
         )
         access = BucketServer(
             url=seaweedfs.endpoint(self.reference),
@@ -215,32 +223,5 @@ class Servers:
             reason=Reason.WAITING_FOR_SERVER,
         )
 
-    async def _refuse_foreign(self, kind: str, objects: Sequence[Manifest]) -> None:
-        """Before the first volume is in the ledger: what the tenant has under our names is the tenant's, and stays so.
-
-        Afterwards the ledger knows that the server is ours, and labels that a tenant removes change nothing.
-        """
-        claim = f"data-{server_name(self.reference, kind)}-0"
-        names = [(kind_of(manifest), str(manifest["metadata"]["name"])) for manifest in objects]
-        for found_kind, name in (*names, (VOLUME_CLAIM, claim)):
-            found = await self.world.cluster.get(found_kind, name, self.reference.namespace)
-            labels = ((found or {}).get("metadata") or {}).get("labels") or {}
-            if found is not None and labels.get("app.kubernetes.io/managed-by") != MANAGED_BY:
-                raise Invalid(
-                    f"{found_kind.name} {name} in namespace {self.reference.namespace} exists and was not made by this "
-                    "operator, so it is not touched; remove it, or give the policy another name",
-                    reason=Reason.STORE_CONFLICT,
-                )
-
     def _image(self, settings: Embedded, default: Image) -> Image:
         return Image(settings.image, default.pull_policy, default.pull_secrets) if settings.image else default
-
-
-def _resources(settings: Embedded) -> Resources | None:
-    if settings.resources is None:
-        return None
-    requests, limits = settings.resources.requests, settings.resources.limits
-    return Resources(
-        requests=Amounts(requests.cpu, requests.memory) if requests else Amounts(),
-        limits=Amounts(limits.cpu, limits.memory) if limits else Amounts(),
-    )

@@ -1,4 +1,4 @@
-"""An embedded server's volume: its size, that its claim outlives a StatefulSet, and which volume the ledger knows (X5, D7)."""
+"""The volumes of servers of ours: their size, that its claim outlives a StatefulSet, and which volume the ledger knows (X5, D7)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.metadata import server_name
 from tenant_retention.domain.ports.cluster import PERSISTENT_VOLUME, STATEFUL_SET, STORE, VOLUME_CLAIM, Manifest
 from tenant_retention.reconcile.world import World
+
+_MOST = 16
+"""As many as the ledger takes; those in use come first."""
 
 
 def size_of(running: Manifest | None) -> str | None:
@@ -51,22 +54,51 @@ async def retain_volume(world: World, reference: PolicyRef, kind: str, entries: 
     volume = ((claim or {}).get("spec") or {}).get("volumeName")
     if not volume:
         return
+    await _retain(world, volume)
+    for entry in entries:
+        if entry.spec.volumes and volume not in entry.spec.volumes:
+            raise _other_volume(entry, f"claim {name}", volume)
+        if not entry.spec.volumes:
+            await world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": [volume]}})
+
+
+async def record_volumes(
+    world: World, server: str, volumes: Sequence[str], entries: Sequence[DataStore]
+) -> tuple[str, ...]:
+    """The same for a server with several instances, which come and go with their ``volumes``; ``server``: its name, as told.
+
+    Returns what is said of volumes that no instance has any more: being retained they still hold a copy (T6). Raises
+    Invalid (StoreConflict) where no instance has a volume of the ledger's.
+    """
+    for volume in volumes:
+        await _retain(world, volume)
+    known = {volume for entry in entries for volume in entry.spec.volumes}
+    left = [volume for volume in sorted(known - set(volumes)) if await world.cluster.get(PERSISTENT_VOLUME, volume)]
+    for entry in entries:
+        if volumes and known and not known & set(volumes):
+            raise _other_volume(entry, server, ", ".join(volumes))
+        wanted = sorted(volumes) + [volume for volume in left if volume in entry.spec.volumes]
+        if set(wanted) != set(entry.spec.volumes):
+            await world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": wanted[:_MOST]}})
+    return tuple(
+        f"PersistentVolume {volume} was an instance's of {server} and still holds a copy of its data; once nobody needs it, "
+        f"remove its content and type: kubectl delete pv {volume}"
+        for volume in left
+    )
+
+
+async def _retain(world: World, volume: str) -> None:
     found = await world.cluster.get(PERSISTENT_VOLUME, volume)
     if found is not None and (found.get("spec") or {}).get("persistentVolumeReclaimPolicy") != "Retain":
         await world.cluster.merge(
             PERSISTENT_VOLUME, volume, None, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
         )
-    for entry in entries:
-        if entry.spec.volumes and volume not in entry.spec.volumes:
-            raise _other_volume(entry, name, volume)
-        if not entry.spec.volumes:
-            await world.cluster.merge(STORE, entry.metadata.name, None, {"spec": {"volumes": [volume]}})
 
 
-def _other_volume(entry: DataStore, claim: str, volume: str) -> Invalid:
+def _other_volume(entry: DataStore, owner: str, volume: str) -> Invalid:
     kept, ledger = ", ".join(entry.spec.volumes), f"DataStore {entry.metadata.name}"
     return Invalid(
-        f"the data of {ledger} is in PersistentVolume {kept}, but claim {claim} got the new volume {volume}; bind the claim "
+        f"the data of {ledger} is in PersistentVolume {kept}, but {owner} got the new volume {volume}; bind its claim "
         f"to {kept} again, or, where the data was moved or is given up, write {volume} into spec.volumes of {ledger}",
         reason=Reason.STORE_CONFLICT,
         field="spec.volumes",

@@ -189,7 +189,8 @@ class Images:
 @dataclass(frozen=True)
 class World:
     """The operator's whole surroundings. ``entropy``: so many unguessable bytes; ``grace_seconds``: how late a scheduled
-    run may be; ``resync_seconds``: how often everything is looked at again."""
+    run may be; ``resync_seconds``: how often everything is looked at again; ``cloudnativepg_namespace``: where its operator
+    runs."""
 
     cluster: Cluster
     stores: TenantStores
@@ -204,6 +205,7 @@ class World:
     resync_seconds: float
     now: Callable[[], datetime]
     entropy: Callable[[int], bytes]
+    cloudnativepg_namespace: str = "cnpg-system"
 
     def new_password(self) -> str:
         """A fresh password of 256 bits: letters, digits, ``-`` and ``_``."""

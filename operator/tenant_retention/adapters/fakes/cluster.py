@@ -55,6 +55,8 @@ class FakeCluster:
         self.on_effect = on_effect
         self.settle = settle
         self.now = now
+        self.unserved: frozenset[str] = frozenset()
+        """API groups whose definitions are not installed."""
         self._applied: dict[_Key, Manifest] = {}
         self._version = 0
         for manifest in objects:
@@ -62,7 +64,13 @@ class FakeCluster:
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
         """See ``Cluster.get``."""
+        if kind.group in self.unserved:
+            raise NotReady("Kubernetes API: 404 page not found (404)", reason="Unavailable")
         return copy.deepcopy(self.objects.get((kind.name, namespace if kind.namespaced else None, name)))
+
+    async def serves(self, kind: Kind) -> bool:
+        """See ``Cluster.serves``."""
+        return kind.group not in self.unserved
 
     async def list(self, kind: Kind, namespace: str | None = None, labels: str = "") -> tuple[Manifest, ...]:
         """See ``Cluster.list``; ``labels`` knows ``key=value`` and ``key``, joined by commas."""

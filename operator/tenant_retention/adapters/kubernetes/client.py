@@ -95,6 +95,16 @@ class KubernetesCluster:
             if not token:
                 return tuple(found)
 
+    async def serves(self, kind: Kind) -> bool:
+        """See ``Cluster.serves``: every service account may read what a group has."""
+        try:
+            found = await self._call("get", f"/apis/{kind.api_version}")
+        except ApiException as problem:
+            if problem.status == 404:
+                return False
+            raise error_of(problem) from problem
+        return any(resource.get("name") == kind.plural for resource in found.get("resources", ()))
+
     async def apply(self, manifest: Manifest) -> Applied:
         """See ``Cluster.apply``. ``changed`` compares generations where there are any: status moves the version too."""
         kind = kind_of(manifest)

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     PROVISIONING = "Provisioning"
     WAITING_FOR_PROFILE = "WaitingForProfile"
     WAITING_FOR_CLASS = "WaitingForClass"
+    WAITING_FOR_CLOUD_NATIVE_PG = "WaitingForCloudNativePG"
     WAITING_FOR_VOLUME = "WaitingForVolume"
     WAITING_FOR_SERVER = "WaitingForServer"
     NOT_YET_VERIFIED = "NotYetVerified"
@@ -59,6 +60,7 @@ class Reason(StrEnum):
     NAMESPACE_NOT_SERVED = "NamespaceNotServed"
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     CLASS_NOT_FOUND = "ClassNotFound"
+    CLOUD_NATIVE_PG_MISSING = "CloudNativePGMissing"
     CLASS_NOT_ALLOWED = "ClassNotAllowed"
     CLASS_LIMIT_EXCEEDED = "ClassLimitExceeded"
     CLASS_INVALID = "ClassInvalid"
@@ -139,6 +141,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.PROVISIONING,
         Reason.WAITING_FOR_PROFILE,
         Reason.WAITING_FOR_CLASS,
+        Reason.WAITING_FOR_CLOUD_NATIVE_PG,
         Reason.WAITING_FOR_VOLUME,
         Reason.WAITING_FOR_SERVER,
         Reason.NOT_YET_VERIFIED,
@@ -161,6 +164,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.NAMESPACE_NOT_SERVED,
         Reason.NAMESPACE_TERMINATING,
         Reason.CLASS_NOT_FOUND,
+        Reason.CLOUD_NATIVE_PG_MISSING,
         Reason.CLASS_NOT_ALLOWED,
         Reason.CLASS_LIMIT_EXCEEDED,
         Reason.CLASS_INVALID,

@@ -23,6 +23,7 @@ from tenant_retention.api.v1alpha1.common import (
     StoreType,
 )
 from tenant_retention.api.v1alpha1.datastoreclass import Embedded, Existing, Provisioner
+from tenant_retention.api.v1alpha1.serverclasses import CloudNativePG
 
 ReclaimPolicy = Literal["Retain"]
 StorePhase = Literal["Pending", "Bound", "Released"]
@@ -35,6 +36,12 @@ class ClassSnapshot(ApiModel):
     generation: int = Field(description="Generation of the class.", examples=[1])
     embedded: Embedded | None = Field(
         default=None, description="Its settings for Embedded.", examples=[{"storage": "10Gi"}]
+    )
+    cloud_native_pg: CloudNativePG | None = Field(
+        default=None,
+        alias="cloudNativePG",
+        description="Its settings for CloudNativePG.",
+        examples=[{"instances": 3, "storage": "50Gi"}],
     )
     existing: Existing | None = Field(
         default=None,
@@ -92,7 +99,7 @@ class DataStoreSpec(ApiModel):
     volumes: tuple[DnsName, ...] = Field(
         default=(),
         max_length=16,
-        description="PersistentVolumes that hold the data of an embedded store; set to Retain.",
+        description="PersistentVolumes that hold the data of an Embedded or CloudNativePG store; set to Retain.",
         examples=[["pvc-1c2d3e4f-0000-4000-8000-000000000001"]],
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )

@@ -20,8 +20,11 @@ from tenant_retention.api.v1alpha1.common import (
     StatusModel,
     StoreType,
 )
+from tenant_retention.api.v1alpha1.serverclasses import CloudNativePG, Resources
 
-Provisioner = Literal["Embedded", "Existing"]
+Provisioner = Literal["Embedded", "CloudNativePG", "Existing"]
+IN_NAMESPACE = frozenset({"Embedded", "CloudNativePG"})
+"""Provisioners whose servers the operator makes in the tenant's namespace, one for all databases of a policy."""
 Iam = Literal["AWS", "MinIO", "Static"]
 StaticRole = Literal["App", "Reader", "Enforcer", "Observer"]
 
@@ -46,24 +49,6 @@ class Limits(ApiModel):
         default=None,
         description="Largest storage a policy may ask for, in bytes; absent: no limit.",
         examples=["100Gi"],
-    )
-
-
-class ResourceAmounts(ApiModel):
-    """Amounts of CPU and memory."""
-
-    cpu: Quantity | None = Field(default=None, description="CPU, in cores.", examples=["250m"])
-    memory: Quantity | None = Field(default=None, description="Memory, in bytes.", examples=["512Mi"])
-
-
-class Resources(ApiModel):
-    """Requests and limits of the server's container."""
-
-    requests: ResourceAmounts | None = Field(
-        default=None, description="What is reserved.", examples=[{"cpu": "100m", "memory": "256Mi"}]
-    )
-    limits: ResourceAmounts | None = Field(
-        default=None, description="What is not exceeded.", examples=[{"memory": "1Gi"}]
     )
 
 
@@ -178,8 +163,8 @@ class DataStoreClassSpec(ApiModel):
     type: StoreType = Field(description="What kind of store; immutable.", examples=["PostgreSQL"])
     provisioner: Provisioner = Field(
         description=(
-            "Embedded: a server in the tenant's namespace. Existing: a dedicated database or bucket on a server that "
-            "already runs. Immutable."
+            "Embedded: a server in the tenant's namespace. CloudNativePG: a highly available PostgreSQL there, run by "
+            "CloudNativePG. Existing: a dedicated database or bucket on a server that already runs. Immutable."
         ),
         examples=["Embedded"],
     )
@@ -209,6 +194,12 @@ class DataStoreClassSpec(ApiModel):
     )
     embedded: Embedded | None = Field(
         default=None, description="Settings of provisioner Embedded; absent: defaults.", examples=[{"storage": "10Gi"}]
+    )
+    cloud_native_pg: CloudNativePG | None = Field(
+        default=None,
+        alias="cloudNativePG",
+        description="Settings of provisioner CloudNativePG; absent: defaults.",
+        examples=[{"instances": 3, "storage": "50Gi"}],
     )
     existing: Existing | None = Field(
         default=None,

@@ -35,8 +35,11 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.PROVISIONING: "Stores, roles or tables are being made.",
     Reason.WAITING_FOR_PROFILE: "The profile does not exist yet; after 5 minutes this becomes ProfileNotFound.",
     Reason.WAITING_FOR_CLASS: "The class does not exist yet; after 5 minutes this becomes ClassNotFound.",
+    Reason.WAITING_FOR_CLOUD_NATIVE_PG: (
+        "The cluster has no kind Cluster of CloudNativePG yet; after 5 minutes this becomes CloudNativePGMissing."
+    ),
     Reason.WAITING_FOR_VOLUME: "The volume of an embedded server is not bound yet.",
-    Reason.WAITING_FOR_SERVER: "An embedded server is starting.",
+    Reason.WAITING_FOR_SERVER: "An embedded server or a Cluster of CloudNativePG is starting, or changes its primary.",
     Reason.NOT_YET_VERIFIED: "The probe has not run yet.",
     Reason.NO_RUN_YET: "No run has ended yet.",
     Reason.PENDING: "Not begun yet.",
@@ -58,6 +61,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.NAMESPACE_NOT_SERVED: "The namespace lacks the label `tenantretention.io/tenant=true`; the message has the command.",
     Reason.NAMESPACE_TERMINATING: "The namespace is being deleted; nothing is made in it any more.",
     Reason.CLASS_NOT_FOUND: "Create the DataStoreClass that `spec.stores[].className` names.",
+    Reason.CLOUD_NATIVE_PG_MISSING: "Install CloudNativePG, or name a class of another provisioner; stores that are there stay.",
     Reason.CLASS_NOT_ALLOWED: "The class's `allowedNamespaces` does not select the namespace.",
     Reason.CLASS_LIMIT_EXCEEDED: "The namespace has as many stores, or asks for as much storage, as the class allows.",
     Reason.CLASS_INVALID: "The class contradicts itself; the message names the field.",

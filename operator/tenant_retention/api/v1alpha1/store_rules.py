@@ -44,6 +44,35 @@ CLASS_SPEC = (
         "FieldValueForbidden",
     ),
     Rule(
+        "self.provisioner == 'CloudNativePG' || !has(self.cloudNativePG)",
+        "spec.cloudNativePG is only allowed with provisioner CloudNativePG",
+        ".cloudNativePG",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        "self.provisioner != 'CloudNativePG' || self.type == 'PostgreSQL'",
+        "spec.type must be PostgreSQL with provisioner CloudNativePG",
+        ".type",
+    ),
+    Rule(
+        "!has(self.cloudNativePG) || !(has(self.cloudNativePG.imageName) && has(self.cloudNativePG.imageCatalogRef))",
+        "spec.cloudNativePG.imageName and imageCatalogRef exclude each other; write one of them, or neither for the default",
+        ".cloudNativePG.imageCatalogRef",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        "!has(self.cloudNativePG) || !has(self.cloudNativePG.imageName) || self.cloudNativePG.imageName.matches("
+        "'^[^@]+:[1-9][0-9]([.][0-9]+)?([-.][^@]*)?(@sha256:[0-9a-f]{64})?$')",
+        "spec.cloudNativePG.imageName must have a tag that begins with the version of PostgreSQL, such as :17.11",
+        ".cloudNativePG.imageName",
+    ),
+    Rule(
+        "!has(self.cloudNativePG) || !has(self.cloudNativePG.synchronous) || "
+        "self.cloudNativePG.synchronous.number < self.cloudNativePG.instances",
+        "spec.cloudNativePG.synchronous.number must be less than instances: a primary does not confirm to itself",
+        ".cloudNativePG.synchronous.number",
+    ),
+    Rule(
         "!has(self.existing) || (self.type == 'PostgreSQL' ? has(self.existing.host) : has(self.existing.endpoint))",
         "spec.existing.host is required with type PostgreSQL, spec.existing.endpoint with type S3",
         ".existing",

@@ -91,6 +91,11 @@ def server_host(policy: PolicyRef, kind: str) -> str:
     return f"{server_name(policy, kind)}.{policy.namespace}.svc"
 
 
+def cluster_name(policy: PolicyRef) -> str:
+    """The name of the policy's CloudNativePG Cluster: at most 45 characters of the 50 that CloudNativePG takes."""
+    return f"{policy.name}-cnpg"
+
+
 def server_dns_names(policy: PolicyRef, kind: str, cluster_domain: str = "cluster.local") -> tuple[str, ...]:
     """Every name under which clients may verify the server's certificate, the one of the bindings first."""
     host = server_host(policy, kind)

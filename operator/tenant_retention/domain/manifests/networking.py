@@ -13,6 +13,7 @@ from tenant_retention.domain.manifests.inputs import DnsServers, Endpoint, Opera
 from tenant_retention.domain.manifests.metadata import (
     ACCESS_LABEL,
     Manifest,
+    cluster_name,
     labels,
     manifest,
     owner_reference,
@@ -21,6 +22,8 @@ from tenant_retention.domain.manifests.metadata import (
 
 JOB_COMPONENT: Final = "enforcement"
 _NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
+_INSTANCE_MANAGER: Final = 8000
+"""Where each instance of CloudNativePG answers its operator and its peers."""
 _SERVER_PORTS: Final = (("postgresql", 5432), ("s3", 8333))
 
 
@@ -31,7 +34,48 @@ def server_network_policy(
 
     Applications: pods of the same namespace labelled ``tenantretention.io/access: <policy>``.
     """
-    sources = [
+    return manifest("networking.k8s.io/v1", "NetworkPolicy", name, policy.namespace, labelled) | {
+        "spec": {
+            "podSelector": {"matchLabels": selector(policy, component)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": _clients(policy, operator), "ports": [_port(port)]}],
+            "egress": [],
+        }
+    }
+
+
+def cluster_network_policy(
+    policy: PolicyRef, operator: OperatorRef, cnpg_namespace: str, name: str, labelled: dict[str, str]
+) -> Manifest:
+    """Who may connect to the instances of the CloudNativePG Cluster ``name``: as for an embedded server, and besides each
+    other and CloudNativePG's operator in ``cnpg_namespace``. Outlives the policy, as the data does.
+
+    Egress is left alone: each instance speaks to the API server, whose address no NetworkPolicy can name.
+    """
+    pods = {"matchLabels": cluster_selector(name)}
+    controller = {
+        "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: cnpg_namespace}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "cloudnative-pg"}},
+    }
+    return manifest("networking.k8s.io/v1", "NetworkPolicy", name, policy.namespace, labelled) | {
+        "spec": {
+            "podSelector": pods,
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": _clients(policy, operator), "ports": [_port(5432)]},
+                {"from": [{"podSelector": pods}, controller], "ports": [_port(5432), _port(_INSTANCE_MANAGER)]},
+            ],
+        }
+    }
+
+
+def cluster_selector(name: str) -> dict[str, str]:
+    """What CloudNativePG labels the pods and claims of the Cluster ``name`` with."""
+    return {"cnpg.io/cluster": name}
+
+
+def _clients(policy: PolicyRef, operator: OperatorRef) -> list[Manifest]:
+    return [
         {
             "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: operator.namespace}},
             "podSelector": {"matchLabels": dict(operator.pod_labels)},
@@ -39,14 +83,6 @@ def server_network_policy(
         {"podSelector": {"matchLabels": selector(policy, JOB_COMPONENT)}},
         {"podSelector": {"matchLabels": {ACCESS_LABEL: policy.name}}},
     ]
-    return manifest("networking.k8s.io/v1", "NetworkPolicy", name, policy.namespace, labelled) | {
-        "spec": {
-            "podSelector": {"matchLabels": selector(policy, component)},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": sources, "ports": [_port(port)]}],
-            "egress": [],
-        }
-    }
 
 
 def jobs_network_policy(policy: PolicyRef, dns: DnsServers, existing: tuple[Endpoint, ...] = ()) -> Manifest:
@@ -82,10 +118,9 @@ def _dns_rule(dns: DnsServers) -> Manifest:
 
 
 def _embedded_rules(policy: PolicyRef) -> list[Manifest]:
-    return [
-        {"to": [{"podSelector": {"matchLabels": selector(policy, component)}}], "ports": [_port(port)]}
-        for component, port in _SERVER_PORTS
-    ]
+    servers = [(selector(policy, component), port) for component, port in _SERVER_PORTS]
+    servers.append((cluster_selector(cluster_name(policy)), 5432))
+    return [{"to": [{"podSelector": {"matchLabels": pods}}], "ports": [_port(port)]} for pods, port in servers]
 
 
 def _existing_rules(existing: tuple[Endpoint, ...]) -> list[Manifest]:

@@ -55,6 +55,8 @@ JOB = Kind("batch/v1", "Job", "jobs")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
+POSTGRES_CLUSTER = Kind("postgresql.cnpg.io/v1", "Cluster", "clusters")
+"""CloudNativePG's: served only where that is installed."""
 
 KINDS = (
     POLICY,
@@ -76,6 +78,7 @@ KINDS = (
     NETWORK_POLICY,
     ROLE_BINDING,
     EVENT,
+    POSTGRES_CLUSTER,
 )
 """Every kind the operator touches."""
 
@@ -149,6 +152,9 @@ class Cluster(Protocol):
 
     async def list(self, kind: Kind, namespace: str | None = None, labels: str = "") -> tuple[Manifest, ...]:
         """All objects (of one namespace) that the label selector ``labels`` picks."""
+
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the API server has the kind: other products' definitions may not be installed, or not yet."""
 
     async def apply(self, manifest: Manifest) -> Applied:
         """Makes the object so: by server-side apply, or whole for the kinds in ``REPLACED_WHOLE``.

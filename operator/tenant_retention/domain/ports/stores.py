@@ -25,13 +25,17 @@ DATABASE_ROLES = ("app", "reader", "auditor", "enforcer", "backup", "observer")
 
 @dataclass(frozen=True)
 class DatabaseServer:
-    """A PostgreSQL server and the operator's administrator there. ``ca``: PEM, None: the system's own authorities."""
+    """A PostgreSQL server and the operator's administrator there. ``ca``: PEM, None: the system's own authorities.
+
+    ``notes``: what is worth knowing about the server itself and keeps nobody from using it.
+    """
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
     ca: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

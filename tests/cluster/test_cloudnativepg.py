@@ -1,0 +1,179 @@
+"""A tenant on CloudNativePG, three instances: it is served, and losing the primary loses and doubles nothing (X5, X6).
+
+The tests tell one story of one tenant and run in this order: a Cluster of three takes a minute to come up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from demo.kubectl import Kubectl, wait
+from tests.cluster.applications import SQL, python, secret
+from tests.cluster.conftest import ROOT, SPEC, Tenant, passing_tenants
+
+CLUSTER = "clusters.postgresql.cnpg.io"
+NAME = "acme-cnpg"
+BINDING = "acme-analytical-app"
+URI = f"/bindings/{BINDING}/uri"
+OLD, YOUNG = 3_000, 40
+FILL = """
+import psycopg, sys
+insert = ("INSERT INTO records (id, session_id, started_at) SELECT number, 's' || number, now() - %s::interval"
+    " FROM generate_series(%s::bigint, %s::bigint) number")
+old, young = int(sys.argv[2]), int(sys.argv[3])
+with psycopg.connect(open(sys.argv[1]).read()) as database:
+    for third, age in enumerate(('100 days', '70 days', '40 days')):
+        database.execute(insert, (age, third * old // 3 + 1, (third + 1) * old // 3))
+    database.execute(insert, ('10 days', old + 1, old + young))
+print('written')
+"""
+"""Rows of three months, which are kept thirty days, and a few of ten days."""
+HOLD_UP = "BEGIN; LOCK TABLE ONLY public.{} IN SHARE MODE; SELECT pg_sleep(300)"
+"""What keeps a month from being removed, so that a night can be met in its midst."""
+
+
+LAST_MONTH = (
+    "SELECT tableoid::regclass FROM records WHERE started_at < now() - interval '30 days' ORDER BY id DESC LIMIT 1"
+)
+COUNT = "SELECT count(*) FROM records"
+EVIDENCE = "SELECT body FROM retention.evidence ORDER BY sequence"
+KNOCK = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 5432), 5)
+except OSError as kept_out:
+    print(type(kept_out).__name__)
+"""
+"""Whether the network lets a pod through to the primary."""
+
+
+@pytest.fixture(scope="module")
+def tenant(operator: Kubectl) -> Iterator[Tenant]:
+    """A tenant whose database comes from the class of CloudNativePG."""
+    classes = (ROOT / "examples/classes/cloudnativepg.yaml").read_text()
+    (found,) = yaml.safe_load_all(classes)
+    found["spec"] |= {"allowedNamespaces": {"matchLabels": {"kubernetes.io/metadata.name": "trial-cnpg"}}}
+    found["spec"]["cloudNativePG"]["storage"] = "1Gi"
+    operator.apply([found])
+    stores = [{"purpose": "Analytical", "className": found["metadata"]["name"]}]
+    with passing_tenants(operator) as make:
+        yield make("trial-cnpg", spec={**SPEC, "stores": stores, "guard": {"maxDeletedPercent": 100}})
+
+
+def cluster(tenant: Tenant) -> Any:
+    """The Cluster as it is."""
+    return tenant.kubectl.get(*tenant.place(), CLUSTER, NAME)
+
+
+def primary(tenant: Tenant) -> str:
+    """The instance that is the primary now; empty while none is."""
+    status = cluster(tenant).get("status", {})
+    now = status.get("currentPrimary", "")
+    return str(now) if now == status.get("targetPrimary") else ""
+
+
+def ask(tenant: Tenant, query: str) -> str:
+    """What the primary's superuser answers, beside every role of ours; empty where it cannot be asked now."""
+    return tenant.kubectl.attempt(*tenant.place(), *psql(tenant, query), show=False).stdout.strip()
+
+
+def psql(tenant: Tenant, query: str) -> tuple[str, ...]:
+    """kubectl's words for a query in the tenant's database, by the primary's superuser."""
+    database = secret(tenant.kubectl, tenant.namespace, BINDING)["database"]
+    return ("exec", primary(tenant), "-c", "postgres", "--", "psql", "-U", "postgres", "-d", database, "-Atc", query)
+
+
+def lose_primary(tenant: Tenant) -> str:
+    """Deletes the primary's pod, as the end of a node would; the name of the instance that was lost."""
+    lost = primary(tenant)
+    tenant.kubectl.run(*tenant.place(), "delete", "pod", lost, "--grace-period=0", "--force", show=False)
+    return lost
+
+
+def entry(tenant: Tenant) -> Any:
+    """The ledger entry of the tenant's database."""
+    mine = [s for s in tenant.kubectl.get("dst")["items"] if s["spec"]["namespace"] == tenant.namespace]
+    found = [store for store in mine if store["spec"]["type"] == "PostgreSQL"]
+    return found[0] if found else {}
+
+
+def test_a_policy_waits_for_cloudnativepg_and_goes_on_when_it_is_installed(tenant: Tenant) -> None:
+    kubectl = tenant.kubectl
+    if kubectl.attempt("get", "crd", CLUSTER, show=False).returncode:
+        waiting = lambda: tenant.condition("Reconciling").get("reason") == "WaitingForCloudNativePG"  # noqa: E731
+        wait("the policy to say that CloudNativePG is missing", 60, waiting)
+    if os.environ.get("CLUSTER") != "current":
+        command = [sys.executable, "-m", "devcluster", "cloudnative-pg"]
+        done = subprocess.run(command, cwd=ROOT, check=False, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
+
+    def made() -> bool:
+        return kubectl.attempt(*tenant.place(), "get", CLUSTER, NAME, show=False).returncode == 0
+
+    wait("the Cluster to be made", 90, made)
+    assert not cluster(tenant)["metadata"].get("ownerReferences")
+
+
+def test_losing_the_primary_while_the_database_is_made_ends_in_one_whole_database__D1(tenant: Tenant) -> None:
+    # The volumes are recorded right before the first word to the server.
+    wait("the Cluster's volumes in the ledger", 300, lambda: entry(tenant).get("spec", {}).get("volumes"))
+    lost = lose_primary(tenant)
+    wait("another primary", 180, lambda: primary(tenant) not in ("", lost))
+    tenant.wait_for("condition=Ready", 300)
+    databases = ask(tenant, "SELECT count(*) FROM pg_database WHERE datname LIKE 'trial\\_cnpg%'")
+    assert databases == "1"
+    question = ("ask", SQL, URI, COUNT)
+    assert python(tenant, (BINDING,), *question) == "[(0,)]"
+    host = secret(tenant.kubectl, tenant.namespace, BINDING)["host"]
+    assert python(tenant, (BINDING,), "stranger", KNOCK, host, labelled=False) == "TimeoutError"
+
+
+def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twice__M8_P2_X6(tenant: Tenant) -> None:
+    wait("all instances", 240, lambda: cluster(tenant)["status"].get("readyInstances") == 3)
+    assert python(tenant, (BINDING,), "fill", FILL, URI, str(OLD), str(YOUNG)) == "written"
+    month = ask(tenant, LAST_MONTH)
+    holding = psql(tenant, HOLD_UP.format(month.removeprefix("public.")))
+    kubectl = [str(argument) for argument in ("kubectl", *tenant.place(), *holding)]
+    with subprocess.Popen(kubectl, env={**os.environ, **tenant.kubectl.environment}, stdout=subprocess.DEVNULL):
+        (cron_job,) = tenant.kubectl.get(*tenant.place(), "cronjobs")["items"]
+        job = ("create", "job", "night", f"--from=cronjob/{cron_job['metadata']['name']}")
+        tenant.kubectl.run(*tenant.place(), *job, show=False)
+        wait("the night to stand before its last month", 120, lambda: ask(tenant, COUNT) == str(OLD // 3 + YOUNG))
+        lost = lose_primary(tenant)
+    wait("another primary", 180, lambda: primary(tenant) not in ("", lost))
+    wait("the night's end", 300, lambda: ask(tenant, COUNT) == str(YOUNG))
+    tenant.kubectl.run(*tenant.place(), "wait", "--for=condition=Complete", "job/night", "--timeout=180s", show=False)
+    assert ask(tenant, "SELECT min(id) FROM records") == str(OLD + 1)
+    evidence = [json.loads(line) for line in ask(tenant, EVIDENCE).splitlines()]
+    acted = [
+        category["acted"] for body in evidence for category in body["categories"] if category["category"] == "records"
+    ]
+    assert sum(acted) == OLD, "each row is told once"
+    tenant.wait_for("condition=Compliant", 180)
+
+
+def test_deleting_the_policy_keeps_the_cluster_its_volumes_and_its_network_policy__X5(tenant: Tenant) -> None:
+    before = cluster(tenant)
+    tenant.kubectl.run(*tenant.place(), "delete", "trp", "acme", "--timeout=30s", show=False)
+    wait("the store to be Released", 120, lambda: entry(tenant)["status"].get("phase") == "Released")
+    after = cluster(tenant)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert "deletionTimestamp" not in after["metadata"]
+    tenant.kubectl.get(*tenant.place(), "networkpolicy", NAME)
+    volumes = {
+        claim["spec"]["volumeName"]
+        for claim in tenant.kubectl.get(*tenant.place(), "pvc")["items"]
+        if NAME in claim["metadata"]["name"]
+    }
+    assert volumes <= set(entry(tenant)["spec"]["volumes"])
+    for volume in volumes:
+        assert tenant.kubectl.get("pv", volume)["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    wait("its debt to be counted on", 120, lambda: entry(tenant)["status"].get("overdue") == 0)

@@ -295,6 +295,11 @@ NOT_COMPLIANT: dict[str, tuple[Reason, dict[str, Any], str]] = {
         {"counts": counted(facts(seen("calls", anomalies=1, anomalies_since=LONG_AGO)))},
         "delete them by hand",
     ),
+    "content without consent": (
+        Reason.CONTENT_AGAINST_CONSENT,
+        {"counts": counted(facts(seen("calls"), seen("recordings", against_consent=2)))},
+        "the next run takes it away",
+    ),
     "a missed run": (
         Reason.RUN_MISSED,
         {"runs": RunReport(missed=True)},

@@ -194,6 +194,8 @@ def _row(
                 "anomaliesSince": instant(found.anomalies_since) if found.anomalies_since else None,
                 "anonymizeDue": found.anonymize_due,
                 "nextAnonymization": instant(found.next_anonymization) if found.next_anonymization else None,
+                "againstConsent": found.against_consent,
+                "unmasked": found.unmasked,
             }
         )
     return {name: value for name, value in row.items() if value is not None}

@@ -60,13 +60,17 @@ class AnonymizeDefinition(Value):
 
 
 class ColumnDefinition(Value):
-    """One column: ``type`` of the closed list of the API (Text, Integer, Timestamp ...)."""
+    """One column: ``type`` of the closed list of the API (Text, Integer, Timestamp ...).
+
+    ``visible_digits``: how many decimal digits a value of a masked column may show (P11); None: the column is not masked.
+    """
 
     name: Identifier
     type: str
     nullable: bool = True
     role: str | None = None
     anonymize: AnonymizeDefinition | None = None
+    visible_digits: int | None = None
 
 
 class TableDefinition(Value):
@@ -229,6 +233,12 @@ class RetentionDefinition(Value):
         """The tables that live in the database of this purpose, in the profile's order."""
         names = {name for category in self.categories if category.database == database for name in category.tables}
         return tuple(table for table in self.tables if table.name in names)
+
+    def scanned_tables(self, category: str) -> tuple[str, ...]:
+        """The category's tables in which a run looks for what may not be stored: no consent (P10), digits (P11)."""
+        found = self.category(category)
+        masked = {table.name for table in self.tables if any(each.visible_digits is not None for each in table.columns)}
+        return tuple(name for name in found.tables if found.consent is not None or name in masked)
 
     def table(self, name: str) -> TableDefinition:
         """The table called ``name``; KeyError if there is none."""

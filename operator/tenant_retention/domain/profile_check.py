@@ -26,6 +26,7 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
     Also where a table has the name of another one's month: the month could not be made, and its rows find no room.
     """
     _check_table_names(profile)
+    _check_masks(profile)
     for category in profile.categories:
         path = f"spec.categories[{category.name}]"
         if has_no_age(category):
@@ -62,6 +63,17 @@ def _check_table_names(profile: RetentionProfileSpec) -> None:
                 f"spec.tables[{name}].name",
                 f"{name} is what the database calls a month of table {month['table']}; give one of the two another name",
             )
+
+
+def _check_masks(profile: RetentionProfileSpec) -> None:
+    """Digits that got into a masked column are blanked: it must be able to hold nothing (P11)."""
+    for table in profile.tables:
+        for column in table.all_columns:
+            if column.visible_digits is not None and not column.nullable and column.type not in ("Text", "Json"):
+                raise _profile_invalid(
+                    f"spec.tables[{table.name}].columns[{column.name}].nullable",
+                    f"column {column.name} has role MaskedDigits and type {column.type}: it must be nullable to be blanked",
+                )
 
 
 def _check_minimum(

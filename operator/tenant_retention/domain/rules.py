@@ -277,6 +277,7 @@ def _table(profile: RetentionProfileSpec, table: Table) -> TableDefinition:
                 nullable=column.nullable,
                 role=column.role,
                 anonymize=anonymize_rules.method_of(table, column.name),
+                visible_digits=column.visible_digits,
             )
             for column in table.all_columns
             if column.name != table.born_at

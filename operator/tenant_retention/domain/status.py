@@ -21,6 +21,7 @@ from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
 from tenant_retention.domain.store_rows import binding_rows, store_rows
+from tenant_retention.domain.unwanted import unwanted_finding
 from tenant_retention.domain.verification import isolation_finding, unserved_reason
 
 
@@ -208,6 +209,8 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
         return Finding(type_, None, unserved, text)
     if (run := _run_finding(report)) is not None:
         return run
+    if (unwanted := unwanted_finding(report.counts)) is not None:
+        return unwanted
     told = unenforced(report.definition, report.counts, report.left_stores)
     if told:
         return Finding(type_, False, Reason.CATEGORIES_NOT_ENFORCED, "; ".join(told)[:1024])

@@ -19,6 +19,7 @@ from tenant_retention.domain.ports.enforcement import (
 )
 from tenant_retention.enforcement.anonymizing import Anonymizing
 from tenant_retention.enforcement.batches import BatchSize
+from tenant_retention.enforcement.findings import CategoryFindings
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Persistence
 from tenant_retention.enforcement.results import CategoryResult
@@ -69,6 +70,7 @@ class CategoryWork:
         )
         if self._plan.mode is Mode.DRY_RUN:
             self.steps = self._partition_steps()
+            self._look_for_findings()
             return CategoryResult(self._start, self.steps, months=self._months())
         if self._bucket is not None:
             self._remove_objects(self._bucket)
@@ -79,6 +81,7 @@ class CategoryWork:
         months = self._months()
         for month in months:
             self._anonymizing.take(month)
+        self._look_for_findings()
         self._world.journal.tell(
             "category.finished", category=category, removed=self.removed, anonymized=self.anonymized
         )
@@ -95,6 +98,13 @@ class CategoryWork:
     def _partition_steps(self) -> tuple[PartitionStep, ...]:
         self._persistence.go_on()
         return self._persistence.patiently(self._database.partition_steps, self._run_id, self._start.category)
+
+    def _look_for_findings(self) -> None:
+        """Last: what is due went already, and is not looked at."""
+        parts = (self._persistence, self._pacer, self._world)
+        CategoryFindings(self._database, self._run_id, self._start.category, self._plan.definition, *parts).work(
+            self._plan.mode
+        )
 
     def _take(self, steps: Sequence[PartitionStep]) -> None:
         while steps:

@@ -13,7 +13,7 @@ from tenant_retention.adapters.fakes.tenant_cached_rows import TenantCachedRows
 from tenant_retention.adapters.fakes.tenant_content import TenantContent
 from tenant_retention.adapters.fakes.tenant_evidence import TenantEvidence
 from tenant_retention.adapters.fakes.tenant_orphans import TenantOrphans
-from tenant_retention.adapters.fakes.tenant_server import LARGEST_SKEW, Row, Run
+from tenant_retention.adapters.fakes.tenant_server import GUARD_FLOOR, LARGEST_SKEW, Row, Run
 from tenant_retention.domain.definition import CategoryDefinition, ClockEvent
 from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import Invalid, NotReady
@@ -28,9 +28,6 @@ from tenant_retention.domain.ports.enforcement import (
     RangeBatch,
     RunEvidence,
 )
-
-GUARD_FLOOR = 10
-"""Newly due rows that never trip the guard."""
 
 
 class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows, TenantEvidence):
@@ -64,6 +61,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
             runs = tuple(self._through(run, now) if run.guard is GuardState.TRIPPED else run for run in asked)
         server.run = Run(run_id, mode, rules_digest, now, {run.category: run for run in runs}, approval)
         server.run.approved = {run.category: run.surplus for run in asked}
+        self._ask_about_findings(server.run)
         return runs
 
     def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:

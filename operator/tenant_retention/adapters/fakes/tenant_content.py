@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from tenant_retention.adapters.fakes.tenant_findings import TenantFindings
 from tenant_retention.adapters.fakes.tenant_server import Claimed, ObjectName, Row
-from tenant_retention.adapters.fakes.tenant_session import TenantSession
+from tenant_retention.domain.definition import CategoryDefinition
 from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.object_keys import folded_version
@@ -16,14 +17,14 @@ from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import Claim, LockBatch, NamedObject, ObjectLock
 
 
-class TenantContent(TenantSession):
+class TenantContent(TenantFindings):
     """See ``EnforcementDatabase`` for each method."""
 
     def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
         run = self._begun(run_id, category)
         server = self._server
         found = server.definition.category(category)
-        due = {id(row) for row in self._due_unheld(found)}
+        due = {id(row) for row in [*self._due_unheld(found), *self._unwanted(found)]}
         # A claim on what a staying row names by now is dropped.
         shared = [claim_id for claim_id, claim in server.claims.items() if self._named_by_others(claim)]
         for claim_id in shared:
@@ -55,8 +56,11 @@ class TenantContent(TenantSession):
         rows = [claim.row for claim in claims if (claim.row.key, claim.row.version) == (claim.key, claim.version)]
         for category in self._server.categories():
             mine = [row for row in rows if row.table in category.tables]
-            self._remove(category.name, mine)
-            run.objects[category.name] = run.objects.get(category.name, 0) + len(mine)
+            unwanted = [row for row in mine if row in self._unwanted(category)]
+            run.cleared[category.name] = run.cleared.get(category.name, 0) + len(unwanted)
+            self._server.rows = [row for row in self._server.rows if row not in unwanted]
+            self._remove(category.name, [row for row in mine if row not in unwanted])
+            run.objects[category.name] = run.objects.get(category.name, 0) + len(mine) - len(unwanted)
         return len(rows)
 
     def release_claims(self, run_id: UUID, failures: Iterable[tuple[int, str]]) -> None:
@@ -94,7 +98,7 @@ class TenantContent(TenantSession):
             name, clock = (category, row.key or "", row.version), server.clock(found, row)
             # What has not begun yet is locked for a whole minimum from now.
             until = end_of_period(min(clock or run.now, run.now), minimum)
-            if row.key and until > run.now and name not in run.refused_locks:
+            if row.key and until > run.now and name not in run.refused_locks and not server.denied(found, row):
                 wanted[name] = max(until, wanted.get(name, until))
         missing = [(name, until) for name, until in wanted.items() if server.locks.get(name, run.now) < until][:limit]
         locks = []
@@ -119,6 +123,11 @@ class TenantContent(TenantSession):
         """Whether a row that stays in this run names the object as well: it is as young as the youngest of them (M8)."""
         return any(_one_version(other.version, claim.version) for other in self._staying(claim.key))
 
+    def _unwanted(self, category: CategoryDefinition) -> list[Row]:
+        """What goes without consent before it is due, with its object (P10)."""
+        due = self._due_unheld(category)
+        return [row for row in self._clearable(category) if self._server.denied(category, row) and row not in due]
+
     def _goes_alone(self, row: Row) -> bool:
         """A due row whose object goes with a staying row; not where that one means one version and this one all of them."""
         if row.key is None or not self._named_by_others(Claimed(row, row.key, row.version)):
@@ -126,7 +135,11 @@ class TenantContent(TenantSession):
         return row.version is not None or all(other.version is None for other in self._staying(row.key))
 
     def _staying(self, key: str) -> list[Row]:
-        goes = {id(row) for category in self._server.categories() for row in self._due_unheld(category)}
+        goes = {
+            id(row)
+            for category in self._server.categories()
+            for row in [*self._due_unheld(category), *self._unwanted(category)]
+        }
         return [row for row in self._server.rows if row.key == key and id(row) not in goes]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenant_retention.adapters.fakes.tenant_anonymizing import TenantAnonymizing
+from tenant_retention.adapters.fakes.tenant_findings import TenantFindings
 from tenant_retention.adapters.fakes.tenant_server import Run, chained
 from tenant_retention.domain.definition import CategoryDefinition
 from tenant_retention.domain.plan_document import Mode
@@ -13,7 +14,7 @@ from tenant_retention.domain.ports.enforcement import CategoryEvidence, GuardSta
 _NO_DIGEST = "sha256:" + "0" * 64
 
 
-class TenantEvidence(TenantAnonymizing):
+class TenantEvidence(TenantAnonymizing, TenantFindings):
     """See ``EnforcementDatabase.finish_run``."""
 
     def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
@@ -44,7 +45,7 @@ class TenantEvidence(TenantAnonymizing):
             for row in self._telling(category, run)
         ):
             return "Incomplete"
-        tripped = any(category.guard is GuardState.TRIPPED for category in run.categories.values())
+        tripped = run.findings_asked or any(each.guard is GuardState.TRIPPED for each in run.categories.values())
         return "ApprovalRequired" if tripped and run.mode is Mode.ENFORCE else "Succeeded"
 
     def _looked_at(self, run: Run) -> list[CategoryDefinition]:
@@ -91,4 +92,5 @@ class TenantEvidence(TenantAnonymizing):
             oldest_left=min(clocks, default=None),
             residue=len(left),
             **self._anonymize_evidence(category, run),
+            **self._finding_counts(category, run),
         )

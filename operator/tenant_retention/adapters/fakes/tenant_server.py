@@ -22,13 +22,16 @@ from tenant_retention.domain.ports.enforcement import CategoryRun, Pressure, Run
 from tenant_retention.domain.ports.orphans import OrphanKind, Place
 
 _ASKED_DEADLINE = Period.parse("P30D")
+GUARD_FLOOR = 10
+"""Newly due rows, and findings, that never trip the guard."""
 LARGEST_SKEW = timedelta(minutes=1)
 LONGEST_SILENCE = timedelta(days=7)
 
 
 @dataclass(eq=False)
 class Row:
-    """One row: ``clocks`` by column name (None: not started), the object's key and version for content, and who called."""
+    """One row: ``clocks`` by column name (None: not started), the object's key and version for content, and who called.
+    ``flags``: Boolean columns that are true; ``unmasked``: whether a masked column shows digits."""
 
     identity: str
     table: str
@@ -38,6 +41,8 @@ class Row:
     key: str | None = None
     version: str | None = None
     caller: str | None = None
+    flags: frozenset[str] = frozenset()
+    unmasked: bool = False
 
     def clock(self, category: CategoryDefinition) -> datetime | None:
         """The instant the category counts from: never before the birth (M8), None while its event has not come."""
@@ -96,6 +101,8 @@ class Run:
     released: set[int] = field(default_factory=set)
     locked: dict[str, int] = field(default_factory=dict)
     refused_locks: set[ObjectName] = field(default_factory=set)
+    cleared: dict[str, int] = field(default_factory=dict)
+    findings_asked: set[str] = field(default_factory=set)
     finished: bool = False
     caches: dict[str, CacheEvidence] = field(default_factory=dict)
     limited_to: tuple[str, ...] = ()
@@ -129,6 +136,7 @@ class TenantServer:
     asked_locks: dict[int, tuple[ObjectName, datetime]] = field(default_factory=dict)
     locks: dict[ObjectName, datetime] = field(default_factory=dict)
     orphans: dict[tuple[OrphanKind, str], OrphanPass] = field(default_factory=dict)
+    findings: dict[str, UUID] = field(default_factory=dict)
     detached: list[str] = field(default_factory=list)
     partitions: set[str] = field(default_factory=set)
     evidence: list[RunEvidence] = field(default_factory=list)
@@ -190,6 +198,18 @@ class TenantServer:
             (hold.category is None or hold.category in related)
             and (hold.session is None or hold.session == row.session)
             for hold in self.holds
+        )
+
+    def denied(self, category: CategoryDefinition, row: Row) -> bool:
+        """Whether the record of the row's session denies it, or was forced and not accepted (P10)."""
+        consent = category.consent
+        if consent is None or row.session is None:
+            return False
+        records = [each for each in self.rows if each.table == consent.table and each.session == row.session]
+        return any(
+            consent.refused_column in each.flags
+            or (consent.forced_column in each.flags and consent.accepted_column not in each.flags)
+            for each in records
         )
 
     def waits_for_content(self, category: CategoryDefinition, row: Row) -> bool:

@@ -61,6 +61,7 @@ def apply_definition(
             changes += _told(connection, statement("calls", "converge_anonymizing"))
             changes += _told(connection, statement("calls", "converge_guards"))
             changes += _told(connection, statement("calls", "converge_consent"))
+            changes += _told(connection, statement("calls", "converge_masked_digits"))
             changes += _told(connection, statement("calls", "converge_vacuum"))
             changes += _told(connection, statement("calls", "converge_grants"), (role_names,))
     missing = []

@@ -120,6 +120,8 @@ class Reason(StrEnum):
     EVIDENCE_APPEND_ONLY = "EvidenceAppendOnly"
     ISOLATION_LEVEL = "IsolationLevel"
     CONSENT_REFUSED = "ConsentRefused"
+    DIGITS_UNMASKED = "DigitsUnmasked"
+    CONTENT_AGAINST_CONSENT = "ContentAgainstConsent"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
 
@@ -198,6 +200,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.ANOMALIES_TOO_OLD,
         Reason.CATEGORIES_NOT_ENFORCED,
         Reason.EXTENDED_STORAGE_ENDS,
+        Reason.CONTENT_AGAINST_CONSENT,
         Reason.POD_PENDING,
         Reason.RUN_MISSED,
         Reason.RUN_FAILED,
@@ -232,6 +235,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.EVIDENCE_APPEND_ONLY,
         Reason.ISOLATION_LEVEL,
         Reason.CONSENT_REFUSED,
+        Reason.DIGITS_UNMASKED,
     ),
     "Put right, and passing": (
         Reason.DRIFT_REPAIRED,

@@ -109,6 +109,18 @@ class CategoryStatus(StatusModel):
         description="When the oldest row that still tells of a person is due to lose it; past: by the next run.",
         examples=["2027-02-06T01:37:12Z"],
     )
+    against_consent: int | None = Field(
+        default=None,
+        ge=0,
+        description="Content without consent that the last run found; the next takes it away (P10). Absent: not looked for.",
+        examples=[0],
+    )
+    unmasked: int | None = Field(
+        default=None,
+        ge=0,
+        description="Rows with unmasked digits that the last run found; the next blanks them (P11). Absent: not looked for.",
+        examples=[0],
+    )
     missing_objects: int | None = Field(
         default=None,
         ge=0,

@@ -127,6 +127,12 @@ COLUMN = (
         "a column with role SessionId, Unit or ObjectKey is written once and cannot be anonymized",
         ".anonymize",
     ),
+    Rule(
+        "!has(self.mask) || (has(self.role) && self.role == 'MaskedDigits')",
+        "mask is only allowed with role MaskedDigits",
+        ".mask",
+        "FieldValueForbidden",
+    ),
 )
 
 LONGEST_BACK, LONGEST_AHEAD = "P50Y", "P5Y"

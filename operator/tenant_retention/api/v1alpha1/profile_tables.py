@@ -44,6 +44,18 @@ class Anonymize(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = profile_rules.ANONYMIZE
 
 
+class Mask(ApiModel):
+    """What a masked column may show of digits that were entered behind a mask (P11)."""
+
+    visible_digits: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description="How many decimal digits a value may show in all; the database refuses more. 0: none.",
+        examples=[4],
+    )
+
+
 class TableColumn(ApiModel):
     """One column of a table."""
 
@@ -59,8 +71,20 @@ class TableColumn(ApiModel):
         description="What the column means to search, requests and anonymization.",
         examples=["PhoneNumber"],
     )
+    mask: Mask | None = Field(
+        default=None,
+        description="What a column with role MaskedDigits may show; only there. Absent: no digit at all.",
+        examples=[{"visibleDigits": 4}],
+    )
     anonymize: Anonymize | None = Field(default=None, description="How anonymization treats the column; absent: not.")
     rules: ClassVar[tuple[Rule, ...]] = profile_rules.COLUMN
+
+    @property
+    def visible_digits(self) -> int | None:
+        """How many digits a value may show; None where the column is not masked (P11)."""
+        if self.role != "MaskedDigits":
+            return None
+        return self.mask.visible_digits if self.mask else 0
 
 
 class Partitions(ApiModel):

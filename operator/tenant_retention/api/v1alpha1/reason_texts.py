@@ -126,6 +126,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.EVIDENCE_APPEND_ONLY: "Evidence is never changed or removed (X6).",
     Reason.ISOLATION_LEVEL: "A deletion in a transaction that is not READ COMMITTED might not see a new hold; nothing was deleted.",
     Reason.CONSENT_REFUSED: "Content of a session whose record denies it, or did not accept forced recording (P10); nothing was stored.",
+    Reason.DIGITS_UNMASKED: "Digits in a masked column (P11): a write is refused; of rows that have them the next run blanks them.",
+    Reason.CONTENT_AGAINST_CONSENT: "The last run found content without consent (P10); the next one takes it away.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

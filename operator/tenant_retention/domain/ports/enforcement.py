@@ -17,6 +17,7 @@ from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizingDatabase
 from tenant_retention.domain.ports.cached_rows import CachedRowsDatabase, CacheEvidence
+from tenant_retention.domain.ports.findings import FindingsDatabase
 from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
 
 
@@ -143,6 +144,8 @@ class CategoryEvidence(Value):
     or steps that failed, locks included. ``locked``: young objects that were locked until their min is reached.
     ``anonymized`` of ``anonymize_due`` rows lost the person, ``anonymize_held`` more are held, and ``anonymize_residue`` are due
     still; all None where the category has no such rule, the last one also where it could not be counted.
+    ``against_consent``, ``unmasked``: rows that the run's scan found where they may not be (P10, P11), for the next run to
+    take away; None where the profile looks for none. ``cleared``: what this run took away of what earlier ones found.
     """
 
     category: str
@@ -153,6 +156,9 @@ class CategoryEvidence(Value):
     skipped: int
     failed: int
     locked: int = 0
+    against_consent: int | None = None
+    unmasked: int | None = None
+    cleared: int = 0
     surplus: int
     oldest_left: datetime | None
     residue: int | None
@@ -183,7 +189,7 @@ class RunEvidence(Value):
     digest: str
 
 
-class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, CachedRowsDatabase, Protocol):
+class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, CachedRowsDatabase, FindingsDatabase, Protocol):
     """A tenant's database as the enforcer login sees it (functions of schema ``retention`` only)."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:

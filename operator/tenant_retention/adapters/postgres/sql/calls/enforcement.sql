@@ -88,3 +88,9 @@ SELECT retention.cached_rows(%s, %s, %s)
 
 -- name: record_cache
 SELECT retention.record_cache(%s, %s)
+
+-- name: scan_findings
+SELECT retention.scan_findings(%s, %s, %s, %s)
+
+-- name: clear_findings
+SELECT retention.clear_findings(%s, %s, %s, %s)

@@ -52,6 +52,9 @@ SELECT retention.converge_guards()
 -- name: converge_consent
 SELECT retention.converge_consent()
 
+-- name: converge_masked_digits
+SELECT retention.converge_masked_digits()
+
 -- name: converge_vacuum
 SELECT retention.converge_vacuum()
 

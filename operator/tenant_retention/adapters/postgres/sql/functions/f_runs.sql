@@ -58,7 +58,7 @@ BEGIN
             RAISE EXCEPTION 'category % is not in this run', wanted_category
                 USING ERRCODE = 'RTI00', DETAIL = 'CategoryUnknown';
         END IF;
-        IF rc.guard = 'Approved' AND NOT EXISTS (SELECT FROM retention.approval
+        IF 'Approved' IN (rc.guard, rc.found_guard) AND NOT EXISTS (SELECT FROM retention.approval
             WHERE rules_digest = r.rules_digest AND until > clock_timestamp()) THEN
             RAISE EXCEPTION 'the approval ended during the run' USING ERRCODE = 'RTI00', DETAIL = 'RulesChanged',
                 HINT = 'What is left waits for a new approval.';
@@ -149,9 +149,10 @@ $$;
 -- What such a category removed counts as surplus first, though some of it was due before: doubt asks once more.
 CREATE OR REPLACE FUNCTION retention.room_of_approval(digest text) RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT a.max_rows - (SELECT coalesce(sum(least(rc.acted + rc.anonymized, rc.approved)), 0) FROM retention.run AS r
+    SELECT a.max_rows - (SELECT coalesce(sum(CASE rc.guard WHEN 'Approved' THEN least(rc.acted + rc.anonymized, rc.approved) ELSE 0 END
+            + CASE rc.found_guard WHEN 'Approved' THEN rc.cleared ELSE 0 END), 0) FROM retention.run AS r
         JOIN retention.run_category AS rc USING (run_id)
-        WHERE r.number > a.after_run AND r.rules_digest = a.rules_digest AND rc.guard = 'Approved')
+        WHERE r.number > a.after_run AND r.rules_digest = a.rules_digest AND 'Approved' IN (rc.guard, rc.found_guard))
     FROM retention.approval AS a WHERE a.rules_digest = digest AND a.until > clock_timestamp()
 $$;
 
@@ -238,6 +239,7 @@ BEGIN
     END LOOP;
     PERFORM retention.note_anomalies(category, anomalies) FROM retention.run_category WHERE run_id = wanted;
     PERFORM retention.ask_guard(r, s);
+    PERFORM retention.ask_about_findings(r, s);
     RETURN retention.run_categories_as_json(wanted);
 END
 $$;

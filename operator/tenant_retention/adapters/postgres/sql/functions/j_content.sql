@@ -25,12 +25,15 @@ RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     other retention.managed;
     undue text;
+    found text;
     held text;
     staying text;
     conditions text[] := '{}';
 BEGIN
     FOR other IN SELECT * FROM retention.managed WHERE has_objects LOOP
         undue := retention.undue_condition(other, 'other', retention.removable_through(for_run, other.category));
+        found := retention.removable_finding(for_run, other.category, other.table_name, 'other');
+        undue := CASE found WHEN 'false' THEN undue ELSE format('(%s AND NOT %s)', undue, found) END;
         held := retention.held_condition(other.table_name, 'other', '-infinity', 'infinity', few => true);
         staying := format('(%s OR %s)', undue, held);
         conditions := conditions || retention.respelled_condition(other, object_key, staying) || format(
@@ -60,7 +63,8 @@ BEGIN
     END IF;
     EXECUTE format(
         'WITH left_over AS (SELECT c.claim_id, %6$s AS shared FROM retention.claim AS c LEFT JOIN public.%1$I AS r ON %2$s'
-        ' WHERE c.category = %3$L AND (c.run_id <> $1 OR c.state = ''Claimed'') AND (r.%4$I IS NULL OR (%5$s AND NOT %7$s))'
+        ' WHERE c.category = %3$L AND (c.run_id <> $1 OR c.state = ''Claimed'')'
+        ' AND (r.%4$I IS NULL OR ((%5$s OR (c.cause = ''Consent'' AND %8$s)) AND NOT %7$s))'
         ' ORDER BY c.claim_id LIMIT $2),'
         ' dropped AS (DELETE FROM retention.claim AS c USING left_over AS l WHERE c.claim_id = l.claim_id AND l.shared),'
         ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
@@ -68,7 +72,8 @@ BEGIN
         ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM taken',
         t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at,
         retention.due_condition(t, 'r', through), retention.named_by_others(for_run, 'c.object_key', 'c.object_version', false),
-        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true))
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true),
+        retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'))
         INTO taken USING for_run, batch;
     RETURN taken;
 END
@@ -182,6 +187,7 @@ BEGIN
     PERFORM retention.lock_holds();
     ids := retention.take_over_claims(for_run, t, through, batch);
     ids := ids || retention.claim_new(for_run, t, through, batch - cardinality(ids));
+    ids := ids || retention.claim_found(for_run, t, batch - cardinality(ids));
     IF ids = '{}' THEN
         PERFORM retention.expire_shared(for_run, t, through);
         PERFORM retention.note_locked_out(for_run, t, through);
@@ -199,6 +205,7 @@ DECLARE
     held text := retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true);
     now_held bigint := 0;
     deleted bigint;
+    unwanted bigint;
 BEGIN
     IF held <> 'false' THEN
         -- The object is gone, the hold came too late for it: its row stays, and the run's evidence says so.
@@ -209,16 +216,18 @@ BEGIN
             t.table_name, retention.claimed_row_condition(t.table_name), held) USING ids;
         GET DIAGNOSTICS now_held = ROW_COUNT;
     END IF;
-    EXECUTE format('DELETE FROM public.%I AS r USING retention.claim AS c'
+    EXECUTE format('WITH gone AS (DELETE FROM public.%I AS r USING retention.claim AS c'
         ' WHERE c.claim_id = ANY ($1) AND c.state <> ''HeldAfterRemoval'' AND %s'
         -- A row that names another object by now is claimed anew: that object is still there.
-        ' AND r.%I::text = c.object_key AND nullif(r.%I::text, '''') IS NOT DISTINCT FROM c.object_version',
-        t.table_name, retention.claimed_row_condition(t.table_name), t.key_column, t.version_column) USING ids;
-    GET DIAGNOSTICS deleted = ROW_COUNT;
+        ' AND r.%I::text = c.object_key AND nullif(r.%I::text, '''') IS NOT DISTINCT FROM c.object_version RETURNING c.cause)'
+        ' SELECT count(*) FILTER (WHERE cause = ''Age''), count(*) FILTER (WHERE cause <> ''Age'') FROM gone',
+        t.table_name, retention.claimed_row_condition(t.table_name), t.key_column, t.version_column)
+        INTO deleted, unwanted USING ids;
     DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
-    UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, objects = rc.objects + deleted, held = rc.held + now_held
+    UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, objects = rc.objects + deleted, held = rc.held + now_held,
+            cleared = rc.cleared + unwanted
         WHERE rc.run_id = for_run AND rc.category = t.category;
-    RETURN deleted;
+    RETURN deleted + unwanted;
 END
 $$;
 

@@ -47,7 +47,8 @@ BEGIN
             'skipped', rc.skipped + rc.locked_out, 'failed', rc.failed, 'locked', rc.locked, 'surplus', rc.surplus + rc.anonymize_surplus,
             'oldestLeft', oldest_left, 'residue', residue)
             || CASE WHEN rc.anonymize_through IS NULL THEN '{}' ELSE jsonb_build_object('anonymizeDue', rc.anonymize_due,
-                'anonymized', rc.anonymized, 'anonymizeHeld', rc.anonymize_held, 'anonymizeResidue', identifying) END);
+                'anonymized', rc.anonymized, 'anonymizeHeld', rc.anonymize_held, 'anonymizeResidue', identifying) END
+            || retention.finding_counts(rc.category) || CASE WHEN rc.found_before > 0 THEN jsonb_build_object('cleared', rc.cleared) ELSE '{}' END);
     END LOOP;
     RETURN evidence;
 END
@@ -85,7 +86,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             THEN 'Incomplete'
         WHEN bool_or(rc.begun AND rc.anonymized < rc.anonymize_due
                 AND coalesce((e ->> 'anonymizeResidue')::bigint > rc.anonymize_waiting, true)) THEN 'Incomplete'
-        WHEN bool_or(rc.guard = 'Tripped') THEN 'ApprovalRequired'
+        WHEN bool_or('Tripped' IN (rc.guard, rc.found_guard)) THEN 'ApprovalRequired'
         ELSE 'Succeeded' END
     FROM retention.run_category AS rc
     LEFT JOIN jsonb_array_elements(evidence) AS e ON e ->> 'category' = rc.category

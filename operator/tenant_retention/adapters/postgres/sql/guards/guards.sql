@@ -6,12 +6,15 @@ CREATE OR REPLACE FUNCTION retention.young_condition(wanted text, alias text) RE
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
+    found text;
 BEGIN
     IF t.minimum IS NULL THEN
         RETURN 'false';
     END IF;
-    -- A clock that has not started is below every minimum (M9).
-    RETURN '(' || retention.undue_condition(t, alias, retention.cutoff(now(), t.minimum)) || ')';
+    found := retention.found_condition(wanted, alias, 9223372036854775807);
+    -- A clock that has not started is below every minimum (M9). What a scan found without consent has none (P10).
+    RETURN '(' || retention.undue_condition(t, alias, retention.cutoff(now(), t.minimum))
+        || CASE found WHEN 'false' THEN '' ELSE ' AND NOT ' || found END || ')';
 END
 $$;
 

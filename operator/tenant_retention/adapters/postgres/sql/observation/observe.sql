@@ -22,7 +22,7 @@ BEGIN
     RETURN jsonb_build_object('category', c.name, 'rows', counted.rows, 'oldest', counted.oldest, 'due', counted.due,
         'overdue', counted.overdue, 'held', counted.held, 'anomalies', counted.anomalies,
         'anomaliesSince', (SELECT first_seen FROM retention.anomaly WHERE category = c.name), 'nextDeadline', deadline)
-        || retention.observe_anonymizing(c, bounds.remove);
+        || retention.observe_anonymizing(c, bounds.remove) || retention.finding_counts(c.name);
 END
 $$;
 
@@ -68,10 +68,11 @@ BEGIN
     RETURN jsonb_build_object(
         'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories, 'left', retention.observe_left(s),
         'guardRequests', (SELECT coalesce(jsonb_agg(jsonb_build_object('category', rc.category, 'rulesDigest', s.rules_digest,
-            'surplus', rc.surplus + rc.anonymize_surplus, 'total', rc.total) ORDER BY rc.position), '[]')
+            'surplus', rc.surplus + rc.anonymize_surplus + CASE rc.found_guard WHEN 'Tripped' THEN rc.found_before ELSE 0 END,
+            'total', rc.total) ORDER BY rc.position), '[]')
             FROM (SELECT DISTINCT ON (n.category) n.*, r.rules_digest FROM retention.run_category AS n
                 JOIN retention.run AS r USING (run_id) ORDER BY n.category, r.number DESC) AS rc
-            WHERE rc.rules_digest = s.rules_digest AND rc.guard = 'Tripped'),
+            WHERE rc.rules_digest = s.rules_digest AND 'Tripped' IN (rc.guard, rc.found_guard)),
         'latestRun', CASE WHEN latest_link.sequence IS NULL THEN NULL ELSE retention.link_as_json(latest_link) END,
         'latestSuccess', (SELECT max((body::jsonb ->> 'finishedAt')::timestamptz) FROM retention.evidence
             WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'

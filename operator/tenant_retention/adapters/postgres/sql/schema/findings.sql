@@ -1,0 +1,28 @@
+-- What the nightly scans found where it may not be: content without consent (P10), digits in masked columns (P11). The next
+-- run takes it away; until then nobody is surprised. found_by: the number of the run that found it.
+CREATE TABLE IF NOT EXISTS retention.finding (
+    finding_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('Consent', 'Digits')),
+    category text NOT NULL,
+    table_name text NOT NULL,
+    born_at timestamptz NOT NULL,
+    row_key jsonb NOT NULL,
+    found_by bigint NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS finding_of_row ON retention.finding (table_name, born_at, md5(row_key::text), kind);
+CREATE INDEX IF NOT EXISTS finding_of_category ON retention.finding (category, kind);
+
+-- Months whose masked columns were read once and found clean, by the rule that they were read with: the database lets no digits
+-- in since.
+CREATE TABLE IF NOT EXISTS retention.masked_month (
+    table_name text NOT NULL,
+    partition text NOT NULL,
+    rule text NOT NULL,
+    PRIMARY KEY (table_name, partition)
+);
+
+-- Why an object goes: Age, or Consent.
+ALTER TABLE retention.claim ADD COLUMN IF NOT EXISTS cause text NOT NULL DEFAULT 'Age';
+-- found_before: findings of earlier runs when this one began. cleared: of them what this run took away or blanked.
+ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS found_before bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS found_guard text NOT NULL DEFAULT 'Clear', ADD COLUMN IF NOT EXISTS cleared bigint NOT NULL DEFAULT 0;

@@ -27,7 +27,7 @@ STATUTORY = definition(
     [category("records", "calls", minimum="P1Y", keep="P1Y", maximum="P5Y")],
 )
 
-TROUBLESHOOTING = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+ODD_TIMES = Path(__file__).parents[2] / "docs" / "odd-times.md"
 WAIT = "Nothing was deleted. Rows may go when their minimum has passed."
 
 
@@ -236,7 +236,7 @@ def test_a_birth_that_is_no_time_is_refused_at_once__X8(database: TenantDatabase
     # PostgreSQL's own words name table, column and value; the next step to them is on the page.
     assert refused.value.diag.message_primary == 'no partition of relation "calls" found for row'
     assert f"(started_at) = ({born or 'null'})" in str(refused.value.diag.message_detail)
-    assert f"| `{refused.value.diag.message_primary}`" in TROUBLESHOOTING.read_text(encoding="utf-8")
+    assert f"| `{refused.value.diag.message_primary}`" in ODD_TIMES.read_text(encoding="utf-8")
     assert database.value("SELECT count(*) FROM public.calls") == 0
 
 

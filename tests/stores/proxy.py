@@ -1,4 +1,5 @@
-"""A TCP proxy in front of a store that a test can cut: connections die at a chosen reply, or the store is away for a while."""
+"""A TCP proxy in front of a store that a test can cut: connections die at a chosen request or reply, or the store is away for a
+while."""
 
 from __future__ import annotations
 
@@ -7,11 +8,19 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """What passes a proxy: a request that is cut never reaches the store, a reply that is cut was already true there."""
+
+    REQUESTS = "Requests"
+    REPLIES = "Replies"
 
 
 class Proxy:
-    """Forwards ``localhost:port`` to a store. ``replies`` counts what the store sent; ``cut_at`` kills the connection instead
-    of passing that one on; ``away`` refuses everything until it is False again."""
+    """Forwards ``localhost:port`` to a store. ``counts``: what it sent (``Replies``) and what was sent to it (``Requests``); ``cut``
+    kills the connection instead of passing that one on; ``away`` refuses everything until it is False again."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -20,8 +29,8 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads: list[threading.Thread] = []
         self.port = int(self._listener.getsockname()[1])
-        self.replies = 0
-        self.cut_at: int | None = None
+        self.counts = dict.fromkeys(Side, 0)
+        self.cut: tuple[Side, int] | None = None
         self.cuts = 0
         self.away = False
         self._closed = False
@@ -64,7 +73,7 @@ class Proxy:
                     return
                 for source in ready:
                     data = source.recv(65536)
-                    if not data or (source is server and self._cuts_now()):
+                    if not data or self._cuts_now(Side.REPLIES if source is server else Side.REQUESTS):
                         return
                     (client if source is server else server).sendall(data)
         except (OSError, ValueError):
@@ -73,10 +82,10 @@ class Proxy:
             client.close()
             server.close()
 
-    def _cuts_now(self) -> bool:
+    def _cuts_now(self, side: Side) -> bool:
         with self._lock:
-            self.replies += 1
-            cut = self.replies == self.cut_at
+            self.counts[side] += 1
+            cut = (side, self.counts[side]) == self.cut
             self.cuts += cut
             return cut
 

@@ -9,7 +9,7 @@ import pytest
 
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.enforcement_archive import LiveArchive, days_ago
-from tests.stores.proxy import Proxy, proxy_to
+from tests.stores.proxy import Proxy, Side, proxy_to
 
 
 @pytest.fixture
@@ -43,22 +43,29 @@ def arrange(acme: LiveArchive, turn: int) -> None:
     acme.call(f"case-{turn}", days_ago(400), "cases", closed_at=days_ago(370))
 
 
-def test_a_connection_that_dies_at_any_reply_is_made_good_in_the_same_run(
-    acme: LiveArchive, database_proxy: Proxy
+@pytest.mark.parametrize("side", Side)
+def test_a_connection_that_dies_before_or_after_any_commit_is_made_good_in_the_same_run_and_nothing_counts_twice__X6(
+    acme: LiveArchive, database_proxy: Proxy, side: Side
 ) -> None:
     acme.call("young", days_ago(3), "requests", "recordings")
     staying = acme.left()
     arrange(acme, 0)
+    rows = len(acme.left() - staying)
     assert acme.run().outcome is Outcome.SUCCEEDED
-    whole = database_proxy.replies
-    for turn, reply in enumerate(range(1, whole + 1, 3 * acme.every(3)), start=1):
+    whole = database_proxy.counts[side]
+    # A call is three of each, BEGIN, the function and COMMIT: the stride meets them all.
+    for turn, number in enumerate(range(1, whole + 1, 5 * acme.every(4)), start=1):
         arrange(acme, turn)
-        database_proxy.replies, database_proxy.cut_at, cuts = 0, reply, database_proxy.cuts
+        database_proxy.counts[side], database_proxy.cut, cuts = 0, (side, number), database_proxy.cuts
         result = acme.run(patient=True)
-        assert database_proxy.cuts == cuts + 1, f"reply {reply} of about {whole} never came"
-        assert result.outcome is Outcome.SUCCEEDED, f"cut at reply {reply}: {result} {acme.around.told}"
-        assert acme.left() == staying, f"cut at reply {reply}"
+        assert database_proxy.cuts == cuts + 1, f"{side} {number} of about {whole} never came"
+        assert result.outcome is Outcome.SUCCEEDED, f"cut at {side} {number}: {result} {acme.around.told}"
+        assert acme.left() == staying, f"cut at {side} {number}"
         assert acme.keys() == {"audio/young"}
+        (link,) = acme.observer().evidence(1)
+        assert sum(each.acted for each in link.categories) == rows, f"cut at {side} {number}: {link}"
+        told = {event for event in acme.around.events() if event == "waiting" or event.endswith(".failed")}
+        assert told, f"cut at {side} {number}: {acme.around.events()}"
     facts = acme.observer().observe()
     assert facts.chain_intact
 

@@ -1,0 +1,166 @@
+"""An S3 server that fails as real ones do: it stands before a real one and spoils chosen answers, errors inside a 200 included."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http.client import HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from tests.stores.servers.certificates import ThrowawayAuthority
+from tests.stores.servers.s3 import S3Server
+
+
+class Fault(StrEnum):
+    """What becomes of one answer. Before: the store never got the request; After: it did what was asked."""
+
+    UNAVAILABLE_BEFORE = "503 before"
+    UNAVAILABLE_AFTER = "503 after"
+    TRUNCATED = "truncated body"
+    CUT_AFTER = "connection cut after"
+    SLOW = "slow answer"
+    ERRORS_IN_200 = "errors inside a 200"
+
+
+Chooses = Callable[[str, str], bool]
+"""Whether this request (method, path with query) is to be spoiled."""
+_SLOW = 2.0
+_BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>reduce your request rate</Message></Error>"
+_NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+
+
+@dataclass
+class Faults:
+    """The next ``left`` answers that ``chooses`` picks are spoiled by ``fault``; ``spoiled`` counts them."""
+
+    fault: Fault
+    chooses: Chooses
+    left: int = 1
+    spoiled: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """The fault for this request, if it is one of the chosen."""
+        with self.lock:
+            if self.left == 0 or not self.chooses(method, path):
+                return None
+            self.left -= 1
+            self.spoiled += 1
+            return self.fault
+
+
+def deletes(method: str, path: str) -> bool:
+    """A bulk deletion."""
+    return method == "POST" and "delete" in urlsplit(path).query
+
+
+def lists(method: str, path: str) -> bool:
+    """A listing: of versions, objects or unfinished uploads."""
+    return method == "GET" and any(word in urlsplit(path).query for word in ("versions", "list-type", "uploads"))
+
+
+@dataclass
+class FaultyS3:
+    """A running proxy: ``url`` and ``ca`` are what a client is told; ``faults`` None: everything passes."""
+
+    url: str
+    ca: str
+    faults: Faults | None = None
+
+
+@contextmanager
+def faulty_s3(server: S3Server, directory: Path) -> Iterator[FaultyS3]:
+    """A proxy before ``server``, with a certificate of its own, for the length of a test."""
+    authority = ThrowawayAuthority.create()
+    certificate, key = authority.issue(["localhost"])
+    (directory / "proxy.crt").write_bytes(certificate)
+    (directory / "proxy.key").write_bytes(key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "proxy.crt", directory / "proxy.key")
+    made = FaultyS3("", authority.pem().decode())
+    target = urlsplit(server.endpoint.url).netloc
+    upstream = ssl.create_default_context(cadata=server.endpoint.ca)
+
+    class Handler(BaseHTTPRequestHandler):
+        """Forwards one request; the signature holds, because the host's name passes unchanged."""
+
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Silent."""
+
+        def answer(self) -> None:
+            """Asks the real store, unless it is not to know, and spoils its answer if that was chosen."""
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = made.faults.take(self.command, self.path) if made.faults else None
+            if fault is Fault.UNAVAILABLE_BEFORE:
+                self.reply(503, _BUSY)
+                return
+            if fault is Fault.ERRORS_IN_200:
+                self.reply(200, _refusals(body))
+                return
+            connection = HTTPSConnection(target, context=upstream, timeout=30)
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            response = connection.getresponse()
+            content = response.read()
+            connection.close()
+            if fault is Fault.UNAVAILABLE_AFTER:
+                self.reply(503, _BUSY)
+            elif fault is Fault.CUT_AFTER:
+                self.close_connection = True
+            else:
+                if fault is Fault.SLOW:
+                    time.sleep(_SLOW)
+                self.reply(response.status, content, dict(response.getheaders()), cut=fault is Fault.TRUNCATED)
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
+
+        def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None, *, cut: bool = False) -> None:
+            """Sends an answer; ``cut``: half of the body that it promises."""
+            self.send_response(status)
+            for name, value in (headers or {"Content-Type": "application/xml"}).items():
+                if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body[: len(body) // 2] if cut else body)
+            self.close_connection = self.close_connection or cut
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listener.socket = context.wrap_socket(listener.socket, server_side=True)
+    made.url = f"https://localhost:{listener.server_address[1]}"
+    serving = threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True)
+    serving.start()
+    try:
+        yield made
+    finally:
+        listener.shutdown()
+        listener.server_close()
+        serving.join(10)
+
+
+def _refusals(body: bytes) -> bytes:
+    """A 200 in which the store says of every object that it could not delete it; it did not try."""
+    answer = ElementTree.Element("DeleteResult", xmlns=_NAMESPACE.strip("{}"))
+    for wanted in ElementTree.fromstring(body):
+        found = {each.tag.rpartition("}")[2]: each.text or "" for each in wanted}
+        if "Key" in found:
+            error = ElementTree.SubElement(answer, "Error")
+            for name in ("Key", "VersionId"):
+                if name in found:
+                    ElementTree.SubElement(error, name).text = found[name]
+            ElementTree.SubElement(error, "Code").text = "InternalError"
+            ElementTree.SubElement(error, "Message").text = "We encountered an internal error. Please try again."
+    return ElementTree.tostring(answer)

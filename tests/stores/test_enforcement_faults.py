@@ -1,0 +1,90 @@
+"""An object store that fails in every way that real ones do: nothing is lost, nothing counts twice, and the run says what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tenant_retention.enforcement.results import Outcome
+from tests.stores.enforcement_archive import LiveArchive, days_ago
+from tests.stores.faulty_s3 import Chooses, Fault, Faults, FaultyS3, deletes, faulty_s3, lists
+
+
+@pytest.fixture
+def store(acme: LiveArchive, tmp_path: Path) -> Iterator[FaultyS3]:
+    """Stands between engine and bucket."""
+    binding = acme.directory / "acme-content-enforcer"
+    originals = {name: (binding / name).read_text() for name in ("AWS_ENDPOINT_URL", "ca.crt")}
+    with faulty_s3(acme.s3, tmp_path) as proxy:
+        (binding / "AWS_ENDPOINT_URL").write_text(proxy.url)
+        (binding / "ca.crt").write_text(proxy.ca)
+        yield proxy
+        for name, text in originals.items():
+            (binding / name).write_text(text)
+
+
+def arrange(acme: LiveArchive) -> set[str]:
+    """Three calls that are due, one whose row names no version, and one that stays; what stays."""
+    acme.call("young", days_ago(3), "requests", "recordings")
+    staying = acme.left()
+    for day in (200, 210, 220):
+        acme.call(f"call-{day}", days_ago(day), "requests", "recordings")
+    acme.call("many", days_ago(230), "requests")
+    acme.put("audio/many")
+    acme.put("audio/many")
+    acme.call_with_object_of("many", "many", days_ago(230), None)
+    return staying
+
+
+@pytest.mark.parametrize(
+    ("fault", "chooses"),
+    # A listing has no errors inside its 200.
+    [(fault, deletes) for fault in Fault] + [(fault, lists) for fault in Fault if fault is not Fault.ERRORS_IN_200],
+)
+def test_an_answer_that_comes_late_broken_or_not_at_all_is_asked_for_again_and_no_object_counts_twice__X6_M10(
+    acme: LiveArchive, store: FaultyS3, fault: Fault, chooses: Chooses
+) -> None:
+    staying = arrange(acme)
+    rows = len(acme.left() - staying)
+    store.faults = Faults(fault, chooses)
+    results = [acme.run(patient=True)]
+    assert store.faults.spoiled == 1
+    if results[0].outcome is not Outcome.SUCCEEDED:
+        # What the store refused stays, with its row and its record, and the run says so.
+        told = [each.failure for each in results[0].stores[0].categories]
+        told += [each.failure for each in results[0].buckets]
+        (link,) = acme.observer().evidence(1)
+        assert any(told) or any(each.failed for each in link.categories), results[0]
+        assert {f"audio/{name[11:]}" for name in acme.left() if name.startswith("recordings:")} <= acme.keys()
+        results.append(acme.run(patient=True))
+    assert results[-1].outcome is Outcome.SUCCEEDED, results
+    assert acme.left() == staying
+    assert acme.keys() == {"audio/young"}
+    acted = [each.acted for link in acme.observer().evidence(10) for each in link.categories]
+    assert sum(acted) == rows
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE_BEFORE, Fault.TRUNCATED, Fault.CUT_AFTER, Fault.ERRORS_IN_200])
+def test_a_store_that_fails_on_and_on_keeps_its_rows_until_a_night_in_which_it_answers__P4_X6(
+    acme: LiveArchive, store: FaultyS3, fault: Fault
+) -> None:
+    staying = arrange(acme)
+    before, rows = acme.left(), len(acme.left() - staying)
+    store.faults = Faults(fault, deletes, left=1000)
+    result = acme.run()
+    assert result.outcome is Outcome.INCOMPLETE, result
+    recordings = next(each for each in result.stores[0].categories if each.start.category == "recordings")
+    (link,) = acme.observer().evidence(1)
+    told = next(each for each in link.categories if each.category == "recordings")
+    # The failure is in the evidence, and what it kept is there with its record.
+    assert recordings.failure or told.failed, (result, link)
+    assert acme.left() == before
+    assert told.acted == 0
+    store.faults = None
+    assert acme.run().outcome is Outcome.SUCCEEDED
+    assert acme.left() == staying
+    assert acme.keys() == {"audio/young"}
+    acted = [each.acted for link in acme.observer().evidence(10) for each in link.categories]
+    assert sum(acted) == rows

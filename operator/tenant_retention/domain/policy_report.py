@@ -29,6 +29,7 @@ class StoreReport:
     problem: RetentionError | None = None
     warnings: tuple[str, ...] = ()
     place: Place | None = None
+    leaving: bool = False
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from tenant_retention.domain.foreseen import debt_expected, debt_while_away, for
 from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
-from tenant_retention.domain.store_rows import binding_rows, store_rows
+from tenant_retention.domain.store_rows import binding_rows, store_counts, store_rows
 from tenant_retention.domain.unwanted import unwanted_finding
 from tenant_retention.domain.verification import isolation_finding, unserved_reason
 
@@ -35,6 +35,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "databases": _ready_of(stores, "PostgreSQL"),
         "buckets": _ready_of(stores, "S3"),
         "stores": store_rows(stores, report.counts),
+        "storeCounts": store_counts(stores),
         "categories": with_last_runs(
             category_rows(
                 report.profile,

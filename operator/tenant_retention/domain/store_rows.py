@@ -14,14 +14,38 @@ MOST_BINDINGS = 32
 """Rows of ``status.bindings``: those of the home stores first, the others are found by their labels."""
 
 
+MOST_STORES = 16
+"""Rows of ``status.stores``; ``status.storeCounts`` has them all."""
+MOST_COUNTS = 64
+"""Rows of ``status.storeCounts``: purposes by regions."""
+
+
 def binding_rows(bindings: Sequence[BindingReport]) -> list[dict[str, Any]]:
     """``status.bindings``."""
     return [_binding_row(binding) for binding in sorted(bindings, key=_home_first)[:MOST_BINDINGS]]
 
 
 def store_rows(stores: Sequence[StoreReport], counts: Counts) -> list[dict[str, Any]]:
-    """``status.stores``."""
-    return [_store_row(store, counts) for store in stores]
+    """``status.stores``: the home stores; of the others those that have something to say, problems first."""
+    home = [store for store in stores if store.at_home]
+    troubled = [store for store in stores if not store.at_home and store.problem is not None]
+    telling = [store for store in stores if not store.at_home and store.problem is None and store.warnings]
+    return [_store_row(store, counts) for store in [*home, *troubled, *telling][:MOST_STORES]]
+
+
+def store_counts(stores: Sequence[StoreReport]) -> list[dict[str, Any]]:
+    """``status.storeCounts``."""
+    groups: dict[tuple[str, str], list[StoreReport]] = {}
+    for store in stores:
+        groups.setdefault((store.purpose, store.region or ""), []).append(store)
+    return [_count(purpose, region, group) for (purpose, region), group in sorted(groups.items())][:MOST_COUNTS]
+
+
+def _count(purpose: str, region: str, group: Sequence[StoreReport]) -> dict[str, Any]:
+    row: dict[str, Any] = {"purpose": purpose, "wanted": len(group)}
+    row["ready"] = sum(store.problem is None for store in group)
+    leaving = sum(store.leaving for store in group)
+    return row | ({"region": region} if region else {}) | ({"leaving": leaving} if leaving else {})
 
 
 def _home_first(binding: BindingReport) -> bool:
@@ -41,6 +65,7 @@ def _store_row(store: StoreReport, counts: Counts) -> dict[str, Any]:
         "className": store.class_name,
         "dataStore": store.data_store,
         "region": store.region,
+        "unit": store.place.unit or None if store.place is not None else None,
         "unnamedObjects": counts.orphans.get((OrphanKind.UNNAMED_OBJECTS, store.purpose)),
         "unfinishedUploads": counts.orphans.get((OrphanKind.UNFINISHED_UPLOADS, store.purpose)),
     }

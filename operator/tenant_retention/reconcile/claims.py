@@ -48,6 +48,7 @@ class ClaimedStore:
         return StoreReport(
             purpose=self.wanted.purpose,
             place=self.wanted.place,
+            leaving=self.wanted.leaving,
             type=self.wanted.type,
             class_name=self.entry.spec.class_name,
             data_store=self.entry.metadata.name,

@@ -7,11 +7,9 @@ continued by the next reconcile.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
 from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import moment
@@ -26,14 +24,14 @@ from tenant_retention.domain.policy_report import (
     PolicyReport,
 )
 from tenant_retention.domain.ports.cluster import Manifest
-from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
-from tenant_retention.reconcile.buckets import BucketResult, Buckets
-from tenant_retention.reconcile.claims import ClaimedStore, Claims, follow_marker
+from tenant_retention.reconcile.buckets import Buckets
+from tenant_retention.reconcile.claims import Claims
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.encrypting import Encryption
 from tenant_retention.reconcile.placing import claim_all
+from tenant_retention.reconcile.preparing import Preparing
 from tenant_retention.reconcile.probing import Isolation, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
@@ -185,46 +183,17 @@ class PolicyReconciler:
             draft.schedule = None
 
     async def _prepare(self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home) -> None:
-        """All stores, servers of different kinds at once."""
-        groups: dict[tuple[str, str, str], list[ClaimedStore]] = {}
-        for store in draft.claims.claimed:
-            spec = store.entry.spec
-            # One server of ours a type carries all stores of the policy; existing ones each have their own.
-            own = "" if spec.provisioner in IN_NAMESPACE else spec.class_name
-            groups.setdefault((spec.type, spec.provisioner, own), []).append(store)
-        done = await asyncio.gather(
-            *(self._prepare_group(draft, memory, reference, home, stores) for stores in groups.values())
+        """All stores as wanted."""
+        claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
+        preparing = Preparing(
+            self._world,
+            Servers(self._world, self._authorities, reference, draft.manifest),
+            Databases(self._world, reference, home, draft.manifest),
+            Buckets(self._world, reference, home, draft.manifest),
+            claimant,
+            memory.prepared,
         )
-        by_place = {result.store.wanted.place: result for results in done for result in results}
-        draft.results = [by_place[store.wanted.place] for store in draft.claims.claimed]
-
-    async def _prepare_group(
-        self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home, stores: list[ClaimedStore]
-    ) -> list[Result]:
-        servers = Servers(self._world, self._authorities, reference, draft.manifest)
-        kind = DatabaseResult if stores[0].wanted.type == "PostgreSQL" else BucketResult
-        try:
-            server = await servers.of([store.entry for store in stores])
-        except RetentionError as problem:
-            return [kind(store, problem=problem) for store in stores]
-        wish = draft.wish()
-        results: list[Result] = []
-        for store in stores:
-            name, digest = store.wanted.place.name, wish.digest()
-            again = memory.prepared.get(name) == digest
-            result: Result
-            if isinstance(server, DatabaseServer):
-                databases = Databases(self._world, reference, home, draft.manifest)
-                result = await databases.prepare(store, server, wish, tell_drift=again)
-            else:
-                buckets = Buckets(self._world, reference, home, draft.manifest)
-                result = await buckets.prepare(store, server, wish.definition, tell_drift=again)
-            claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
-            result.problem = await follow_marker(self._world, store, claimant, result.problem)
-            if result.prepared:
-                memory.prepared[name] = digest
-            results.append(result)
-        return results
+        draft.results = await preparing.all(draft.claims.claimed, draft.wish())
 
     async def _schedule(self, draft: Draft, reference: PolicyRef) -> None:
         """CronJob and plan once every store is there; while one is away the ones that are there stay as they are."""

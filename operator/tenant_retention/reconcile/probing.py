@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.errors import NotReady
@@ -14,6 +14,8 @@ from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.databases import DatabaseResult, Databases
 
 PROBE_AGAIN = timedelta(minutes=15)
+STORES_A_LOOK = 16
+"""Stores of one policy whose roles one look tries: each of them tries many places, and there may be hundreds of units."""
 
 
 @dataclass
@@ -26,6 +28,8 @@ class Isolation:
     _looked: tuple[str, datetime] | None = None
     _reports: dict[str, ProbeReport] = field(default_factory=dict)
     _tried: dict[str, int] = field(default_factory=dict)
+    _breached: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _at: dict[str, datetime] = field(default_factory=dict)
 
     async def look(
         self,
@@ -39,21 +43,28 @@ class Isolation:
         if self._looked is not None and self._looked[0] == state and now - self._looked[1] < PROBE_AGAIN:
             return
         try:
-            for result in results:
+            for result in self._in_turn(results):
                 purpose = result.store.wanted.place.name
                 after = self._after(purpose, result.store.entry.spec.name)
                 if isinstance(result, DatabaseResult):
                     self._note(purpose, after, await databases.probe(result, after))
                 else:
                     self._note(purpose, after, await buckets.probe(result, after))
+                self._at[purpose], self._breached[purpose] = now, result.breaches or ()
         except NotReady:
             # A key that the store does not know yet: the next reconcile tries again.
             return
-        found = tuple(breach for result in results for breach in result.breaches or ())
+        here = [result.store.wanted.place.name for result in results]
+        found = tuple(breach for name in here for breach in self._breached.get(name, ()))
         if not found and all(self._tried[purpose] >= report.others for purpose, report in self._reports.items()):
             self.told = ()
         self.breaches = found or self.told
         self._looked = (state, now)
+
+    def _in_turn(self, results: Sequence[DatabaseResult | BucketResult]) -> list[DatabaseResult | BucketResult]:
+        """A few of the stores, those first that were not tried yet, then those that were tried longest ago."""
+        never = datetime.min.replace(tzinfo=UTC)
+        return sorted(results, key=lambda result: self._at.get(result.store.wanted.place.name, never))[:STORES_A_LOOK]
 
     def pause(self) -> None:
         """Nothing can be tried for now: what was refused before says nothing of today; what was open still counts as open."""

@@ -11,6 +11,7 @@ from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.metadata import MANAGED_BY, POLICY_LABEL
+from tenant_retention.domain.names import Place
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import DatabaseServer
@@ -75,8 +76,8 @@ class StoreReconciler:
             return None
         entry = parse(DataStore, manifest, "StoreConflict")
         policy = await self._claimant(entry)
-        used = _stores_of(policy)
-        if policy is not None and (not used or name in used):
+        used = _purposes_of(policy)
+        if policy is not None and (not used or (entry.spec.purpose in used and entry.status.phase != "Released")):
             world.shown.released_store(name, None)
             return None
         facts: DatabaseFacts | None = None
@@ -166,7 +167,12 @@ class StoreReconciler:
         found = await self._world.cluster.list(STORE, labels=ledger.selector(spec.namespace, spec.policy_ref.name))
         stores = [parse(DataStore, each, "StoreConflict") for each in found]
         mine = [each for each in stores if (each.spec.type, each.spec.class_name) == (spec.type, spec.class_name)]
-        return sorted(mine or [entry], key=lambda each: (each.metadata.name not in used, each.spec.purpose))
+
+        def order(each: DataStore) -> tuple[bool, bool, Place]:
+            place = ledger.place_of(each.spec)
+            return (place.purpose not in used, place != Place(place.purpose), place)
+
+        return sorted(mine or [entry], key=order)
 
 
 def _reference(entry: DataStore) -> PolicyRef:
@@ -179,8 +185,8 @@ def _is_confirmed(entry: DataStore) -> bool:
     return claim is not None and claim.uid is None
 
 
-def _stores_of(policy: Manifest | None) -> frozenset[str]:
-    """The entries that a live policy looks after; empty while it is coming up. One that its profile has no use for any
-    more is counted like a released one (X4)."""
-    rows = ((policy or {}).get("status") or {}).get("stores") or ()
-    return frozenset(str(row["dataStore"]) for row in rows if row.get("dataStore"))
+def _purposes_of(policy: Manifest | None) -> frozenset[str]:
+    """What the stores that a live policy looks after are for; empty while it is coming up. One that its profile has no use
+    for any more, or that it has left empty, is counted like a released one (X4)."""
+    rows = ((policy or {}).get("status") or {}).get("storeCounts") or ()
+    return frozenset(str(row["purpose"]) for row in rows)

@@ -134,6 +134,7 @@ class StoreStatus(StatusModel):
 
     purpose: Purpose = Field(description="What it is for.", examples=["Analytical"])
     region: Region | None = Field(default=None, description="Region of the store.", examples=["EMEA"])
+    unit: DnsLabel | None = Field(default=None, description="Unit that has the store to itself.", examples=["clinic"])
     class_name: DnsName | None = Field(default=None, description="Its class.", examples=["embedded-postgresql"])
     data_store: DnsName | None = Field(
         default=None, description="Its DataStore (ledger entry).", examples=["customer-acme-acme-analytical-4f6a1f0b9c"]
@@ -157,6 +158,23 @@ class StoreStatus(StatusModel):
         ge=0,
         description="Uploads to the bucket that nobody completed and that the last run ended; absent: not looked for yet.",
         examples=[0],
+    )
+
+
+class StoreCount(StatusModel):
+    """How many stores of one purpose lie in one region, and how many of them are ready."""
+
+    purpose: Purpose = Field(description="What they are for.", examples=["Analytical"])
+    region: Region | None = Field(
+        default=None, description="Their region; absent: their class has none.", examples=["APAC"]
+    )
+    wanted: int = Field(ge=0, description="How many there are to be.", examples=[301])
+    ready: int = Field(ge=0, description="How many answer and are as wanted.", examples=[300])
+    leaving: int | None = Field(
+        default=None,
+        ge=0,
+        description="How many of them the policy asks for no more: their rows go on expiring. Absent: none.",
+        examples=[1],
     )
 
 
@@ -243,7 +261,16 @@ class TenantRetentionPolicyStatus(StatusModel):
     stores: tuple[StoreStatus, ...] = Field(
         default=(),
         max_length=16,
-        description="The stores.",
+        description=(
+            "The home stores; of the others those that are not ready or have something to say. All: kubectl get datastore -l "
+            "tenantretention.io/policy=NAME."
+        ),
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    store_counts: tuple[StoreCount, ...] = Field(
+        default=(),
+        max_length=64,
+        description="All stores, counted by purpose and region.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     jobs: tuple[RunSummary, ...] = Field(

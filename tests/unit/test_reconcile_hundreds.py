@@ -1,0 +1,78 @@
+"""Hundreds of units in one policy stay readable and cheap (D4): sizes, writes and what is in work at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.ports.cluster import STORE
+from tenant_retention.reconcile.databases import Databases
+from tenant_retention.reconcile.preparing import AT_ONCE
+from tests.support.operator_world import condition
+from tests.unit.test_reconcile_placement import plan_of, with_units
+
+MANY = [{"name": f"unit-{number:03d}", "database": "Dedicated"} for number in range(300)]
+STATUS_BYTES = 50_000
+OBJECT_BYTES = 1_048_576
+
+
+async def test_three_hundred_units_make_one_plan_a_small_status_and_an_unchanged_reconcile_writes_nothing__D4() -> None:
+    operator = await with_units(*MANY)
+    found = await operator.settled()
+    assert condition(found, "Ready")["status"] == "True", condition(found, "Ready")["message"]
+    assert found["status"]["databases"] == "302/302"
+    assert len(operator.stores.databases) == 302
+    assert found["status"]["storeCounts"] == [
+        {"purpose": "Analytical", "wanted": 301, "ready": 301},
+        {"purpose": "Content", "wanted": 1, "ready": 1},
+        {"purpose": "Dialogue", "wanted": 1, "ready": 1},
+    ]
+    assert len(found["status"]["stores"]) == 3, "the home stores; the others have nothing to say"
+    assert len(json.dumps(found["status"])) < STATUS_BYTES
+    plans = [each for each in operator.objects("ConfigMap") if each["metadata"]["name"].startswith("acme-plan")]
+    assert len(plans) == 1
+    assert len(json.dumps(plans[0])) < OBJECT_BYTES
+    assert len(json.dumps(operator.objects("CronJob")[0])) < OBJECT_BYTES
+    assert len(plan_of(operator).databases) == 302
+    one = await operator.cluster.list(STORE, labels="tenantretention.io/policy=acme,tenantretention.io/unit=unit-042")
+    assert [each["status"]["phase"] for each in one] == ["Bound"]
+    before = list(operator.effects.effects)
+    await operator.policy()
+    assert operator.effects.effects == before, "an unchanged policy writes nothing"
+
+
+async def test_a_region_that_is_away_is_one_line_and_a_few_examples__D4_D7(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = [{"name": f"unit-{number:03d}", "region": "APAC", "database": "Dedicated"} for number in range(40)]
+    operator = await with_units(*units)
+    running = most = 0
+    prepare = Databases.prepare
+
+    async def counted(*arguments: object, **named: object) -> object:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        try:
+            return await prepare(*arguments, **named)  # type: ignore[arg-type]
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(Databases, "prepare", counted)
+    found = await operator.settled()
+    assert found["status"]["databases"] == "82/82"
+    assert 1 < most <= AT_ONCE + 2, "a few of a region at once, and the home stores beside them"
+    host = "pg.apac.example.com"
+    operator.stores.refusals[host] = Unavailable(f"{host} does not answer " + "x" * 2000, reason="ServerUnreachable")
+    found = await operator.policy()
+    assert condition(found, "DatabasesReady")["status"] == "False"
+    counts = {(row["purpose"], row.get("region")): row for row in found["status"]["storeCounts"]}
+    assert (counts["Analytical", "APAC"]["ready"], counts["Analytical", "APAC"]["wanted"]) == (0, 40)
+    assert counts["Analytical", None]["ready"] == 1
+    rows = found["status"]["stores"]
+    assert [row["ready"] for row in rows[:3]] == [True, True, True]
+    assert len(rows) == 16
+    assert {(row["region"], row["reason"]) for row in rows[3:]} == {("APAC", "ServerUnreachable")}
+    assert len(json.dumps(found["status"])) < STATUS_BYTES

@@ -285,7 +285,7 @@ async def test_a_further_region_on_a_second_embedded_class_is_refused_and_harms_
     operator.cluster.put({**kind, "metadata": {"name": "pg-amer"}, "spec": amer})
     found = await operator.settled()
     assert condition(found, "Stalled")["reason"] == "ClassInvalid"
-    assert "one embedded PostgreSQL server" in condition(found, "Stalled")["message"]
+    assert "its one Embedded server of type PostgreSQL" in condition(found, "Stalled")["message"]
     assert found["status"]["databases"] == "2/4"
 
 

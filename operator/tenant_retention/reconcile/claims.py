@@ -167,7 +167,9 @@ async def _choose(world: World, claimant: Claimant, home: Home, store: WantedSto
     """
     entries = await world.cluster.list(STORE, labels=f"{ledger.NAMESPACE_LABEL}={home.name}")
     mine = [_read(DataStore, found, Reason.STORE_CONFLICT) for found in entries]
-    store = _beside(store, [entry for entry in mine if entry.spec.policy_ref.name == claimant.policy])
+    siblings = [entry for entry in mine if entry.spec.policy_ref.name == claimant.policy]
+    # Only home stores: a server of a further region is for that region alone.
+    store = _beside(store, [entry for entry in siblings if ledger.place_of(entry.spec) == Place(entry.spec.purpose)])
     named = store.request.class_name if store.request else None
     classes = []
     for found in await world.cluster.list(STORE_CLASS):
@@ -178,7 +180,7 @@ async def _choose(world: World, claimant: Claimant, home: Home, store: WantedSto
             if found["metadata"]["name"] == named:
                 raise
     chosen = choose_class(store, classes, namespace=home.name, namespace_labels=home.labels, ledger=mine)
-    refuse_second_server(store, chosen, [entry for entry in mine if entry.spec.policy_ref.name == claimant.policy])
+    refuse_second_server(store, chosen, siblings)
     return chosen
 
 

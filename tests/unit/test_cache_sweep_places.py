@@ -87,7 +87,7 @@ def test_no_key_goes_while_one_database_is_not_in_the_run__D3(tenant: Tenant) ->
     result = tenant.night("Analytical", "Analytical:clinic")
     assert tenant.left() == {"home", "apac", "clinic", "gone"}
     assert result.outcome is Outcome.INCOMPLETE
-    assert result.caches[0].failure == "NotReady"
+    assert result.caches[0].failure == "RunNotOpen"
 
 
 def test_a_hold_in_one_database_keeps_a_key_that_another_one_would_let_go__X3(tenant: Tenant) -> None:

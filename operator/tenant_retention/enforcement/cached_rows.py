@@ -47,7 +47,7 @@ class CategoryRows:
         for name in self._names:
             database = self._databases.get(name)
             if database is None:
-                raise NotReady(f"database {name} is not in this run, and may have the rows", reason="NotReady")
+                raise NotReady(f"database {name} is not in this run, and may have the rows", reason="RunNotOpen")
             answer = self._persistence.patiently(database.cached_rows, self._run_id, self._category, values)
             held = held or answer.held
             for row in answer.rows:
@@ -58,7 +58,7 @@ class CategoryRows:
         """Makes it part of the evidence of the first database; what could not be told there is a failure of its own."""
         database = self._databases.get(self._names[0]) if self._names else None
         if database is None:
-            return evidence.model_copy(update={"failure": evidence.failure or "NotReady"})
+            return evidence.model_copy(update={"failure": evidence.failure or "RunNotOpen"})
         try:
             self._persistence.patiently(database.record_cache, self._run_id, evidence)
         except RetentionError as error:

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
+from tenant_retention.domain.readiness import Measure, Measurements
+
 PREFIX = "tenant_retention_"
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -47,6 +49,17 @@ class MetricText:
     type: str
     labels: tuple[str, ...]
     text: str
+
+
+_MEASURES = {
+    Measure.LATENCY: ("latency", "_seconds", "Median round trip to a store."),
+    Measure.CLOCK_SKEW: ("clock_skew", "_seconds", "Difference of a store's clock to the operator's."),
+    Measure.SESSIONS: ("sessions", "", "Sessions of all clients of a store's server."),
+    Measure.SIZE: ("size", "_bytes", "Size of a store's database; in the tenant's namespace, of all on its server."),
+    Measure.REPLICATION_LAG: ("replication_lag", "_seconds", "Lag of the slowest standby of a store's server."),
+    Measure.READ_ONLY: ("read_only", "", "1 if a store takes no writes, else 0."),
+}
+_STORE = ("namespace", "policy", "store")
 
 
 class Telemetry:
@@ -91,6 +104,14 @@ class Telemetry:
             "When the oldest item of a store without a policy must be gone; nothing deletes it.",
             ("store",),
         )
+        self._measures = {
+            measure: (
+                self._gauge(f"store_{word}{unit}", text, _STORE),
+                self._gauge(f"store_{word}_limit{unit}", f"The limit of the store's class for it: {text}", _STORE),
+            )
+            for measure, (word, unit, text) in _MEASURES.items()
+        }
+        self._measured: dict[str, tuple[str, str, str]] = {}
         self._depth = self._gauge("queue_depth", "Objects that wait for or are in a reconcile.", ())
         name, text, labels = self._note("reconciles", "counter", "Reconciles by kind and outcome.", ("kind", "outcome"))
         self._reconciles = Counter(name, text, labels, registry=self._registry)
@@ -163,6 +184,21 @@ class Telemetry:
             _drop(self._released_deadline, store)
         else:
             self._released_deadline.labels(store).set(deadline.timestamp())
+
+    def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
+        """Shows what was measured at a store, each figure beside its limit; None ends its series (D6, D7)."""
+        labels = self._measured.pop(store, None)
+        figures = measured.figures if measured is not None else {}
+        for measure, gauges in self._measures.items():
+            found = figures.get(measure)
+            values = (found.measured.value, found.measured.limit) if found is not None else (None, None)
+            for gauge, value in zip(gauges, values, strict=True):
+                if value is not None:
+                    gauge.labels(namespace, policy, store).set(value)
+                elif labels is not None:
+                    _drop(gauge, *labels)
+        if figures:
+            self._measured[store] = (namespace, policy, store)
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
         """Counts one reconcile; ``outcome`` is ``success`` or ``error``."""

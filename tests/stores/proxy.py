@@ -6,6 +6,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,7 +21,8 @@ class Side(StrEnum):
 
 class Proxy:
     """Forwards ``localhost:port`` to a store. ``counts``: what it sent (``Replies``) and what was sent to it (``Requests``); ``cut``
-    kills the connection instead of passing that one on; ``away`` refuses everything until it is False again."""
+    kills the connection instead of passing that one on; ``away`` refuses everything until it is False again; ``delay``: seconds
+    that each reply is held."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -33,6 +35,7 @@ class Proxy:
         self.cut: tuple[Side, int] | None = None
         self.cuts = 0
         self.away = False
+        self.delay = 0.0
         self._closed = False
         self._spawn(self._accept)
 
@@ -75,6 +78,8 @@ class Proxy:
                     data = source.recv(65536)
                     if not data or self._cuts_now(Side.REPLIES if source is server else Side.REQUESTS):
                         return
+                    if source is server and self.delay:
+                        time.sleep(self.delay)
                     (client if source is server else server).sendall(data)
         except (OSError, ValueError):
             return

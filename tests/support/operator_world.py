@@ -21,6 +21,7 @@ from tenant_retention.domain.manifests.inputs import Image, OperatorRef
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Kind, Manifest
 from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.readiness import Measurements
 from tenant_retention.reconcile.catalogue import make_default_classes
 from tenant_retention.reconcile.dispatch import Reconcile
 from tenant_retention.reconcile.world import Applier, Images, StoreCalls, World
@@ -43,6 +44,7 @@ class Silent:
     deadlines: dict[str, datetime | None] = field(default_factory=dict)
     successes: dict[str, datetime | None] = field(default_factory=dict)
     ready: dict[str, bool] = field(default_factory=dict)
+    measured: dict[str, Measurements | None] = field(default_factory=dict)
 
     def policy(self, namespace: str, name: str, status: Manifest, latest_success: datetime | None) -> None:
         """See ``Shown``."""
@@ -61,6 +63,10 @@ class Silent:
     def released_deadline(self, store: str, deadline: datetime | None) -> None:
         """See ``Shown``."""
         self.deadlines[store] = deadline
+
+    def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
+        """See ``Shown``."""
+        self.measured[store] = measured
 
 
 @dataclass

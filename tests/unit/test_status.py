@@ -26,6 +26,7 @@ from tenant_retention.domain.policy_report import (
 )
 from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
+from tenant_retention.domain.readiness import HealthState
 from tenant_retention.domain.rules import Subject, define
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.status import (
@@ -107,6 +108,7 @@ def report(**changes: Any) -> PolicyReport:
         next_run=datetime(2026, 11, 23, 0, 24, tzinfo=UTC),
         isolation=(),
         encryption=EncryptionState(),
+        health=HealthState(),
         bindings=(BindingReport("acme-analytical-app", "Analytical", "App"),),
     )
     return replace(fine, **changes)
@@ -147,6 +149,7 @@ def test_when_all_is_well_every_condition_says_so_about_this_generation() -> Non
         "SchedulesReady": ("True", "Scheduled"),
         "IsolationVerified": ("True", "Verified"),
         "EncryptionVerified": ("True", "Verified"),
+        "StoresHealthy": ("True", "WithinLimits"),
         "Compliant": ("True", "Compliant"),
         "DebtForeseen": ("False", "NotForeseen"),
         "ApprovalRequired": ("False", "NotRequired"),

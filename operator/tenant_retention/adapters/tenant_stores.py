@@ -11,6 +11,7 @@ from pathlib import Path
 from tenant_retention.adapters.postgres.administration import PostgresAdministration
 from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.postgres.encryption import clear_database_traffic
+from tenant_retention.adapters.postgres.measuring import measure_database
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
 from tenant_retention.adapters.postgres.roles import require_marker
 from tenant_retention.adapters.postgres.schema import apply_definition, note_clock, refuse_runs, write_approval
@@ -36,6 +37,7 @@ from tenant_retention.domain.ports.stores import (
     DatabaseRequest,
     DatabaseServer,
 )
+from tenant_retention.domain.readiness import StoreReadings
 from tenant_retention.domain.servers import SLOW, SLOW_WORDS, SYSTEM_AUTHORITIES, ServerAccess
 from tenant_retention.domain.store_marker import StoreMarker
 
@@ -163,6 +165,15 @@ class RealTenantStores:
         passwords = _by_role(request, DatabaseRoles.of(request.name))
         logins = [TenantLogin(request.name, role, password) for role, password in passwords.items()]
         return clear_database_traffic(self._access(request.server), logins)
+
+    def measure_database(self, request: DatabaseRequest, whole_server: bool) -> StoreReadings:
+        """See the port."""
+        inside = replace(self._access(request.server), database=request.name)
+        return measure_database(inside, self._now, whole_server=whole_server)
+
+    def measure_bucket(self, request: BucketRequest) -> StoreReadings:
+        """See the port."""
+        return self._buckets.measure(request, self._now)
 
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """See the port."""

@@ -13,6 +13,7 @@ from tenant_retention.domain.encryption import EncryptionState
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.names import Place
+from tenant_retention.domain.readiness import HealthState
 from tenant_retention.domain.run_status import RunReport
 
 
@@ -77,6 +78,7 @@ class PolicyReport:
     isolation: tuple[str, ...] | None = None
     probed: tuple[int, int] = (0, 0)
     encryption: EncryptionState | None = None
+    health: HealthState | None = None
     bindings: tuple[BindingReport, ...] = ()
     last_deadlines: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     left_stores: tuple[LeftStore, ...] = ()

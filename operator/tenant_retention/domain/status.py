@@ -19,6 +19,7 @@ from tenant_retention.domain.extended_storage import extension_findings
 from tenant_retention.domain.foreseen import debt_expected, debt_while_away, foreseen_finding
 from tenant_retention.domain.left_behind import unenforced
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
+from tenant_retention.domain.readiness import health_finding
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
 from tenant_retention.domain.store_rows import binding_rows, store_counts, store_rows
 from tenant_retention.domain.unwanted import unwanted_finding
@@ -102,6 +103,7 @@ def _findings(report: PolicyReport, before: Sequence[Mapping[str, Any]], now: da
         schedules,
         isolation_finding(report),
         encryption_finding(report.encryption, before),
+        health_finding(report.health),
         _compliant_finding(report, now),
         foreseen_finding(report, now),
         _approval_finding(report),

@@ -15,6 +15,7 @@ from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.foreseen import released_finding
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.readiness import Measurements, rows
 
 RECOUNT = timedelta(hours=1)
 """An unchanged count is dated anew at most this often: a ledger entry is no clock."""
@@ -29,6 +30,7 @@ def store_status(
     problem: RetentionError | None,
     definition: RetentionDefinition | None,
     now: datetime,
+    measured: Measurements | None = None,
 ) -> dict[str, Any]:
     """The whole status. Without ``facts`` the last counts stay: a server that is away does not make debt vanish (X4)."""
     ready = (
@@ -47,6 +49,10 @@ def store_status(
             "phase": _phase(bound=bound, problem=problem, previous=previous),
         }
     )
+    if measured is not None:
+        status["measurements"] = rows(measured.figures)
+        if measured.version is not None:
+            status["version"] = measured.version
     if facts is not None:
         status.update(_counted(facts, definition, previous, now))
     findings = [ready] if bound else [ready, released_finding(next_deadline(status), entry.metadata.name, now)]

@@ -20,6 +20,7 @@ from tenant_retention.domain.policy_report import (
 )
 from tenant_retention.domain.ports.cluster import SECRET, Happening, Manifest
 from tenant_retention.domain.ports.stores import BucketRequest, BucketServer
+from tenant_retention.domain.readiness import Measurements
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, secret_values
@@ -39,6 +40,7 @@ class BucketResult:
     bindings: list[BindingReport] = field(default_factory=list)
     breaches: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
+    measured: Measurements | None = None
 
 
 @dataclass(frozen=True)

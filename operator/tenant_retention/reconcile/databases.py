@@ -26,6 +26,7 @@ from tenant_retention.domain.ports.stores import (
     DatabaseRequest,
     DatabaseServer,
 )
+from tenant_retention.domain.readiness import Measurements
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.observing import count, logins_secret, newest_runs, night_of, observer
 from tenant_retention.reconcile.tenancy import Home
@@ -63,6 +64,7 @@ class DatabaseResult:
     bindings: list[BindingReport] = field(default_factory=list)
     breaches: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
+    measured: Measurements | None = None
 
 
 @dataclass(frozen=True)

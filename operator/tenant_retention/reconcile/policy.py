@@ -30,6 +30,7 @@ from tenant_retention.reconcile.buckets import Buckets
 from tenant_retention.reconcile.claims import Claims
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.encrypting import Encryption
+from tenant_retention.reconcile.measuring import Measuring
 from tenant_retention.reconcile.placing import claim_all
 from tenant_retention.reconcile.preparing import Preparing
 from tenant_retention.reconcile.probing import Isolation, told_before
@@ -56,6 +57,7 @@ class Memory:
     nothing_left: TenantRetentionPolicySpec | None = None
     isolation: Isolation = field(default_factory=Isolation)
     encryption: Encryption = field(default_factory=Encryption)
+    measuring: Measuring = field(default_factory=Measuring)
 
 
 @dataclass
@@ -121,7 +123,8 @@ class PolicyReconciler:
         report = self._report(draft, memory)
         await tell_stores(self._world, draft.rules.definition, draft.results)
         await tell_policy(self._world, manifest, report, [result.facts for result in draft.databases()])
-        return self._again(draft)
+        again = self._again(draft)
+        return min(again, memory.measuring.again() or again)
 
     def forget(self, namespace: str, name: str) -> None:
         """Forgets a policy that is gone."""
@@ -165,7 +168,7 @@ class PolicyReconciler:
         draft.rules, draft.claims, draft.left_stores, memory.nothing_left = found
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
-        await memory.encryption.look(world, draft.results)
+        await asyncio.gather(memory.encryption.look(world, draft.results), memory.measuring.look(world, draft.results))
         await self._schedule(draft, reference)
         if draft.results and draft.complete():
             state = "|".join(sorted(f"{purpose}:{digest}" for purpose, digest in memory.prepared.items()))
@@ -262,6 +265,7 @@ class PolicyReconciler:
             isolation=memory.isolation.found(),
             probed=memory.isolation.probed(),
             encryption=memory.encryption.state(draft.results),
+            health=memory.measuring.state(draft.results),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             last_deadlines={
                 result.store.wanted.place.name: last_deadlines(result.store.entry.status)

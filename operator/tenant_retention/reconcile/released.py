@@ -73,6 +73,7 @@ class StoreReconciler:
         manifest = await world.cluster.get(STORE, name)
         if manifest is None:
             world.shown.released_store(name, None)
+            world.shown.store_measured("", "", name, None)
             return None
         entry = parse(DataStore, manifest, "StoreConflict")
         policy = await self._claimant(entry)

@@ -14,6 +14,7 @@ from tenant_retention.domain.policy_report import (
 )
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Happening, Kind, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.readiness import Measurements
 from tenant_retention.domain.status import (
     policy_status,
     status_patch,
@@ -63,7 +64,8 @@ async def tell_stores(world: World, definition: RetentionDefinition | None, resu
         facts = result.facts if isinstance(result, DatabaseResult) else None
         emptied = result.store.wanted.leaving and facts is not None and facts.rows() == 0
         bound = not emptied and (result.problem is None or result.problem.reason != Reason.STORE_RELEASED)
-        await tell_store(world, result.store.entry.metadata.name, bound, facts, result.problem, definition)
+        name = result.store.entry.metadata.name
+        await tell_store(world, name, bound, facts, result.problem, definition, result.measured)
 
 
 async def tell_store(
@@ -73,20 +75,24 @@ async def tell_store(
     facts: DatabaseFacts | None,
     problem: RetentionError | None,
     definition: RetentionDefinition | None,
+    measured: Measurements | None = None,
 ) -> Manifest | None:
     """The status of one ledger entry, read afresh, and the Event where its debt begins to be foreseen; that status."""
     manifest = await world.cluster.get(STORE, name)
     if manifest is None:
         return None
     previous = manifest.get("status") or {}
+    entry = parse(DataStore, manifest, "StoreConflict")
+    world.shown.store_measured(entry.spec.namespace, entry.spec.policy_ref.name, name, measured)
     status = store_status(
-        parse(DataStore, manifest, "StoreConflict"),
+        entry,
         previous,
         bound=bound,
         facts=facts,
         problem=problem,
         definition=definition,
         now=world.now(),
+        measured=measured,
     )
     await tell_status(world, STORE, manifest, status)
     for change in transitions(previous.get("conditions") or (), status["conditions"]):

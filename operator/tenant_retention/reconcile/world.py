@@ -23,6 +23,7 @@ from tenant_retention.domain.manifests.inputs import Image, OperatorRef
 from tenant_retention.domain.manifests.metadata import encoded
 from tenant_retention.domain.ports.cluster import SECRET, Applied, Cluster, Happening, Kind, Manifest, kind_of, revision
 from tenant_retention.domain.ports.stores import TenantStores
+from tenant_retention.domain.readiness import Measurements
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -56,6 +57,9 @@ class Shown(Protocol):
 
     def released_deadline(self, store: str, deadline: datetime | None) -> None:
         """Shows when the oldest item of a store that no policy has must be gone; None ends the series."""
+
+    def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
+        """Shows what was measured at a store; None ends its series."""
 
 
 QUIET_SECONDS = 15.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from tenant_retention.adapters.fakes.cluster import ignore_effect
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
@@ -26,6 +26,7 @@ from tenant_retention.domain.ports.stores import (
     DatabaseRequest,
     DatabaseServer,
 )
+from tenant_retention.domain.readiness import StoreReadings
 from tenant_retention.domain.store_marker import Bearer
 
 
@@ -60,10 +61,15 @@ class KeptBucket:
     policy_uid: str = ""
 
 
+HEALTHY_BUCKET = StoreReadings(latency=timedelta(milliseconds=3), clock_skew=timedelta())
+HEALTHY_DATABASE = replace(HEALTHY_BUCKET, version="17.6", sessions=4, usable_sessions=97, size=2**23, read_only=False)
+
+
 class FakeTenantStores:
     """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
     working. ``breaches`` and ``open`` (databases and buckets): what probes find; ``probed``: what each of
-    them tried. ``in_the_clear``: what the encryption probe of a database or bucket finds. ``on_effect`` is called before every change."""
+    them tried. ``readings``: what is measured at a database or bucket.
+    ``in_the_clear``: what the encryption probe of a database or bucket finds. ``on_effect`` is called before every change."""
 
     def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
         self.on_effect = on_effect
@@ -78,6 +84,8 @@ class FakeTenantStores:
         self.probed_buckets: list[tuple[str, ...]] = []
         self.in_the_clear: dict[str, tuple[str, ...]] = {}
         self.encryption_probes: list[str] = []
+        self.readings: dict[str, StoreReadings] = {}
+        self.measured: list[str] = []
         self.refusals: dict[str, RetentionError] = {}
         self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self._keys = 0
@@ -211,6 +219,18 @@ class FakeTenantStores:
         self._answer(request.server.url)
         self.encryption_probes.append(request.name)
         return self.in_the_clear.get(request.name, ())
+
+    def measure_database(self, request: DatabaseRequest, whole_server: bool) -> StoreReadings:
+        """See the port."""
+        self._answer(request.server.host)
+        self.measured.append(request.name)
+        return self.readings.get(request.name, HEALTHY_DATABASE)
+
+    def measure_bucket(self, request: BucketRequest) -> StoreReadings:
+        """See the port."""
+        self._answer(request.server.url)
+        self.measured.append(request.name)
+        return self.readings.get(request.name, HEALTHY_BUCKET)
 
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """See the port. A key that nobody holds is removed and issued anew, as the real one does."""

@@ -161,10 +161,16 @@ _CAUSES: tuple[tuple[str, type[RetentionError], str, tuple[str, ...]], ...] = (
     ("grant CONNECT on it", Invalid, "PrivilegesMissing", ("permission denied for database",)),
     (_SLOW, Unavailable, "ServerTooSlow", ("timeout expired",)),
     (
+        "raise max_connections, or let applications pool their connections; it is tried again",
+        Unavailable,
+        "ConnectionsExhausted",
+        ("too many", "remaining connection slots"),
+    ),
+    (
         "the server refused for now",
         Unavailable,
         "Unavailable",
-        ("too many", "remaining connection slots", "not currently accepting", "does not exist", "starting up"),
+        ("not currently accepting", "does not exist", "starting up"),
     ),
 )
 

@@ -34,10 +34,11 @@ class Patience:
 
 @dataclass(frozen=True)
 class Answer:
-    """A store's answer to a raw request."""
+    """A store's answer to a raw request; ``date``: its header Date."""
 
     status: int
     body: str
+    date: str | None = None
 
 
 class S3Connection:
@@ -107,7 +108,7 @@ class S3Connection:
                 **request,
             )
         # Always UTF-8: guessing an encoding costs more than the request.
-        return Answer(response.status_code, response.content.decode("utf-8", "replace"))
+        return Answer(response.status_code, response.content.decode("utf-8", "replace"), response.headers.get("Date"))
 
     def close(self) -> None:
         """Ends all connections."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from tenant_retention.adapters.iam.aws import AwsIdentities
 from tenant_retention.adapters.iam.minio import MinioIdentities
@@ -10,6 +11,7 @@ from tenant_retention.adapters.iam.static import StaticIdentities
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
 from tenant_retention.adapters.s3.connection import Patience, S3Connection
 from tenant_retention.adapters.s3.encryption import clear_bucket_data
+from tenant_retention.adapters.s3.measuring import measure_bucket
 from tenant_retention.adapters.s3.probe import S3Probe
 from tenant_retention.adapters.s3.provisioning import provision_bucket
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys, Iam
@@ -17,6 +19,7 @@ from tenant_retention.domain.buckets import BucketUsage, S3Endpoint, want_bucket
 from tenant_retention.domain.isolation import BUCKET_SAMPLE, ProbeReport, next_sample
 from tenant_retention.domain.ports.buckets import EndpointFacts, IdentityDriver
 from tenant_retention.domain.ports.stores import BucketOutcome, BucketRequest, BucketServer
+from tenant_retention.domain.readiness import StoreReadings
 
 
 def connect(server: BucketServer, *, patience: Patience | None = None) -> S3Connection:
@@ -97,6 +100,11 @@ class S3TenantBuckets:
         """Where the bucket's data lies or can travel in the clear (T8). Raises NotReady, Unavailable or Invalid."""
         with connect(request.server, patience=self._patience) as connection:
             return clear_bucket_data(connection, request.name, keys)
+
+    def measure(self, request: BucketRequest, now: Callable[[], datetime]) -> StoreReadings:
+        """Figures of the bucket's endpoint. Raises Unavailable or Invalid."""
+        with connect(request.server, patience=self._patience) as connection:
+            return measure_bucket(connection, request.name, now)
 
     def usage(self, server: BucketServer, bucket: str, page_limit: int = 20) -> BucketUsage:
         """Objects and bytes, counted by listing at most ``page_limit`` pages of 1,000."""

@@ -17,6 +17,7 @@ class ConditionType(StrEnum):
     SCHEDULES_READY = "SchedulesReady"
     ISOLATION_VERIFIED = "IsolationVerified"
     ENCRYPTION_VERIFIED = "EncryptionVerified"
+    STORES_HEALTHY = "StoresHealthy"
     COMPLIANT = "Compliant"
     DEBT_FORESEEN = "DebtForeseen"
     APPROVAL_REQUIRED = "ApprovalRequired"
@@ -32,6 +33,7 @@ class Reason(StrEnum):
     AVAILABLE = "Available"
     SCHEDULED = "Scheduled"
     VERIFIED = "Verified"
+    WITHIN_LIMITS = "WithinLimits"
     COMPLIANT = "Compliant"
     NOT_REQUIRED = "NotRequired"
     PROVISIONING = "Provisioning"
@@ -42,6 +44,7 @@ class Reason(StrEnum):
     WAITING_FOR_SERVER = "WaitingForServer"
     NOT_YET_VERIFIED = "NotYetVerified"
     AT_REST_UNKNOWN = "AtRestUnknown"
+    NOT_YET_MEASURED = "NotYetMeasured"
     NO_RUN_YET = "NoRunYet"
     PENDING = "Pending"
     RUNNING = "Running"
@@ -81,6 +84,8 @@ class Reason(StrEnum):
     OPERATOR_TOO_OLD = "OperatorTooOld"
     ISOLATION_BROKEN = "IsolationBroken"
     ENCRYPTION_MISSING = "EncryptionMissing"
+    LIMIT_EXCEEDED = "LimitExceeded"
+    CONNECTIONS_EXHAUSTED = "ConnectionsExhausted"
     SETTING_NOT_KEPT = "SettingNotKept"
     GUARD_STOPPED = "GuardStopped"
     DELETION_DEBT = "DeletionDebt"
@@ -137,6 +142,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.COMPLIANT,
         Reason.NOT_REQUIRED,
         Reason.NOT_FORESEEN,
+        Reason.WITHIN_LIMITS,
         Reason.EXTENDED_STORAGE_KEPT,
     ),
     "Under way: waiting helps": (
@@ -147,6 +153,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.WAITING_FOR_VOLUME,
         Reason.WAITING_FOR_SERVER,
         Reason.NOT_YET_VERIFIED,
+        Reason.NOT_YET_MEASURED,
         Reason.NO_RUN_YET,
         Reason.PENDING,
         Reason.RUNNING,
@@ -190,6 +197,8 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.ISOLATION_BROKEN,
         Reason.ENCRYPTION_MISSING,
         Reason.AT_REST_UNKNOWN,
+        Reason.LIMIT_EXCEEDED,
+        Reason.CONNECTIONS_EXHAUSTED,
         Reason.SETTING_NOT_KEPT,
     ),
     "Retention": (

@@ -149,6 +149,37 @@ class Debt(StatusModel):
     )
 
 
+class Measurement(StatusModel):
+    """One measured figure of the store beside its limit (D6, D7)."""
+
+    name: Literal["Latency", "ClockSkew", "Sessions", "Size", "ReplicationLag", "ReadOnly"] = Field(
+        description=(
+            "Latency: median round trip. ClockSkew: to the operator's clock. Sessions: of all the server's clients. Size: of "
+            "the database. ReplicationLag: of the slowest standby. ReadOnly: whether it takes no writes."
+        ),
+        examples=["Latency"],
+    )
+    value: str | None = Field(
+        default=None,
+        max_length=32,
+        description="What was measured; small movements are left out. Absent: it cannot be seen.",
+        examples=["3 ms"],
+    )
+    limit: str | None = Field(
+        default=None, max_length=32, description="The limit of the class; absent: not judged.", examples=["1.0 s"]
+    )
+    state: Literal["Met", "Exceeded", "Unknown", "NotJudged"] = Field(
+        description="Whether the limit is met; it changes after three measurements in a row. Unknown: cannot be seen.",
+        examples=["Met"],
+    )
+    message: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="What the store's owner has to do, or why nothing can be seen.",
+        examples=["runs will be slow: put the server nearer or relieve it"],
+    )
+
+
 class DataStoreStatus(StatusModel):
     """What the operator found."""
 
@@ -189,6 +220,15 @@ class DataStoreStatus(StatusModel):
         description="When the debt was last counted, UTC.",
         examples=["2026-11-22T01:37:12Z"],
         json_schema_extra={"format": "date-time"},
+    )
+    version: str | None = Field(
+        default=None, max_length=64, description="What the server says of its version.", examples=["17.6"]
+    )
+    measurements: tuple[Measurement, ...] = Field(
+        default=(),
+        max_length=8,
+        description="What was measured at the store while a policy has it; absent: nothing within half an hour.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     rules_digest: Digest | None = Field(
         default=None, description="Digest of the rules that the store holds.", examples=["sha256:" + "0" * 64]

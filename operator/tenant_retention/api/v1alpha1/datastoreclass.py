@@ -21,6 +21,7 @@ from tenant_retention.api.v1alpha1.common import (
     StoreType,
 )
 from tenant_retention.api.v1alpha1.serverclasses import CloudNativePG, Resources
+from tenant_retention.api.v1alpha1.thresholds import Thresholds
 
 Provisioner = Literal["Embedded", "CloudNativePG", "Existing"]
 IN_NAMESPACE = frozenset({"Embedded", "CloudNativePG"})
@@ -191,6 +192,11 @@ class DataStoreClassSpec(ApiModel):
             "see; absent: not known, and the condition EncryptionVerified of its policies says so. Buckets are tried."
         ),
         examples=["Declared"],
+    )
+    thresholds: Thresholds | None = Field(
+        default=None,
+        description="From where on a measured figure of a store is called bad; absent: the defaults.",
+        examples=[{"latencyMilliseconds": 1000, "freeSessions": 10}],
     )
     embedded: Embedded | None = Field(
         default=None, description="Settings of provisioner Embedded; absent: defaults.", examples=[{"storage": "10Gi"}]

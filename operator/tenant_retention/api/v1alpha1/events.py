@@ -38,6 +38,8 @@ EVENTS: tuple[EventText, ...] = (
     EventText(_POLICY, (Reason.ISOLATION_BROKEN,), "Warning", "`IsolationVerified` became False."),
     EventText(_POLICY, (Reason.VERIFIED,), "Normal", "`EncryptionVerified` became True."),
     EventText(_POLICY, (Reason.ENCRYPTION_MISSING,), "Warning", "`EncryptionVerified` became False."),
+    EventText(_POLICY, (Reason.WITHIN_LIMITS,), "Normal", "`StoresHealthy` became True."),
+    EventText(_POLICY, (Reason.LIMIT_EXCEEDED,), "Warning", "`StoresHealthy` became False."),
     EventText(_POLICY, (Reason.COMPLIANT,), "Normal", "`Compliant` became True."),
     EventText(
         _POLICY,

@@ -13,6 +13,7 @@ CONDITION_TEXT: dict[ConditionType, str] = {
     ConditionType.ENCRYPTION_VERIFIED: (
         "Every role reached its store by verified TLS, none got in without it, and what lies there is encrypted (T8)."
     ),
+    ConditionType.STORES_HEALTHY: "What was measured of every store is within its class's limits (D6, D7); never acted on.",
     ConditionType.COMPLIANT: "No deletion debt, the last run came in time, and every category is enforced.",
     ConditionType.DEBT_FORESEEN: (
         "Deletion debt begins within a week, or has begun, because something keeps runs from deleting (X4)."
@@ -86,6 +87,10 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.AT_REST_UNKNOWN: (
         "No SQL can see whether a database server encrypts what it stores; declare it in the class (`encryptionAtRest`)."
     ),
+    Reason.WITHIN_LIMITS: "Every figure that was measured is within the limits of the store's class.",
+    Reason.NOT_YET_MEASURED: "A store was not measured yet, or not for half an hour.",
+    Reason.LIMIT_EXCEEDED: "A store's figure is over the limit of its class; the message has both, and what its owner has to do.",
+    Reason.CONNECTIONS_EXHAUSTED: "The server has no connection left: raise max_connections, or let applications pool theirs.",
     Reason.SETTING_NOT_KEPT: "A bucket or database setting was accepted but read back differently.",
     Reason.EXTENDED_STORAGE_ENDS: "Bought storage ends within 30 days; the first run after it deletes what it alone kept.",
     Reason.GUARD_STOPPED: "More would be newly deleted than `spec.guard.maxDeletedPercent` lets pass.",

@@ -18,6 +18,7 @@ from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.readiness import StoreReadings
 
 DATABASE_ROLES = ("app", "reader", "auditor", "enforcer", "backup", "observer")
 """Groups with a login each; the observer's is for the operator alone."""
@@ -171,6 +172,12 @@ class TenantStores(Protocol):
 
     def probe_database_encryption(self, request: DatabaseRequest) -> tuple[str, ...]:
         """Where the database's data can travel without TLS, with any of its logins (T8); empty: nowhere."""
+
+    def measure_database(self, request: DatabaseRequest, whole_server: bool) -> StoreReadings:
+        """Figures of the database and its server (D6, D7). ``whole_server``: the size of all databases there."""
+
+    def measure_bucket(self, request: BucketRequest) -> StoreReadings:
+        """Figures of the bucket's endpoint."""
 
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """Bucket, settings, identities and keys as wanted; what differs is put right."""

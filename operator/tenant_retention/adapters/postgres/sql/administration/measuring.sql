@@ -1,0 +1,21 @@
+Figures of a server, as a login sees them that is no superuser (D6, D7). Nothing here changes anything.
+
+-- name: round_trip
+SELECT 1
+
+-- name: server_time
+SELECT clock_timestamp()
+
+-- name: measure
+-- Sessions: every client of the server, whoever's; of another one's session only that it is there can be seen.
+SELECT current_setting('server_version'),
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean,
+       (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL),
+       current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+           - coalesce(current_setting('reserved_connections', true)::integer, 0),
+       (SELECT sum(pg_database_size(oid)) FROM pg_database
+        WHERE datname = current_database() OR (%(whole)s AND has_database_privilege(oid, 'CONNECT')))
+
+-- name: standbys
+SELECT count(*), count(state), coalesce(extract(epoch FROM max(replay_lag)), 0)
+FROM pg_stat_replication

@@ -7,6 +7,7 @@ continued by the next reconcile.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 

@@ -19,7 +19,13 @@ from tenant_retention.domain.definition import (
 from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.extended_storage import is_lasting
 from tenant_retention.domain.names import purpose_of
-from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
+from tenant_retention.domain.ports.observation import (
+    CategoryObservation,
+    DatabaseFacts,
+    GuardRequest,
+    LeftTable,
+    Uncovered,
+)
 from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.rules import effective_keep
 from tenant_retention.domain.several_databases import observed_as_one
@@ -32,7 +38,8 @@ MOST_CATEGORIES = 64
 class Counts:
     """What the observer logins read, by category. ``old_anomalies``: where items without a usable time are that were first
     seen longer than max ago, and the next step (X8). ``left``: tables that left the profile with their rows (M10).
-    ``orphans``: counted by the nights, by bucket and category. Empty until a database answered."""
+    ``orphans``: counted by the nights, by bucket and category. ``uncovered``: by the databases' purposes (M11). Empty until a
+    database answered."""
 
     categories: Mapping[str, CategoryObservation] = field(default_factory=dict)
     guard: tuple[GuardRequest, ...] = ()
@@ -40,6 +47,7 @@ class Counts:
     chain_intact: bool = True
     left: tuple[LeftTable, ...] = ()
     orphans: Mapping[tuple[OrphanKind, str], int] = field(default_factory=dict)
+    uncovered: Mapping[str, Uncovered] = field(default_factory=dict)
 
 
 def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinition) -> Counts:
@@ -57,6 +65,7 @@ def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinitio
         chain_intact=all(fact.chain_intact for fact in facts.values()),
         left=tuple(table for purpose in sorted(facts) for table in facts[purpose].left),
         orphans=_orphans(fact for _, fact in sorted(facts.items())),
+        uncovered={purpose: facts[purpose].uncovered for purpose in sorted(facts)},
     )
 
 

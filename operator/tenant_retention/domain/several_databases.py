@@ -41,6 +41,8 @@ def _observed(group: Sequence[CategoryObservation]) -> CategoryObservation:
         anonymize_due=_total(each.anonymize_due for each in group),
         anonymize_held=_total(each.anonymize_held for each in group),
         next_anonymization=_first(each.next_anonymization for each in group),
+        against_consent=_total(each.against_consent for each in group),
+        unmasked=_total(each.unmasked for each in group),
     )
 
 
@@ -61,6 +63,9 @@ def _evidence(group: Sequence[CategoryEvidence]) -> CategoryEvidence:
         residue=_total(each.residue for each in group),
         anonymize_due=_total(each.anonymize_due for each in group),
         anonymized=_total(each.anonymized for each in group),
+        against_consent=_total(each.against_consent for each in group),
+        unmasked=_total(each.unmasked for each in group),
+        cleared=sum(each.cleared for each in group),
         anonymize_held=_total(each.anonymize_held for each in group),
         anonymize_residue=_total(each.anonymize_residue for each in group),
     )

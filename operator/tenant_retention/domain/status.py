@@ -22,6 +22,7 @@ from tenant_retention.domain.policy_report import PolicyReport, StoreReport
 from tenant_retention.domain.readiness import health_finding
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
 from tenant_retention.domain.store_rows import binding_rows, store_counts, store_rows
+from tenant_retention.domain.uncovered import uncovered_findings, uncovered_row
 from tenant_retention.domain.unwanted import unwanted_finding
 from tenant_retention.domain.verification import isolation_finding, unserved_reason
 
@@ -48,6 +49,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
             report.runs,
             previous.get("categories") or (),
         ),
+        "uncovered": uncovered_row(report.counts),
         "overdue": None if _uncounted(report) else _overdue(report),
         "jobs": run_rows(report.runs, report.definition),
         "lastRunTime": last_run_time(report.runs),
@@ -108,6 +110,7 @@ def _findings(report: PolicyReport, before: Sequence[Mapping[str, Any]], now: da
         foreseen_finding(report, now),
         _approval_finding(report),
         *extension_findings(report.definition, now),
+        *uncovered_findings(report.counts),
     ]
 
 

@@ -29,6 +29,7 @@ _SILENT_WHEN_FALSE = {
     ConditionType.STALLED.value,
     ConditionType.APPROVAL_REQUIRED.value,
     ConditionType.EXTENDED_STORAGE_ENDING.value,
+    ConditionType.UNCOVERED.value,
     ConditionType.DEBT_FORESEEN.value,
 }
 _GOOD_WHEN_FALSE = {*_SILENT_WHEN_FALSE, ConditionType.RECONCILING.value}

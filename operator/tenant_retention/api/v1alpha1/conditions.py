@@ -22,6 +22,7 @@ class ConditionType(StrEnum):
     DEBT_FORESEEN = "DebtForeseen"
     APPROVAL_REQUIRED = "ApprovalRequired"
     EXTENDED_STORAGE_ENDING = "ExtendedStorageEnding"
+    UNCOVERED = "Uncovered"
 
 
 class Reason(StrEnum):
@@ -127,6 +128,7 @@ class Reason(StrEnum):
     CONSENT_REFUSED = "ConsentRefused"
     DIGITS_UNMASKED = "DigitsUnmasked"
     CONTENT_AGAINST_CONSENT = "ContentAgainstConsent"
+    NOT_IN_PROFILE = "NotInProfile"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
 
@@ -210,6 +212,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.CATEGORIES_NOT_ENFORCED,
         Reason.EXTENDED_STORAGE_ENDS,
         Reason.CONTENT_AGAINST_CONSENT,
+        Reason.NOT_IN_PROFILE,
         Reason.POD_PENDING,
         Reason.RUN_MISSED,
         Reason.RUN_FAILED,

@@ -68,6 +68,12 @@ EVENTS: tuple[EventText, ...] = (
         "Warning",
         "`ExtendedStorageEnding` became True: 30 days before the end.",
     ),
+    EventText(
+        _POLICY,
+        (Reason.NOT_IN_PROFILE,),
+        "Warning",
+        "`Uncovered` became True: tables or columns that the profile does not know.",
+    ),
     EventText(_POLICY, (Reason.RUN_SUCCEEDED,), "Normal", "A run ended well; with its run id and counts."),
     EventText(
         _POLICY,

@@ -199,6 +199,13 @@ class ApprovalRequest(StatusModel):
     )
 
 
+class UncoveredStatus(StatusModel):
+    """What somebody made in the policy's databases and the profile does not know; never touched (M11)."""
+
+    tables: int = Field(default=0, ge=0, description="Tables, partitions of them not counted.", examples=[1])
+    columns: int = Field(default=0, ge=0, description="Columns of the profile's own tables.", examples=[2])
+
+
 class Binding(StatusModel):
     """A Secret for an application or a person's tool (servicebinding.io)."""
 
@@ -232,6 +239,11 @@ class TenantRetentionPolicyStatus(StatusModel):
     buckets: str | None = Field(default=None, max_length=16, description="Buckets ready of wanted.", examples=["1/1"])
     overdue: int | None = Field(
         default=None, ge=0, description="Rows and objects past their deadline; absent: not counted yet.", examples=[0]
+    )
+    uncovered: UncoveredStatus | None = Field(
+        default=None,
+        description="Tables and columns that the profile does not know; absent: none. Condition `Uncovered` has the names.",
+        examples=[{"tables": 1, "columns": 2}],
     )
     debt_expected: Instant | None = Field(
         default=None,

@@ -19,6 +19,7 @@ CONDITION_TEXT: dict[ConditionType, str] = {
         "Deletion debt begins within a week, or has begun, because something keeps runs from deleting (X4)."
     ),
     ConditionType.APPROVAL_REQUIRED: "The guard stopped a run; a RetentionRun with `approves` lets it through.",
+    ConditionType.UNCOVERED: "A database has tables or columns that the profile does not know; absent where it knows all (M11).",
     ConditionType.EXTENDED_STORAGE_ENDING: "Bought storage ends within 30 days; absent where nothing bought has an end.",
 }
 """What True means."""
@@ -132,6 +133,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.ISOLATION_LEVEL: "A deletion in a transaction that is not READ COMMITTED might not see a new hold; nothing was deleted.",
     Reason.CONSENT_REFUSED: "Content of a session whose record denies it, or did not accept forced recording (P10); nothing was stored.",
     Reason.DIGITS_UNMASKED: "Digits in a masked column (P11): a write is refused; of rows that have them the next run blanks them.",
+    Reason.NOT_IN_PROFILE: "Somebody made tables or columns that the profile does not know; they are told by name, never touched.",
     Reason.CONTENT_AGAINST_CONSENT: "The last run found content without consent (P10); the next one takes it away.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",

@@ -72,8 +72,17 @@ class GuardRequest(Value):
     total: int
 
 
+class Uncovered(Value):
+    """What somebody made in a database and the profile does not know (M11): counts, and the first names, tables before columns."""
+
+    tables: int = 0
+    columns: int = 0
+    names: tuple[str, ...] = ()
+
+
 class DatabaseFacts(Value):
-    """One reading of a tenant database by the observer. ``left``: what the profile no longer has, but the database has."""
+    """One reading of a tenant database by the observer. ``left``: what the profile no longer has, but the database has.
+    ``uncovered``: what it never had."""
 
     rules_digest: str
     now: datetime
@@ -84,6 +93,7 @@ class DatabaseFacts(Value):
     chain_intact: bool
     left: tuple[LeftTable, ...] = ()
     orphans: tuple[OrphanCount, ...] = ()
+    uncovered: Uncovered = Uncovered()
 
     def rows(self) -> int:
         """Rows of all categories, those included that left the profile."""

@@ -67,6 +67,7 @@ BEGIN
     SELECT * INTO latest_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
     RETURN jsonb_build_object(
         'rulesDigest', s.rules_digest, 'now', now(), 'categories', categories, 'left', retention.observe_left(s),
+        'uncovered', retention.uncovered(),
         'guardRequests', (SELECT coalesce(jsonb_agg(jsonb_build_object('category', rc.category, 'rulesDigest', s.rules_digest,
             'surplus', rc.surplus + rc.anonymize_surplus + CASE rc.found_guard WHEN 'Tripped' THEN rc.found_before ELSE 0 END,
             'total', rc.total) ORDER BY rc.position), '[]')

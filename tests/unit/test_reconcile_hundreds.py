@@ -63,6 +63,8 @@ async def test_a_region_that_is_away_is_one_line_and_a_few_examples__D4_D7(monke
     monkeypatch.setattr(Databases, "prepare", counted)
     found = await operator.settled()
     assert found["status"]["databases"] == "82/82"
+    (jobs,) = [each for each in operator.objects("NetworkPolicy") if each["metadata"]["name"].endswith("jobs")]
+    assert len(json.dumps(jobs)) < 5_000, "a server is named once, however many databases it has"
     assert 1 < most <= AT_ONCE + 2, "a few of a region at once, and the home stores beside them"
     host = "pg.apac.example.com"
     operator.stores.refusals[host] = Unavailable(f"{host} does not answer " + "x" * 2000, reason="ServerUnreachable")

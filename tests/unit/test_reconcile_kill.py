@@ -70,7 +70,36 @@ async def confirmed(operator: Operator) -> Operator:
     return operator
 
 
+async def with_a_private_unit() -> Operator:
+    return await operator_with(policy(units=[{"name": "beds", "database": "Dedicated"}], **SHORTEST))
+
+
+async def after_a_unit_was_removed_from_its_empty_database() -> Operator:
+    operator = await with_a_private_unit()
+    await operator.settled()
+    for kept in operator.stores.databases.values():
+        kept.rows = 0
+    await operator.edit(POLICY, "acme", NAMESPACE, lambda found: found["spec"].pop("units"))
+    operator.restart()
+    return operator
+
+
+async def after_the_unit_came_back() -> Operator:
+    operator = await after_a_unit_was_removed_from_its_empty_database()
+    await operator.settled()
+
+    def again(found: Manifest) -> None:
+        found["spec"]["units"] = [{"name": "beds", "database": "Dedicated"}]
+
+    await operator.edit(POLICY, "acme", NAMESPACE, again)
+    operator.restart()
+    return operator
+
+
 SCENES = {
+    "a private unit": with_a_private_unit,
+    "a unit removed": after_a_unit_was_removed_from_its_empty_database,
+    "the unit back": after_the_unit_came_back,
     "first time": first_time,
     "after an edit": after_an_edit,
     "after the policy went": after_the_policy_went,

@@ -55,6 +55,8 @@ class Isolation:
             # A key that the store does not know yet: the next reconcile tries again.
             return
         here = [result.store.wanted.place.name for result in results]
+        # A store that the policy has no more says nothing of today.
+        self._reports = {name: report for name, report in self._reports.items() if name in here}
         found = tuple(breach for name in here for breach in self._breached.get(name, ()))
         if not found and all(self._tried[purpose] >= report.others for purpose, report in self._reports.items()):
             self.told = ()

@@ -103,7 +103,7 @@ class Schedules:
         suspend: bool,
     ) -> None:
         """Plan, NetworkPolicy and CronJob as wanted."""
-        existing = tuple(found for store in stores if (found := _endpoint(store)) is not None)
+        existing = tuple(dict.fromkeys(found for store in stores if (found := _endpoint(store)) is not None))
         await self.world.applier.apply(jobs_network_policy(self.reference, DnsServers(), existing), self.regarding)
         await self.apply_plan(definition, stores, mode)
         pod = self.pod(stores, plan_name(self.reference))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tenant_retention.adapters.cache.administration import RealCacheAdministration
 from tenant_retention.adapters.cache.connection import CacheConnection
 from tenant_retention.adapters.cache.provisioning import provision_cache
+from tenant_retention.adapters.tenant_stores import RealTenantStores
 from tenant_retention.domain.caches import CacheRole, WantedCache
 from tenant_retention.domain.errors import Invalid, Unavailable
-from tenant_retention.domain.ports.caches import CacheServer
-from tests.stores.cache_servers import PASSWORDS, RealSite, cache_of, real_site
+from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
+from tests.stores.cache_servers import PASSWORDS, RealSite, cache_of, opened_to_everything, real_site
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.valkey import ValkeyProcess, running_valkey
 
@@ -172,6 +175,26 @@ def test_a_cluster_is_refused_and_what_may_lose_keys_is_told__D6() -> None:
     with running_valkey(["--cluster-enabled", "yes"]) as process, process.client() as client:
         with pytest.raises(Invalid, match="cluster mode is not supported"):
             RealCacheAdministration(client).check()
+
+
+def test_the_operator_makes_probes_and_checks_a_cache_and_finds_what_somebody_opened__X2(
+    valkey: ValkeyProcess, tmp_path: Path
+) -> None:
+    stores = RealTenantStores(tmp_path)
+    identity = StoreIdentity("test", "customer-acme", "acme", "Cache")
+    request = CacheRequest(valkey.server, identity, "n1", "p1", PASSWORDS)
+    with real_site(valkey) as site:
+        assert stores.check(valkey.server) == (
+            "neither appendonly nor save is set: every key is lost when the server restarts",
+        )
+        assert len(stores.prepare_cache(request)) == 4
+        assert stores.prepare_cache(request) == ()
+        assert stores.probe_cache(request).breaches == ()
+        name = ACME.username(CacheRole.READER)
+        site.change_user(name, opened_to_everything(ACME.users()[name]))
+        assert f"user {name} of the cache was allowed SCAN 0" in stores.probe_cache(request).breaches
+        assert len(stores.prepare_cache(request)) == 1
+        assert stores.probe_cache(request).breaches == ()
 
 
 def test_only_verified_encrypted_connections_are_made__T8(valkey: ValkeyProcess) -> None:

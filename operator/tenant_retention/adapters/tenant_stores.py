@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tenant_retention.adapters.cache.tenant_caches import check_cache, prepare_cache, probe_cache
 from tenant_retention.adapters.postgres.administration import PostgresAdministration
 from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.postgres.encryption import clear_database_traffic
@@ -24,6 +25,7 @@ from tenant_retention.domain.databases import DatabaseRoles, Group, Login, Wante
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.isolation import ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
 from tenant_retention.domain.ports.databases import TenantLogin
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
@@ -65,8 +67,10 @@ class RealTenantStores:
         self._databases = PostgresAdministration()
         self._buckets = S3TenantBuckets()
 
-    def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
+    def check(self, server: DatabaseServer | BucketServer | CacheServer) -> tuple[str, ...]:
         """See the port."""
+        if isinstance(server, CacheServer):
+            return check_cache(server)
         if isinstance(server, BucketServer):
             return (SLOW_WORDS,) if self._buckets.check(server).latency > SLOW else ()
         facts = self._databases.facts(self._access(server))
@@ -192,6 +196,14 @@ class RealTenantStores:
             login.host, login.port, login.user, login.password, self._authority(login.ca), login.database
         )
         return PostgresObserverDatabase(lambda: connect(access, application_name=APPLICATION_NAME))
+
+    def prepare_cache(self, request: CacheRequest) -> tuple[str, ...]:
+        """See the port."""
+        return prepare_cache(request)
+
+    def probe_cache(self, request: CacheRequest) -> ProbeReport:
+        """See the port."""
+        return probe_cache(request)
 
     def _access(self, server: DatabaseServer) -> ServerAccess:
         return ServerAccess(server.host, server.port, server.user, server.password, self._authority(server.ca))

@@ -225,4 +225,6 @@ def facts_of(settings: Mapping[str, str]) -> tuple[str, ...]:
         )
     if settings.get("appendonly", "yes") == "no" and not settings.get("save", ""):
         warnings.append("neither appendonly nor save is set: every key is lost when the server restarts")
+    if settings.get("port", "0") != "0":
+        warnings.append(f"the server listens without TLS at port {settings['port']} as well: set port to 0")
     return tuple(warnings)

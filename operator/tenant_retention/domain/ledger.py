@@ -74,7 +74,7 @@ def entry(identity: StoreIdentity, claimant: Claimant, store_class: DataStoreCla
             "policyRef": _reference(claimant).to_object(),
             "purpose": identity.purpose,
             "storeId": identity.digest(),
-            "name": identity.database() if store_class.spec.type == "PostgreSQL" else identity.bucket(),
+            "name": _name(identity, store_class.spec.type),
             "claimRef": _reference(claimant).to_object(),
             **({"region": store_class.spec.region} if store_class.spec.region else {}),
             **({"unit": identity.unit} if identity.unit else {}),
@@ -110,6 +110,11 @@ def place_of(spec: DataStoreSpec) -> Place:
     """Which store of its policy an entry is."""
     identity = identity_of(spec)
     return Place(identity.purpose, identity.region, identity.unit)
+
+
+def _name(identity: StoreIdentity, type_: str) -> str:
+    """What the store is called at its server."""
+    return {"PostgreSQL": identity.database, "S3": identity.bucket, "Redis": identity.cache}[type_]()
 
 
 def bind(claimant: Claimant) -> Manifest:

@@ -9,6 +9,7 @@ from tenant_retention.api.v1alpha1.profile_tables import Table
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, TenantRetentionPolicySpec
 from tenant_retention.domain import anonymize_rules
+from tenant_retention.domain.cache_rules import cache_of, names_cache
 from tenant_retention.domain.definition import (
     CategoryDefinition,
     CategoryState,
@@ -76,7 +77,15 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
         guard_percent=policy.guard.max_deleted_percent,
         tables=tuple(_table(profile, table) for table in profile.tables),
         categories=tuple(
-            _category(profile, category, keeps[category.name], extended.get(category.name), afters[category.name])
+            _category(
+                profile,
+                category,
+                keeps[category.name],
+                extended.get(category.name),
+                afters[category.name],
+                # What a policy without a cache means does not change when its profile begins to speak of one.
+                cached=names_cache(policy),
+            )
             for category in ordered
         ),
     )
@@ -205,6 +214,8 @@ def _category(
     keep: str | None,
     extended: ExtendedDefinition | None,
     after: str | None,
+    *,
+    cached: bool,
 ) -> CategoryDefinition:
     event = ClockEvent(category.clock.event)
     enforced = event in ENFORCED_EVENTS and bool(category.tables)
@@ -222,6 +233,7 @@ def _category(
         clock_column=_clock_column(profile, category, tables) if enforced else None,
         tables=tables,
         objects=_objects(category),
+        cache=cache_of(category) if cached else None,
         consent=ConsentDefinition(**category.consent.model_dump()) if category.consent else None,
         extended=extended,
         anonymize_after=after if enforced else None,

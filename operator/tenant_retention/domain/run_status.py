@@ -61,6 +61,10 @@ def newest_run(latest: Mapping[str, RunEvidence]) -> dict[str, RunEvidence]:
     return {purpose: run for purpose, run in latest.items() if run.run_id == newest}
 
 
+_OF_RUNS = ("lastRunTime", "cachedKeys")
+"""What a category's row keeps of the last run that told it."""
+
+
 def last_run_time(report: RunReport) -> str | None:
     """When the last run ended."""
     ends = [run.finished_at for run in newest_run(report.latest).values() if run.finished_at is not None]
@@ -70,15 +74,20 @@ def last_run_time(report: RunReport) -> str | None:
 def with_last_runs(
     rows: Sequence[Mapping[str, Any]], report: RunReport, before: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The categories' rows, each with when its last run ended. A run that left no evidence of a category, or was
+    """The categories' rows, each with when its last run ended and how many keys it left in the cache. A run that left
+    no evidence of a category, or was
     interrupted, says nothing: then what the rows ``before`` said stays."""
-    times = {row["name"]: row["lastRunTime"] for row in before if "lastRunTime" in row}
+    known = {row["name"]: {key: row[key] for key in _OF_RUNS if key in row} for row in before}
     ended = [
         (run.finished_at, run) for run in report.latest.values() if run.finished_at and run.outcome != _INTERRUPTED
     ]
     for end, run in sorted(ended, key=lambda each: each[0]):
-        times.update({found.category: instant(end) for found in run.categories})
-    return [{**row, **({"lastRunTime": times[row["name"]]} if row["name"] in times else {})} for row in rows]
+        for found in run.categories:
+            known.setdefault(found.category, {})["lastRunTime"] = instant(end)
+        for cached in run.caches:
+            if cached.residue is not None:
+                known.setdefault(cached.category, {})["cachedKeys"] = cached.keys - cached.removed
+    return [{**row, **known.get(row["name"], {})} for row in rows]
 
 
 def run_rows(report: RunReport, definition: RetentionDefinition | None) -> list[dict[str, Any]]:

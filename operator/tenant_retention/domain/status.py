@@ -95,14 +95,15 @@ def _findings(report: PolicyReport, before: Sequence[Mapping[str, Any]], now: da
     databases = _stores_finding(ConditionType.DATABASES_READY, report, "PostgreSQL")
     buckets = _stores_finding(ConditionType.BUCKETS_READY, report, "S3")
     schedules = _schedules_finding(report)
-    made = all(finding.holds for finding in (databases, buckets, schedules))
+    cached = any(store.type == "Redis" for store in report.stores)
+    caches = [_stores_finding(ConditionType.CACHES_READY, report, "Redis")] if cached else []
+    parts = (databases, buckets, *caches, schedules)
+    made = all(finding.holds for finding in parts)
     return [
-        _ready_finding(report, made, (databases, buckets, schedules)),
-        _reconciling_finding(report, made, (databases, buckets, schedules)),
+        _ready_finding(report, made, parts),
+        _reconciling_finding(report, made, parts),
         _stalled_finding(report),
-        databases,
-        buckets,
-        schedules,
+        *parts,
         isolation_finding(report),
         encryption_finding(report.encryption, before),
         health_finding(report.health),

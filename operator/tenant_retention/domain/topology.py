@@ -12,6 +12,7 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE, DataStoreClass
 from tenant_retention.api.v1alpha1.retentionprofile import DatabasePurpose, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
+from tenant_retention.domain.cache_rules import CACHE, names_cache
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 from tenant_retention.domain.names import Place
 
@@ -75,14 +76,15 @@ class ClassMissing(NotReady):
 
 
 def needed_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> dict[str, str]:
-    """By purpose the type: a database where there are tables, a bucket where there are objects; databases first. The
-    Dialogue database only as soon as a dialogue channel is used (D2)."""
+    """By purpose the type: a database where there are tables, a bucket where there are objects; databases first, a cache
+    where the policy names one. The Dialogue database only as soon as a dialogue channel is used (D2)."""
     databases, buckets = _purposes(profile)
     channels = policy.channels or (profile.channels.default if profile.channels else ())
     # A profile that names no channels says nothing about them: then every database is needed.
     if channels and not DIALOGUE_CHANNELS & set(channels):
         databases -= {"Dialogue"}
-    return {**dict.fromkeys(sorted(databases), "PostgreSQL"), **dict.fromkeys(sorted(buckets), "S3")}
+    caches = {CACHE: "Redis"} if _is_cached(profile) and names_cache(policy) else {}
+    return {**dict.fromkeys(sorted(databases), "PostgreSQL"), **dict.fromkeys(sorted(buckets), "S3"), **caches}
 
 
 def wanted_stores(needed: Mapping[str, str], policy: TenantRetentionPolicySpec) -> tuple[WantedStore, ...]:
@@ -102,7 +104,8 @@ def check_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpe
     """Raises Invalid (ClassInvalid) naming an entry of ``spec.stores`` that the profile has no use for, or several of which
     each could be the home store's."""
     databases, buckets = _purposes(profile)
-    surplus = {str(request.purpose) for request in policy.stores} - databases - buckets
+    caches = {CACHE} if _is_cached(profile) else set()
+    surplus = {str(request.purpose) for request in policy.stores} - databases - buckets - caches
     if surplus:
         name = min(surplus)
         raise Invalid(
@@ -121,6 +124,10 @@ def check_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpe
                 reason="ClassInvalid",
                 field=f"spec.stores[{purpose}].region",
             )
+
+
+def _is_cached(profile: RetentionProfileSpec) -> bool:
+    return any(category.cache is not None for category in profile.categories)
 
 
 def _purposes(profile: RetentionProfileSpec) -> tuple[set[str], set[str]]:
@@ -200,7 +207,7 @@ def pinned_class(wanted: WantedStore, store: DataStore) -> None:
 
 def of_class(problem: RetentionError, class_name: str, type_: str) -> RetentionError:
     """What went wrong at a server that already runs, with the field of the class that leads there."""
-    address = "spec.existing.host" if type_ == "PostgreSQL" else "spec.existing.endpoint"
+    address = "spec.existing.endpoint" if type_ == "S3" else "spec.existing.host"
     field = address if problem.reason in _ABOUT_THE_SERVER else _ABOUT_THE_ACCESS.get(problem.reason)
     # Not of subclasses: what they say besides would be lost.
     if type(problem) not in (Invalid, Unavailable) or field is None:

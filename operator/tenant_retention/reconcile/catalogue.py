@@ -13,7 +13,7 @@ from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
 from tenant_retention.domain.conditions import Finding, reason_of, render
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, STORE, STORE_CLASS, Manifest
-from tenant_retention.domain.ports.stores import DatabaseServer
+from tenant_retention.domain.ports.stores import BucketServer
 from tenant_retention.domain.profile_check import (
     check_profile,
 )
@@ -103,7 +103,7 @@ async def _check_class(world: World, found: DataStoreClass) -> tuple[str, ...]:
     server = await existing_server(world, found.spec.type, existing)
     for credential in existing.static_credentials:
         await static_key(world, credential)
-    backend = server.host if isinstance(server, DatabaseServer) else server.url
+    backend = server.url if isinstance(server, BucketServer) else server.host
     try:
         return await world.call(backend, world.stores.check, server)
     except RetentionError as problem:

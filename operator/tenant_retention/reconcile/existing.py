@@ -6,6 +6,7 @@ from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastoreclass import CaSecretRef, Existing
 from tenant_retention.domain.bucket_identities import AccessKey, Iam
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.ports.caches import CacheServer
 from tenant_retention.domain.ports.cluster import SECRET
 from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
 from tenant_retention.reconcile.world import World, secret_values
@@ -13,7 +14,7 @@ from tenant_retention.reconcile.world import World, secret_values
 _S3_STATIC_REGION = "us-east-1"
 
 
-async def existing_server(world: World, type_: str, existing: Existing) -> DatabaseServer | BucketServer:
+async def existing_server(world: World, type_: str, existing: Existing) -> DatabaseServer | BucketServer | CacheServer:
     """A server that already runs, with the administrator from the operator's namespace.
 
     Raises Invalid (SecretNotFound, SecretInvalid) naming the class's field.
@@ -23,6 +24,9 @@ async def existing_server(world: World, type_: str, existing: Existing) -> Datab
     if type_ == "PostgreSQL":
         user, password = _keys(administrator, existing.admin_secret_ref.name, "username", "password")
         return DatabaseServer(existing.host or "", existing.port, user, password, authority)
+    if type_ == "Redis":
+        user, password = _keys(administrator, existing.admin_secret_ref.name, "username", "password")
+        return CacheServer(existing.host or "", existing.port, user, password, authority)
     key, secret = _keys(administrator, existing.admin_secret_ref.name, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     return BucketServer(
         url=existing.endpoint or "",

@@ -27,14 +27,15 @@ from tenant_retention.domain.policy_report import (
 from tenant_retention.domain.ports.cluster import Manifest
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
-from tenant_retention.reconcile.buckets import Buckets
+from tenant_retention.reconcile.buckets import BucketResult, Buckets
+from tenant_retention.reconcile.caches import CacheResult, Caches
 from tenant_retention.reconcile.claims import Claims
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.encrypting import Encryption
 from tenant_retention.reconcile.measuring import Measuring
 from tenant_retention.reconcile.placing import claim_all
 from tenant_retention.reconcile.preparing import Preparing
-from tenant_retention.reconcile.probing import Isolation, told_before
+from tenant_retention.reconcile.probing import Isolation, Prober, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
 from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
@@ -82,6 +83,10 @@ class Draft:
     def databases(self) -> list[DatabaseResult]:
         """The results that are databases."""
         return [result for result in self.results if isinstance(result, DatabaseResult)]
+
+    def measured(self) -> list[DatabaseResult | BucketResult]:
+        """The results of stores whose encryption is tried and that are measured: a cache is reached over verified TLS alone."""
+        return [result for result in self.results if not isinstance(result, CacheResult)]
 
     def wish(self) -> Wish:
         """What the databases are to hold; only once there are rules."""
@@ -169,13 +174,15 @@ class PolicyReconciler:
         draft.rules, draft.claims, draft.left_stores, memory.nothing_left = found
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
-        await asyncio.gather(memory.encryption.look(world, draft.results), memory.measuring.look(world, draft.results))
+        await asyncio.gather(
+            memory.encryption.look(world, draft.measured()), memory.measuring.look(world, draft.measured())
+        )
         await self._schedule(draft, reference)
         if draft.results and draft.complete():
             state = "|".join(sorted(f"{purpose}:{digest}" for purpose, digest in memory.prepared.items()))
-            databases = Databases(world, reference, home, draft.manifest)
-            buckets = Buckets(world, reference, home, draft.manifest)
-            await memory.isolation.look(databases, buckets, draft.results, state, world.now())
+            where = (world, reference, home, draft.manifest)
+            prober = Prober(Databases(*where), Buckets(*where), Caches(*where))
+            await memory.isolation.look(prober, draft.results, state, world.now())
 
     def _choose_schedule(self, draft: Draft, reference: PolicyRef) -> None:
         """The policy's schedule; with a wrong window or zone none: a CronJob that is there stays as it is."""
@@ -194,6 +201,7 @@ class PolicyReconciler:
             Servers(self._world, self._authorities, reference, draft.manifest),
             Databases(self._world, reference, home, draft.manifest),
             Buckets(self._world, reference, home, draft.manifest),
+            Caches(self._world, reference, home, draft.manifest),
             claimant,
             memory.prepared,
         )
@@ -265,8 +273,8 @@ class PolicyReconciler:
             schedule_problem=draft.schedule_problem,
             isolation=memory.isolation.found(),
             probed=memory.isolation.probed(),
-            encryption=memory.encryption.state(draft.results),
-            health=memory.measuring.state(draft.results),
+            encryption=memory.encryption.state(draft.measured()),
+            health=memory.measuring.state(draft.measured()),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             last_deadlines={
                 result.store.wanted.place.name: last_deadlines(result.store.entry.status)

@@ -10,8 +10,10 @@ from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.names import Place
+from tenant_retention.domain.ports.caches import CacheServer
 from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
+from tenant_retention.reconcile.caches import CacheResult, Caches
 from tenant_retention.reconcile.claims import ClaimedStore, follow_marker
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.servers import Server, Servers
@@ -20,6 +22,9 @@ from tenant_retention.reconcile.world import World
 
 AT_ONCE = 8
 """Databases of units that one policy has in work on one server; the server's own bound counts over all policies."""
+
+
+_KINDS = {"PostgreSQL": DatabaseResult, "S3": BucketResult, "Redis": CacheResult}
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Preparing:
     servers: Servers
     databases: Databases
     buckets: Buckets
+    caches: Caches
     claimant: Claimant
     prepared: dict[str, str]
 
@@ -47,7 +53,7 @@ class Preparing:
         return [by_place[store.wanted.place] for store in stores]
 
     async def _group(self, stores: Sequence[ClaimedStore], wish: Wish) -> list[Result]:
-        kind = DatabaseResult if stores[0].wanted.type == "PostgreSQL" else BucketResult
+        kind = _KINDS[stores[0].wanted.type]
         try:
             server = await self.servers.of([store.entry for store in stores])
         except RetentionError as problem:
@@ -71,6 +77,8 @@ class Preparing:
         result: Result
         if isinstance(server, DatabaseServer):
             result = await self.databases.prepare(store, server, wish, tell_drift=again)
+        elif isinstance(server, CacheServer):
+            result = await self.caches.prepare(store, server, tell_drift=again)
         else:
             result = await self.buckets.prepare(store, server, wish.definition, tell_drift=again)
         result.problem = await follow_marker(self.world, store, self.claimant, result.problem)

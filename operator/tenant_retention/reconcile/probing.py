@@ -11,11 +11,29 @@ from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.ports.cluster import Manifest
 from tenant_retention.reconcile.buckets import BucketResult, Buckets
+from tenant_retention.reconcile.caches import CacheResult, Caches
 from tenant_retention.reconcile.databases import DatabaseResult, Databases
 
 PROBE_AGAIN = timedelta(minutes=15)
 STORES_A_LOOK = 16
 """Stores of one policy whose roles one look tries: each of them tries many places, and there may be hundreds of units."""
+
+
+@dataclass(frozen=True)
+class Prober:
+    """Tries the logins of every kind of store."""
+
+    databases: Databases
+    buckets: Buckets
+    caches: Caches
+
+    async def probe(self, result: DatabaseResult | BucketResult | CacheResult, after: str) -> ProbeReport | None:
+        """One look at one store; None where it is not ready."""
+        if isinstance(result, DatabaseResult):
+            return await self.databases.probe(result, after)
+        if isinstance(result, CacheResult):
+            return await self.caches.probe(result)
+        return await self.buckets.probe(result, after)
 
 
 @dataclass
@@ -33,9 +51,8 @@ class Isolation:
 
     async def look(
         self,
-        databases: Databases,
-        buckets: Buckets,
-        results: Sequence[DatabaseResult | BucketResult],
+        prober: Prober,
+        results: Sequence[DatabaseResult | BucketResult | CacheResult],
         state: str,
         now: datetime,
     ) -> None:
@@ -46,10 +63,7 @@ class Isolation:
             for result in self._in_turn(results):
                 purpose = result.store.wanted.place.name
                 after = self._after(purpose, result.store.entry.spec.name)
-                if isinstance(result, DatabaseResult):
-                    self._note(purpose, after, await databases.probe(result, after))
-                else:
-                    self._note(purpose, after, await buckets.probe(result, after))
+                self._note(purpose, after, await prober.probe(result, after))
                 self._at[purpose], self._breached[purpose] = now, result.breaches or ()
         except NotReady:
             # A key that the store does not know yet: the next reconcile tries again.
@@ -63,7 +77,9 @@ class Isolation:
         self.breaches = found or self.told
         self._looked = (state, now)
 
-    def _in_turn(self, results: Sequence[DatabaseResult | BucketResult]) -> list[DatabaseResult | BucketResult]:
+    def _in_turn(
+        self, results: Sequence[DatabaseResult | BucketResult | CacheResult]
+    ) -> list[DatabaseResult | BucketResult | CacheResult]:
         """A few of the stores, those first that were not tried yet, then those that were tried longest ago."""
         never = datetime.min.replace(tzinfo=UTC)
         return sorted(results, key=lambda result: self._at.get(result.store.wanted.place.name, never))[:STORES_A_LOOK]

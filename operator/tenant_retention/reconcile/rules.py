@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
+from tenant_retention.domain.cache_rules import check_cache
 from tenant_retention.domain.conditions import patience_ended
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
@@ -98,6 +99,7 @@ async def resolve(
         subject = _subject(world, policy, profile_generation=generation)
         definition = define(profile, policy.spec, subject)
         check_stores(profile, policy.spec)
+        check_cache(profile, policy.spec, last.stores if last is not None else {})
         check_units(policy.spec)
     except RetentionError as problem:
         return await _fall_back(world, policy, last, problem)

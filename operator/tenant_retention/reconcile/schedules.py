@@ -143,6 +143,7 @@ class Schedules:
             rules_digest=definition.rules_digest(),
             databases=tuple(binding for store, binding in bound if store.wanted.type == "PostgreSQL"),
             buckets=tuple(binding for store, binding in bound if store.wanted.type == "S3"),
+            caches=tuple(binding for store, binding in bound if store.wanted.type == "Redis"),
         )
 
     def pod(self, stores: Sequence[ClaimedStore], plan: str) -> EnforcementPod:

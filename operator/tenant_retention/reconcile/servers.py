@@ -31,6 +31,7 @@ from tenant_retention.domain.manifests.operator_secrets import (
     authority_secret,
     read_authority,
 )
+from tenant_retention.domain.ports.caches import CacheServer
 from tenant_retention.domain.ports.cluster import (
     SECRET,
     STATEFUL_SET,
@@ -46,7 +47,7 @@ from tenant_retention.reconcile.resources import resources_of
 from tenant_retention.reconcile.volumes import keep_claim, retain_volume, size_of
 from tenant_retention.reconcile.world import World, secret_values
 
-Server = DatabaseServer | BucketServer
+Server = DatabaseServer | BucketServer | CacheServer
 
 
 class Authorities:

@@ -21,10 +21,11 @@ from tenant_retention.domain.status import (
 )
 from tenant_retention.domain.store_status import store_status
 from tenant_retention.reconcile.buckets import BucketResult
+from tenant_retention.reconcile.caches import CacheResult
 from tenant_retention.reconcile.databases import DatabaseResult
 from tenant_retention.reconcile.world import World, parse
 
-Result = DatabaseResult | BucketResult
+Result = DatabaseResult | BucketResult | CacheResult
 _SILENT_WHEN_FALSE = {
     ConditionType.STALLED.value,
     ConditionType.APPROVAL_REQUIRED.value,
@@ -37,6 +38,7 @@ _TOLD_BY_READY = {
     ConditionType.RECONCILING.value,
     ConditionType.DATABASES_READY.value,
     ConditionType.BUCKETS_READY.value,
+    ConditionType.CACHES_READY.value,
     ConditionType.SCHEDULES_READY.value,
 }
 _TOLD_BY_RUNS = {"RunMissed", "RunFailed"}
@@ -66,7 +68,8 @@ async def tell_stores(world: World, definition: RetentionDefinition | None, resu
         emptied = result.store.wanted.leaving and facts is not None and facts.rows() == 0
         bound = not emptied and (result.problem is None or result.problem.reason != Reason.STORE_RELEASED)
         name = result.store.entry.metadata.name
-        await tell_store(world, name, bound, facts, result.problem, definition, result.measured)
+        measured = None if isinstance(result, CacheResult) else result.measured
+        await tell_store(world, name, bound, facts, result.problem, definition, measured)
 
 
 async def tell_store(

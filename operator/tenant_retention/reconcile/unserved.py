@@ -13,6 +13,7 @@ from tenant_retention.domain.ports.cluster import STORE, Manifest
 from tenant_retention.domain.ports.stores import DatabaseServer
 from tenant_retention.domain.topology import WantedStore
 from tenant_retention.reconcile.buckets import BucketResult
+from tenant_retention.reconcile.caches import CacheResult
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.databases import DatabaseResult
 from tenant_retention.reconcile.observing import count, newest_runs, night_of, observer
@@ -44,7 +45,8 @@ async def count_unserved(
         if store is None:
             continue
         if wanted.type != "PostgreSQL":
-            results.append(BucketResult(store, warnings=(_LEFT,)))
+            kind = CacheResult if wanted.type == "Redis" else BucketResult
+            results.append(kind(store, warnings=(_LEFT,)))
             continue
         result = DatabaseResult(store, warnings=(_LEFT,))
         try:

@@ -20,7 +20,7 @@ from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.store_marker import StoreMarker
 
 _OLDEST = 7
-_SETTINGS = ("maxmemory-policy", "appendonly", "save")
+_SETTINGS = ("maxmemory-policy", "appendonly", "save", "port")
 
 
 class RealCacheAdministration:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tenant_retention.adapters.fakes.cluster import ignore_effect
+from tenant_retention.adapters.fakes.tenant_caches import FakeTenantCaches
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login
 from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
@@ -14,6 +15,7 @@ from tenant_retention.domain.errors import Invalid, RetentionError, StoreRelease
 from tenant_retention.domain.isolation import BUCKET_SAMPLE, ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.caches import CacheServer
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.ports.stores import (
@@ -65,13 +67,14 @@ HEALTHY_BUCKET = StoreReadings(latency=timedelta(milliseconds=3), clock_skew=tim
 HEALTHY_DATABASE = replace(HEALTHY_BUCKET, version="17.6", sessions=4, usable_sessions=97, size=2**23, read_only=False)
 
 
-class FakeTenantStores:
+class FakeTenantStores(FakeTenantCaches):
     """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
     working. ``breaches`` and ``open`` (databases and buckets): what probes find; ``probed``: what each of
     them tried. ``readings``: what is measured at a database or bucket.
     ``in_the_clear``: what the encryption probe of a database or bucket finds. ``on_effect`` is called before every change."""
 
     def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
+        super().__init__()
         self.on_effect = on_effect
         self.databases: dict[str, KeptDatabase] = {}
         self.buckets: dict[str, KeptBucket] = {}
@@ -90,7 +93,7 @@ class FakeTenantStores:
         self.now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         self._keys = 0
 
-    def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
+    def check(self, server: DatabaseServer | BucketServer | CacheServer) -> tuple[str, ...]:
         """See the port."""
         self._answer(server.url if isinstance(server, BucketServer) else server.host)
         return ()

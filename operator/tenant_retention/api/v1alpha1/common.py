@@ -57,8 +57,8 @@ KopfProgress = Annotated[
 ]
 """Where Kopf keeps its state: in the status, which a tenant who can edit the object still cannot write."""
 Mode = Literal["Enforce", "DryRun"]
-Purpose = Literal["Analytical", "Dialogue", "Content"]
-StoreType = Literal["PostgreSQL", "S3"]
+Purpose = Literal["Analytical", "Dialogue", "Content", "Cache"]
+StoreType = Literal["PostgreSQL", "S3", "Redis"]
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 

@@ -14,6 +14,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     DATABASES_READY = "DatabasesReady"
     BUCKETS_READY = "BucketsReady"
+    CACHES_READY = "CachesReady"
     SCHEDULES_READY = "SchedulesReady"
     ISOLATION_VERIFIED = "IsolationVerified"
     ENCRYPTION_VERIFIED = "EncryptionVerified"

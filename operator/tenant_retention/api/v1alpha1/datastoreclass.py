@@ -119,9 +119,11 @@ class Existing(ApiModel):
     """A server or an S3 endpoint that already runs, owned by the platform or the customer (D6)."""
 
     host: DnsName | None = Field(
-        default=None, description="PostgreSQL: host name or IPv4 address.", examples=["pg.emea.example.com"]
+        default=None, description="PostgreSQL and Redis: host name or IPv4 address.", examples=["pg.emea.example.com"]
     )
-    port: int = Field(default=5432, ge=1, le=65535, description="PostgreSQL: TCP port.", examples=[5432])
+    port: int = Field(
+        default=5432, ge=1, le=65535, description="PostgreSQL: TCP port; Redis: the TLS port.", examples=[5432]
+    )
     endpoint: Annotated[str, StringConstraints(pattern=ENDPOINT_PATTERN, max_length=300)] | None = Field(
         default=None,
         description="S3: address, https only, without a path.",
@@ -152,7 +154,8 @@ class Existing(ApiModel):
     admin_secret_ref: SecretRef = Field(
         description=(
             "Secret in the operator's namespace with the administrator: `username` and `password` for PostgreSQL "
-            "(CREATEDB and CREATEROLE, no superuser), `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` for S3."
+            "(CREATEDB and CREATEROLE, no superuser) and for Redis (ACL, CLIENT KILL, INFO, CONFIG), `AWS_ACCESS_KEY_ID` and "
+            "`AWS_SECRET_ACCESS_KEY` for S3."
         ),
         examples=[{"name": "pg-emea-admin"}],
     )
@@ -161,7 +164,10 @@ class Existing(ApiModel):
 class DataStoreClassSpec(ApiModel):
     """Where stores come from."""
 
-    type: StoreType = Field(description="What kind of store; immutable.", examples=["PostgreSQL"])
+    type: StoreType = Field(
+        description="What kind of store; Redis: a cache that speaks its protocol, such as Valkey. Immutable.",
+        examples=["PostgreSQL"],
+    )
     provisioner: Provisioner = Field(
         description=(
             "Embedded: a server in the tenant's namespace. CloudNativePG: a highly available PostgreSQL there, run by "

@@ -121,6 +121,12 @@ class CategoryStatus(StatusModel):
         description="Rows with unmasked digits that the last run found; the next blanks them (P11). Absent: not looked for.",
         examples=[0],
     )
+    cached_keys: int | None = Field(
+        default=None,
+        ge=0,
+        description="Keys of the category that the last run left in the cache; absent: it is not cached, or not looked for yet.",
+        examples=[240],
+    )
     missing_objects: int | None = Field(
         default=None,
         ge=0,

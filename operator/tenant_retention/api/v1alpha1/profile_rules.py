@@ -90,9 +90,23 @@ CATEGORY = (
         ".objects",
     ),
     Rule(
+        "!has(self.cache) || !has(self.cache.table) || (has(self.tables) && self.cache.table in self.tables)",
+        "cache.table must be one of the category's tables",
+        ".cache",
+    ),
+    Rule(
         "self.clock.event != 'ObjectLastModified' || (has(self.objects) && has(self.objects.prefix))",
         "objects.prefix is required with clock.event ObjectLastModified",
         ".objects",
+        "FieldValueRequired",
+    ),
+)
+
+CACHE = (
+    Rule(
+        "has(self.table) == has(self.keyColumn)",
+        "cache.keyColumn is required with table and only allowed with it",
+        ".keyColumn",
         "FieldValueRequired",
     ),
 )
@@ -231,6 +245,19 @@ SPEC = (
         "table.columns.filter(column, column.name == category.objects.keyColumn || "
         "column.name == category.objects.versionColumn).size() == 2)))",
         "categories: objects.keyColumn and objects.versionColumn must be columns of objects.table",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.cache) || "
+        "self.categories.filter(other, has(other.cache) && other.cache.prefix == category.cache.prefix).size() == 1)",
+        "categories: cache.prefix belongs to exactly one category",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.cache) || !has(category.cache.table) || "
+        "!has(category.cache.keyColumn) || (has(self.tables) && self.tables.exists(table, "
+        "table.name == category.cache.table && table.columns.exists(column, column.name == category.cache.keyColumn))))",
+        "categories: cache.keyColumn must be a column of cache.table",
         ".categories",
     ),
     Rule(

@@ -8,6 +8,7 @@ CONDITION_TEXT: dict[ConditionType, str] = {
     ConditionType.STALLED: "The user must change something; the last good rules stay enforced inside today's bounds.",
     ConditionType.DATABASES_READY: "All databases answer and hold the wanted tables, roles, guards and rules.",
     ConditionType.BUCKETS_READY: "All buckets answer and hold the wanted settings and identities.",
+    ConditionType.CACHES_READY: "The cache answers and has the wanted users; absent without a cache.",
     ConditionType.SCHEDULES_READY: "The CronJobs are as wanted.",
     ConditionType.ISOLATION_VERIFIED: "Each role of this policy was tried elsewhere and refused.",
     ConditionType.ENCRYPTION_VERIFIED: (

@@ -19,6 +19,7 @@ from tenant_retention.api.v1alpha1.common import (
     Rule,
     StatusModel,
 )
+from tenant_retention.api.v1alpha1.profile_cache import CacheLink
 from tenant_retention.api.v1alpha1.profile_consent import Consent
 from tenant_retention.api.v1alpha1.profile_tables import Table
 
@@ -141,6 +142,14 @@ class Category(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     objects: ObjectLink | None = Field(default=None, description="Files of the category, if it has any.")
+    cache: CacheLink | None = Field(
+        default=None,
+        description=(
+            "Keys of the category in the tenant's cache, where the policy names one (`spec.stores`, purpose Cache); absent: "
+            "nothing of it is cached (T1, T6)."
+        ),
+        examples=[{"prefix": "agents", "table": "agents", "keyColumn": "staff_id"}],
+    )
     consent: Consent | None = Field(
         default=None,
         description="Flags of the record that keep this content from being stored; absent: it needs no consent (P10).",

@@ -73,8 +73,8 @@ CLASS_SPEC = (
         ".cloudNativePG.synchronous.number",
     ),
     Rule(
-        "!has(self.existing) || (self.type == 'PostgreSQL' ? has(self.existing.host) : has(self.existing.endpoint))",
-        "spec.existing.host is required with type PostgreSQL, spec.existing.endpoint with type S3",
+        "!has(self.existing) || (self.type == 'S3' ? has(self.existing.endpoint) : has(self.existing.host))",
+        "spec.existing.host is required with type PostgreSQL and Redis, spec.existing.endpoint with type S3",
         ".existing",
         "FieldValueRequired",
     ),
@@ -86,10 +86,21 @@ CLASS_SPEC = (
         "FieldValueForbidden",
     ),
     Rule(
-        "!has(self.existing) || self.type == 'PostgreSQL' || !has(self.existing.host)",
-        "spec.existing.host is only allowed with type PostgreSQL",
+        "!has(self.existing) || self.type != 'S3' || !has(self.existing.host)",
+        "spec.existing.host is only allowed with type PostgreSQL and Redis",
         ".existing",
         "FieldValueForbidden",
+    ),
+    Rule(
+        "!has(self.existing) || self.type != 'Redis' || (has(self.existing.port) && self.existing.port != 5432)",
+        "spec.existing.port is required with type Redis: the TLS port, such as 6379 (5432 is PostgreSQL's)",
+        ".existing",
+        "FieldValueRequired",
+    ),
+    Rule(
+        "self.type != 'Redis' || self.provisioner == 'Existing'",
+        "spec.provisioner must be Existing with type Redis: the operator runs no cache server of its own",
+        ".provisioner",
     ),
     Rule(
         "!has(self.existing) || self.type != 'S3' || has(self.existing.iam)",

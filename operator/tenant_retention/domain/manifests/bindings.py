@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from tenant_retention.domain.errors import Invalid
-from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials, S3Credentials
+from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials, RedisCredentials, S3Credentials
 from tenant_retention.domain.manifests.metadata import GROUP, Manifest, binding_name, labels, place_labels, secret
 from tenant_retention.domain.names import Place
 
@@ -36,6 +36,31 @@ def s3_binding(policy: PolicyRef, purpose: str, role: str, credentials: S3Creden
     labelled = labels(policy, COMPONENT, purpose=purpose, store=store) | {ROLE_LABEL: role}
     keys = s3_keys(credentials, f"{MOUNT}/{name}")
     return secret(name, policy.namespace, labelled, "servicebinding.io/s3", keys)
+
+
+def redis_binding(
+    policy: PolicyRef, purpose: str, role: str, credentials: RedisCredentials, store: str = ""
+) -> Manifest:
+    """The Secret of one role in one cache, in the tenant's namespace, not owned by the policy (X5)."""
+    name = binding_name(policy, purpose, role)
+    labelled = labels(policy, COMPONENT, purpose=purpose, store=store) | {ROLE_LABEL: role}
+    return secret(name, policy.namespace, labelled, "servicebinding.io/redis", redis_keys(credentials))
+
+
+def redis_keys(credentials: RedisCredentials) -> dict[str, str]:
+    """The keys of a cache's binding. ``prefix``: what every key must begin with, else the server refuses it."""
+    user, password = (quote(text, safe="") for text in (credentials.username, credentials.password))
+    keys = {
+        "type": "redis",
+        "provider": credentials.provider,
+        "host": credentials.host,
+        "port": str(credentials.port),
+        "username": credentials.username,
+        "password": credentials.password,
+        "prefix": credentials.prefix,
+        "uri": f"rediss://{user}:{password}@{_url_host(credentials.host)}:{credentials.port}/0",
+    }
+    return keys if credentials.ca is None else keys | {"ca.crt": credentials.ca}
 
 
 def postgres_keys(credentials: PostgresCredentials, directory: str) -> dict[str, str]:

@@ -178,6 +178,19 @@ class S3Credentials:
     provider: str = "embedded"
 
 
+@dataclass(frozen=True)
+class RedisCredentials:
+    """One login of one cache. ``prefix``: what every key begins with. ``ca``: as of ``S3Credentials``."""
+
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+    prefix: str
+    ca: str | None = None
+    provider: str = "existing"
+
+
 def _require_dns_label(value: str, limit: int, path: str) -> None:
     if len(value) > limit or _DNS_LABEL.fullmatch(value) is None:
         raise Invalid(

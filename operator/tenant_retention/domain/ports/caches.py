@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tenant_retention.domain.caches import CacheStep, ObservedCache, WantedCache
+from tenant_retention.domain.caches import CacheRole, CacheStep, ObservedCache, WantedCache, want_cache
+from tenant_retention.domain.names import StoreIdentity
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,28 @@ class CacheServer:
     user: str
     password: str = field(repr=False)
     ca: str | None = None
+
+
+@dataclass(frozen=True)
+class CacheRequest:
+    """A cache as it must be. ``passwords``: of the logins by role, kept by the operator; ``confirmed_uids``: as for databases."""
+
+    server: CacheServer
+    identity: StoreIdentity
+    namespace_uid: str
+    policy_uid: str
+    passwords: Mapping[CacheRole, str] = field(repr=False)
+    confirmed_uids: frozenset[str] = frozenset()
+
+    def wanted(self) -> WantedCache:
+        """What the server is to have."""
+        return want_cache(
+            self.identity,
+            self.namespace_uid,
+            self.passwords,
+            policy_uid=self.policy_uid,
+            confirmed_uids=self.confirmed_uids,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.readiness import StoreReadings
@@ -140,7 +141,7 @@ class TenantStores(Protocol):
     """The tenants' servers. Every method may raise Unavailable (no answer), Invalid (wrong certificate, password or
     privileges, a store that is not ours) or NotReady (still coming up)."""
 
-    def check(self, server: DatabaseServer | BucketServer) -> tuple[str, ...]:
+    def check(self, server: DatabaseServer | BucketServer | CacheServer) -> tuple[str, ...]:
         """Connects as the administrator and looks at version, TLS, latency and privileges (D6, D7); what the class's status
         says of it: facts and warnings, no figure that moves by itself."""
 
@@ -188,3 +189,9 @@ class TenantStores(Protocol):
 
     def probe_bucket_encryption(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
         """Where the bucket's data lies or can travel in the clear (T8); empty: nowhere. Nothing that it writes stays."""
+
+    def prepare_cache(self, request: CacheRequest) -> tuple[str, ...]:
+        """Users, their rights and the marker as wanted; what differed and was put right, described."""
+
+    def probe_cache(self, request: CacheRequest) -> ProbeReport:
+        """What the cache's logins can do that reaches beyond the tenant's prefix: each tries a few such commands."""

@@ -37,8 +37,17 @@ def configure_logging(level: str) -> None:
     root.setLevel(level)
     for name in ("kopf", "aiohttp", "asyncio", "kubernetes"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger("kopf._core.reactor.observation").addFilter(_is_about_more_than_optional_kinds)
     # Its warnings about retries contain the paths of requests, and so the keys of objects.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _is_about_more_than_optional_kinds(record: logging.LogRecord) -> bool:
+    """Kopf warns at every look at the cluster's kinds that CloudNativePG's is missing. It need not be there: policies and
+    classes that need it say so themselves."""
+    text = record.getMessage()
+    unresolved = text.count("Selector(") if text.startswith("Unresolved resources") else 0
+    return unresolved != 1 or "postgresql.cnpg.io" not in text
 
 
 @dataclass(frozen=True)

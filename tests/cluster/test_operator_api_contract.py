@@ -36,6 +36,7 @@ from tenant_retention.domain.ports.cluster import (
     CRON_JOB,
     NAMESPACE,
     NETWORK_POLICY,
+    POSTGRES_CLUSTER,
     RESTARTED_AT,
     SECRET,
     SERVICE,
@@ -186,6 +187,15 @@ async def test_a_kind_that_is_not_served_is_not_taken_for_an_object_that_is_gone
     async with api_client(Path(server.folder) / "kubeconfig", in_cluster=False) as api:
         with pytest.raises(NotReady):
             await KubernetesCluster(api, "contract").get(unserved, "acme", HOME)
+
+
+async def test_kinds_of_products_that_are_not_installed_are_known_to_be_missing(cluster: Cluster) -> None:
+    if isinstance(cluster, FakeCluster):
+        cluster.unserved = frozenset({POSTGRES_CLUSTER.group})
+    assert await cluster.serves(STORE)
+    assert not await cluster.serves(POSTGRES_CLUSTER)
+    with pytest.raises(NotReady):
+        await cluster.get(POSTGRES_CLUSTER, "acme-cnpg", HOME)
 
 
 @pytest.mark.parametrize("kind", ["CronJob", "NetworkPolicy"])

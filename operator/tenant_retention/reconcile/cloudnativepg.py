@@ -71,7 +71,7 @@ class Clusters:
         left = await record_volumes(self.world, f"Cluster {name}", await self._volumes(), entries)
         authority = await self._authority()
         await postgresql_administrator(self.world, self.reference, _ADMINISTRATOR, authority)
-        return self._server(values["password"], authority, (*notes, *left))
+        return self._server(values["password"], authority, (*notes, *left, *_backups(running)))
 
     async def as_left(self) -> DatabaseServer:
         """How to reach it by what the operator keeps itself; nothing in the tenant's namespace is read."""
@@ -157,3 +157,18 @@ class Clusters:
             reason=Reason.STORE_CONFLICT,
             field="spec.volumes",
         )
+
+
+def _backups(running: Manifest | None) -> tuple[str, ...]:
+    """That somebody added backups: they hold what was deleted until they end, and no run reaches them (T6)."""
+    spec = (running or {}).get("spec") or {}
+    backup = spec.get("backup") or {}
+    if not spec.get("plugins") and not backup.get("barmanObjectStore") and not backup.get("volumeSnapshot"):
+        return ()
+    name = str((running or {})["metadata"]["name"])
+    kept = backup.get("retentionPolicy")
+    how_long = f"for {kept} (spec.backup.retentionPolicy)" if kept else "for as long as they are kept"
+    return (
+        f"Cluster {name} has backups of its own: what a run deletes stays in them {how_long}, and no run reaches it; keep "
+        "them so short that every copy is gone in time",
+    )

@@ -1,6 +1,6 @@
 """``make bench``: the product and the bare tools side by side in one run, as a table. Nothing here is a test.
 
-``python -m tests.benchmarks [--rows N] [--objects N] [months|rows|inserts|objects ...]``
+``python -m tests.benchmarks [--rows N] [--objects N] [months|rows|inserts|anonymize|objects ...]``
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from tests.benchmarks.anonymizing import anonymizing
 from tests.benchmarks.objects import objects
 from tests.benchmarks.report import Comparison, Steps, print_table
 from tests.benchmarks.rows import ROUNDS, Bench, inserts_meanwhile, rows_inside, whole_months
@@ -27,7 +28,7 @@ max_wal_size = '1GB'
 log_statement = 'none'
 """
 """As customers run it: a commit is on disk when it returns, for both sides of every comparison."""
-STEPS = {"months": 4 * ROUNDS, "rows": 5, "inserts": 3 * ROUNDS, "objects": 5}
+STEPS = {"months": 4 * ROUNDS, "rows": 5, "inserts": 3 * ROUNDS, "anonymize": 2 * ROUNDS + 1, "objects": 5}
 
 
 def main() -> None:
@@ -46,6 +47,8 @@ def main() -> None:
         for name, measure in (("months", whole_months), ("rows", rows_inside), ("inserts", inserts_meanwhile)):
             if name in names:
                 comparisons += measure(bench, options.rows, steps)
+        if "anonymize" in names:
+            comparisons += anonymizing(bench, options.rows, steps, options.cache)
         if "objects" in names:
             acme = live_archive(server.administrator, s3, Path(directory, "acme"), contact_centre(back="P3M"))
             comparisons += objects(acme, options.objects, steps, options.cache)

@@ -41,17 +41,18 @@ SKIP_LOCKED_BATCH = 5_000
 
 @dataclass
 class Stopwatch:
-    """Passes calls on to a database and keeps when the first one that removes began, and when the last one ended."""
+    """Passes calls on to a database and keeps when the first one that removes (``prefixes``) began, and when the last one ended."""
 
     inner: Any
     first: float = 0.0
     last: float = 0.0
+    prefixes: tuple[str, ...] = ("expire_",)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             began = time.perf_counter()
             answer = getattr(self.inner, name)(*arguments)
-            if name.startswith("expire_"):
+            if name.startswith(self.prefixes):
                 self.first = self.first or began
                 self.last = time.perf_counter()
             return answer

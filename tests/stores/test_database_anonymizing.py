@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.domain.definition import AnonymizeDefinition, ColumnDefinition, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.anonymizing import AnonymizeStep
 from tenant_retention.domain.ports.enforcement import RunEvidence
 from tests.stores.tenant_databases import (
     TenantDatabase,
@@ -357,3 +359,152 @@ def test_the_observer_sees_what_is_due_and_when_the_next_row_is__X6(every: Tenan
     assert seen.anonymize_due == 0
     assert seen.next_anonymization is not None
     assert abs(seen.next_anonymization - days_ago(20) - timedelta(days=30)) < timedelta(minutes=1)
+
+
+@pytest.fixture
+def rewritten(every: TenantDatabase) -> TenantDatabase:
+    """Months are written anew from the first row on; two months, a hundred calls each, and one that is half due."""
+    with every.as_owner() as owner:
+        owner.execute(
+            "CREATE OR REPLACE FUNCTION retention.rewrite_floor() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
+        )
+    with every.connect("app") as connection:
+        for age in (100, 140):
+            connection.execute(
+                "INSERT INTO calls (id, session_id, started_at, constant, nulled, hashed, queue)"
+                " SELECT n, 's' || n, %s, 'x', 'Ada', '+47' || n, 'q' || n FROM generate_series(%s::int, %s::int) AS n",
+                [days_ago(age), age * 1000, age * 1000 + 99],
+            )
+    return every
+
+
+def begun(database: TenantDatabase, enforcement: PostgresEnforcementDatabase) -> tuple[UUID, tuple[AnonymizeStep, ...]]:
+    run_id = uuid4()
+    enforcement.begin_run(run_id, Mode.ENFORCE, EVERY.rules_digest(), datetime.now(UTC))
+    enforcement.partition_steps(run_id, "records")
+    steps = enforcement.anonymize_steps(run_id, "records")
+    assert [step.rewrite for step in steps] == [True, True], steps
+    return run_id, steps
+
+
+def about(database: TenantDatabase, relation: str) -> tuple[Any, ...]:
+    """What a month has: columns, keys and indexes, checks, triggers, settings, grants."""
+    return tuple(
+        sorted(map(str, database.rows(query, relation)))
+        for query in (
+            "SELECT attname, atttypid, attnotnull, attstorage FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0",
+            "SELECT regexp_replace(pg_get_indexdef(indexrelid), 'INDEX [^ ]+ ', '') FROM pg_index WHERE indrelid = %s::regclass",
+            "SELECT contype, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass",
+            "SELECT tgname, tgenabled, tgtype, tgargs FROM pg_trigger WHERE tgrelid = %s::regclass"
+            " AND tgname NOT LIKE 'retention_month%%'",
+            "SELECT reloptions, relacl, relowner, pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = %s::regclass",
+        )
+    )
+
+
+def left_over(database: TenantDatabase) -> int:
+    tables = (
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname ~ '_(rewrite|before)$'"
+    )
+    return int(database.value(tables)) + int(database.value("SELECT count(*) FROM retention.rewrite"))
+
+
+def test_a_month_that_is_written_anew_has_all_its_rows_and_everything_that_it_had__P12(
+    rewritten: TenantDatabase,
+) -> None:
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    month = f"public.{steps[0].partition}"
+    with rewritten.as_owner() as owner:
+        owner.execute(sql.SQL("CREATE INDEX own_one ON {} (queue) WHERE queue <> ''").format(sql.SQL(month)))
+    rows = "SELECT id, session_id, started_at, queue FROM public.calls ORDER BY id"
+    before, shape = rewritten.rows(rows), about(rewritten, month)
+    assert enforcement.rewrite_months(run_id, steps) == (100, 100)
+    assert rewritten.rows(rows) == before
+    assert about(rewritten, month) == shape
+    assert rewritten.value("SELECT count(*) FROM public.calls WHERE nulled IS NOT NULL OR hashed !~ '^hmac:'") == 0
+    assert (left_over(rewritten), proven(rewritten)) == (0, 2)
+    assert enforcement.rewrite_months(run_id, steps) == (0, 0), "a reply that was lost is asked for again"
+    (found,) = enforcement.finish_run(run_id).categories
+    assert (found.anonymized, found.anonymize_residue) == (200, 0)
+    enforcement.close()
+    assert rewritten.apply(EVERY) == ("function retention.rewrite_floor() put right",)
+
+
+@pytest.mark.parametrize(
+    "event",
+    ["INSERT", "UPDATE", "DELETE", "HOLD"],
+)
+def test_what_happens_to_a_month_while_it_is_copied_is_never_lost__X3_M8(rewritten: TenantDatabase, event: str) -> None:
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    month = (run_id, steps[0].category, steps[0].table, steps[0].partition)
+    assert enforcement._call("rewrite_begin", *month)["blocks"] > 0
+    enforcement._call("rewrite_copy", run_id, steps[0].partition, 0, 10_000)
+    enforcement._call("rewrite_index", run_id, steps[0].partition)
+    if event == "INSERT":
+        insert(rewritten, 7, 140, nulled="late")
+    elif event == "UPDATE":
+        rewritten.write("UPDATE calls SET queue = 'other' WHERE id = 140005")
+    else:
+        with rewritten.as_owner() as owner:
+            owner.execute(
+                b"DELETE FROM public.calls WHERE id = 140005"
+                if event == "DELETE"
+                else b"INSERT INTO retention.hold (session) VALUES ('s140005')"
+            )
+    assert enforcement._call("rewrite_swap", *month) is None
+    assert left_over(rewritten) == 0
+    for step in steps:
+        after = None
+        while (after := enforcement.anonymize_range(run_id, step, after, 1000).resume_after) is not None:
+            pass
+    told = {str(row[0]) for row in rewritten.rows("SELECT id FROM public.calls WHERE nulled IS NOT NULL")}
+    assert told == ({"140005"} if event == "HOLD" else set())
+    expected = {"INSERT": 201, "DELETE": 199}.get(event, 200)
+    assert rewritten.value("SELECT count(*) FROM public.calls") == expected
+    if event == "UPDATE":
+        assert rewritten.value("SELECT queue FROM public.calls WHERE id = 140005") == "other"
+    enforcement.finish_run(run_id)
+    enforcement.close()
+
+
+def test_a_month_that_somebody_reads_for_long_is_updated_instead_and_nobody_waits__X6(
+    rewritten: TenantDatabase,
+) -> None:
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    with rewritten.connect("reader") as reader:
+        reader.autocommit = False
+        reader.execute("SELECT count(*) FROM calls")
+        assert enforcement.rewrite_months(run_id, steps[:1]) == (None,)
+        assert left_over(rewritten) == 0
+        assert enforcement.anonymize_range(run_id, steps[0], None, 1000).anonymized == 100
+    enforcement.close()
+
+
+def test_a_copy_that_a_killed_run_left_is_gone_before_the_next_one_does_anything__T6(rewritten: TenantDatabase) -> None:
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    enforcement._call("rewrite_begin", run_id, steps[0].category, steps[0].table, steps[0].partition)
+    enforcement.close()
+    assert left_over(rewritten) == 2
+    again = rewritten.enforcer()
+    run_id, steps = begun(rewritten, again)
+    assert again.discard_rewrites(run_id) == 1
+    assert left_over(rewritten) == 0
+    assert again.rewrite_months(run_id, steps) == (100, 100)
+    again.close()
+
+
+def test_a_month_with_something_on_it_that_a_copy_would_lose_is_updated__P12(rewritten: TenantDatabase) -> None:
+    with rewritten.as_owner() as owner:
+        months = owner.execute("SELECT DISTINCT tableoid::regclass::text FROM public.calls ORDER BY 1").fetchall()
+        owner.execute(
+            sql.SQL("CREATE VIEW public.view_on_month AS SELECT id FROM public.{}").format(sql.Identifier(months[0][0]))
+        )
+    run_id = uuid4()
+    enforcement = rewritten.enforcer()
+    enforcement.begin_run(run_id, Mode.ENFORCE, EVERY.rules_digest(), datetime.now(UTC))
+    assert [step.rewrite for step in enforcement.anonymize_steps(run_id, "records")] == [False, True]
+    enforcement.close()

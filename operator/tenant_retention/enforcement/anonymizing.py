@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from uuid import UUID
 
 from tenant_retention.domain.errors import NotReady
@@ -11,6 +13,9 @@ from tenant_retention.enforcement.batches import BatchSize
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Persistence
 from tenant_retention.enforcement.world import World
+
+MONTHS_AT_ONCE = 4
+"""Months that are written anew by one call, two at a time; between two calls the run stops when it is asked to."""
 
 
 class Anonymizing:
@@ -37,6 +42,26 @@ class Anonymizing:
         """The months in which something is due. Raises Interrupted, RetentionError."""
         self._persistence.go_on()
         return self._persistence.patiently(self._database.anonymize_steps, self._run_id, category)
+
+    def take_all(self, steps: Sequence[AnonymizeStep]) -> None:
+        """All months, in order; those that are written anew some at a time. Raises as ``take``."""
+        while steps:
+            some = tuple(takewhile(lambda step: step.rewrite, steps[:MONTHS_AT_ONCE]))
+            if some:
+                self._rewrite(some)
+            else:
+                self.take(steps[0])
+            steps = steps[max(len(some), 1) :]
+
+    def _rewrite(self, steps: tuple[AnonymizeStep, ...]) -> None:
+        self._persistence.go_on()
+        for step, rows in zip(
+            steps, self._persistence.patiently(self._database.rewrite_months, self._run_id, steps), strict=True
+        ):
+            if rows is None:
+                self.take(step)
+            else:
+                self.anonymized += rows
 
     def take(self, step: AnonymizeStep) -> None:
         """One month to its end. Raises Interrupted between two transactions, RetentionError when it fails."""

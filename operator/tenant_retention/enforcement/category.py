@@ -79,8 +79,7 @@ class CategoryWork:
         self._take(self.steps)
         # What is deleted anyway is not rewritten first; its content went before (P4).
         months = self._months()
-        for month in months:
-            self._anonymizing.take(month)
+        self._anonymizing.take_all(months)
         self._look_for_findings()
         self._world.journal.tell(
             "category.finished", category=category, removed=self.removed, anonymized=self.anonymized

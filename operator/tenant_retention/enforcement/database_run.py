@@ -142,6 +142,7 @@ class DatabaseRun:
         """Partitions ahead first, in a transaction of their own: neither may deletion undo them, nor they stop deletion."""
         self._housekeep("partitions.ensured", self._database.ensure_partitions)
         self._housekeep("partitions.dropped", self._database.finish_detached)
+        self._housekeep("copies.discarded", self._database.discard_rewrites)
 
     def _housekeep(self, name: str, call: Callable[[UUID], int]) -> None:
         self._persistence.go_on()

@@ -52,6 +52,14 @@ class TenantAnonymizing(TenantSession):
         run.anonymized[step.category] = run.anonymized.get(step.category, 0) + len(free)
         return AnonymizeBatch(anonymized=len(free), resume_after=last)
 
+    def rewrite_months(self, run_id: UUID, steps: Sequence[AnonymizeStep]) -> tuple[int | None, ...]:
+        self._current(run_id)
+        return (None,) * len(steps)
+
+    def discard_rewrites(self, run_id: UUID) -> int:
+        self._current(run_id)
+        return 0
+
     def _telling_counts(
         self, category: CategoryDefinition, executed: CategoryDefinition | None, remove: datetime | None, now: datetime
     ) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from tenant_retention.adapters.postgres.cached_rows import PostgresCachedRows
 from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.findings import PostgresFindings
 from tenant_retention.adapters.postgres.orphans import PostgresOrphans
+from tenant_retention.adapters.postgres.rewriting import MonthRewriting
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.orphans import ObjectRow
@@ -126,6 +127,14 @@ class PostgresEnforcementDatabase(PostgresFindings, PostgresOrphans, PostgresCac
             self._call("prove_month", *month)
         return batch
 
+    def rewrite_months(self, run_id: UUID, steps: Sequence[AnonymizeStep]) -> tuple[int | None, ...]:
+        """See ``EnforcementDatabase.rewrite_months``: a second session copies beside this one, and ends."""
+        return MonthRewriting(run_id, self._call, self._beside).months(steps)
+
+    def discard_rewrites(self, run_id: UUID) -> int:
+        """See ``EnforcementDatabase.discard_rewrites``."""
+        return int(self._call("discard_rewrites", run_id))
+
     def pressure(self) -> Pressure | None:
         """See ``EnforcementDatabase.pressure``."""
         found = self._call("pressure")
@@ -202,6 +211,10 @@ class PostgresEnforcementDatabase(PostgresFindings, PostgresOrphans, PostgresCac
             if batch.resume_after is None:
                 return deleted
             batch = self.expire_range(run_id, step, batch.resume_after, _FALLBACK_BATCH)
+
+    def _beside(self) -> tuple[Callable[..., Any], Callable[[], None]]:
+        session = PostgresEnforcementDatabase(self._connect)
+        return session._call, session.close
 
     def _call(self, name: str, *arguments: object) -> Any:
         """One function in one transaction: committed when this returns, gone as a whole when it raises."""

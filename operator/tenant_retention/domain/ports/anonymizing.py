@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -10,16 +11,18 @@ from tenant_retention.domain.definition import Value
 
 
 class AnonymizeStep(Value):
-    """One month in which rows lose the person; ``describe`` is what the dry run prints."""
+    """One month in which rows lose the person; ``rewrite``: so many that the month is written anew. ``describe`` is what the dry
+    run prints."""
 
     category: str
     table: str
     partition: str
     rows: int
+    rewrite: bool = False
 
     def describe(self) -> str:
         """One line for people."""
-        return f"Anonymize {self.table}/{self.partition}: {self.rows} rows"
+        return f"{'Rewrite' if self.rewrite else 'Anonymize'} {self.table}/{self.partition}: {self.rows} rows"
 
 
 class AnonymizeBatch(Value):
@@ -40,3 +43,10 @@ class AnonymizingDatabase(Protocol):
     ) -> AnonymizeBatch:
         """Takes the person out of about ``limit`` rows of one month in clock order. Held rows, and records that wait for content
         of their session, are passed over. Told twice it changes nothing more."""
+
+    def rewrite_months(self, run_id: UUID, steps: Sequence[AnonymizeStep]) -> tuple[int | None, ...]:
+        """Writes these months anew without the person, two at a time; of each the rows changed, None where something was written
+        to it or held meanwhile: then nothing was done, and it goes by ``anonymize_range``. Told again it goes on or is done."""
+
+    def discard_rewrites(self, run_id: UUID) -> int:
+        """Removes what a run that was killed left of months it was writing anew; how many."""

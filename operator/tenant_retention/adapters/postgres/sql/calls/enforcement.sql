@@ -62,6 +62,21 @@ SELECT retention.watch_month(%s, %s, %s, %s)
 -- name: prove_month
 SELECT retention.prove_month(%s, %s, %s, %s)
 
+-- name: discard_rewrites
+SELECT retention.discard_rewrites(%s)
+
+-- name: rewrite_begin
+SELECT retention.rewrite_begin(%s, %s, %s, %s)
+
+-- name: rewrite_copy
+SELECT retention.rewrite_copy(%s, %s, %s, %s)
+
+-- name: rewrite_index
+SELECT retention.rewrite_index(%s, %s)
+
+-- name: rewrite_swap
+SELECT retention.rewrite_swap(%s, %s, %s, %s)
+
 -- name: pressure
 SELECT retention.pressure()
 

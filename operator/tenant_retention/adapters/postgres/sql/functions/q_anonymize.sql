@@ -113,9 +113,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     r retention.run := retention.assert_run(for_run, 'Any', wanted_category);
+    through timestamptz := retention.anonymizable_through(for_run, wanted_category);
 BEGIN
     RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('category', wanted_category, 'table', n.table_name,
-            'partition', n.partition, 'rows', n.due) ORDER BY t.position, p.born_from), '[]')
+            'partition', n.partition, 'rows', n.due, 'rewrite', retention.is_rewritten(t, p, n, through)) ORDER BY t.position, p.born_from), '[]')
         FROM retention.run_anonymize AS n JOIN retention.managed AS t ON t.table_name = n.table_name AND t.active
         JOIN retention.partition AS p ON p.table_name = n.table_name AND p.partition = n.partition
         WHERE n.run_id = for_run AND n.category = wanted_category AND n.due > 0);

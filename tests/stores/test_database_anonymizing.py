@@ -338,8 +338,10 @@ def test_a_database_with_rows_from_before_gets_it_all_at_its_upgrade__M11(tenant
         )
         with database.as_owner() as owner:
             # As an earlier version left it.
-            owner.execute("DROP TABLE retention.anonymized_month, retention.month_write, retention.anonymization_key")
-            owner.execute("DROP TABLE retention.run_anonymize")
+            owner.execute(
+                "DROP TABLE retention.anonymized_month, retention.month_write, retention.anonymization_key CASCADE"
+            )
+            owner.execute("DROP TABLE retention.run_anonymize, retention.rewrite CASCADE")
             owner.execute(
                 "ALTER TABLE retention.executed_rule DROP COLUMN anonymize_after, DROP COLUMN anonymize_methods"
             )

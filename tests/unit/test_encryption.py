@@ -84,3 +84,16 @@ async def test_a_store_that_gives_no_answer_is_not_called_encrypted__T8_D7() -> 
     status, reason, message = await told(operator)
     assert (status, reason) == ("Unknown", "NotYetVerified")
     assert "Analytical" in message
+
+
+async def test_a_store_that_went_away_is_called_encrypted_for_an_hour_at_most__T8_D7() -> None:
+    operator = await operator_with(policy())
+    await declared(operator)
+    await operator.settled()
+    operator.stores.away = {f"acme-postgresql.{NAMESPACE}.svc"}
+    operator.clock.forward(timedelta(minutes=59))
+    assert (await told(operator))[0] == "True"
+    operator.clock.forward(timedelta(minutes=1))
+    status, reason, message = await told(operator)
+    assert (status, reason) == ("Unknown", "NotYetVerified")
+    assert "Analytical" in message

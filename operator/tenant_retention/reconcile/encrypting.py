@@ -19,7 +19,7 @@ from tenant_retention.reconcile.world import World, parse
 LOOK_AGAIN = timedelta(minutes=15)
 """How often a store is looked at: each look opens a dozen connections."""
 STALE = timedelta(hours=1)
-"""How long a look that found nothing is believed while the next ones fail."""
+"""How long a look that found nothing is believed while the next one cannot be taken."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ class Encryption:
     async def look(self, world: World, results: Sequence[DatabaseResult | BucketResult]) -> None:
         """Tries every store that is ready and was not tried within a quarter of an hour. Never raises RetentionError: a
         store that gives no answer is tried again by the next reconcile, and what kept it from one is told."""
+        now, names = world.now(), {_name(result) for result in results}
+        self._looks = {
+            name: look
+            for name, look in self._looks.items()
+            if name in names and (look.breaches or now - look.at < STALE)
+        }
         due = [
             result for result in results if result.prepared and result.problem is None and self._is_due(world, result)
         ]
@@ -77,9 +83,6 @@ class Encryption:
             found = parse(DataStoreClass, manifest, Reason.CLASS_INVALID) if manifest is not None else None
         except RetentionError as problem:
             self._failures[name] = problem.message
-            known = self._looks.get(name)
-            if known is not None and not known.breaches and world.now() - known.at >= STALE:
-                del self._looks[name]
             return
         self._failures.pop(name, None)
         declared = found is not None and found.spec.encryption_at_rest is not None

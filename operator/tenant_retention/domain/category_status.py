@@ -205,6 +205,7 @@ def _row(
                 "nextAnonymization": instant(found.next_anonymization) if found.next_anonymization else None,
                 "againstConsent": found.against_consent,
                 "unmasked": found.unmasked,
+                "unapproved": found.unapproved,
             }
         )
     return {name: value for name, value in row.items() if value is not None}

@@ -131,6 +131,15 @@ class CacheDefinition(Value):
     key_column: str | None = None
 
 
+class QuarantineDefinition(Value):
+    """Rows wait for their approval until ``keep`` from birth; only those whose ``only_column`` is ``only_value``, if given (M7)."""
+
+    approved_column: str
+    keep: str
+    only_column: str | None = None
+    only_value: str | None = None
+
+
 class CategoryDefinition(Value):
     """One category's effective rule. Durations as in the API; None where the profile has none.
 
@@ -154,6 +163,7 @@ class CategoryDefinition(Value):
     tables: tuple[str, ...] = ()
     objects: ObjectsDefinition | None = None
     consent: ConsentDefinition | None = None
+    quarantine: QuarantineDefinition | None = None
     extended: ExtendedDefinition | None = None
     anonymize_after: str | None = None
     cache: CacheDefinition | None = None
@@ -198,7 +208,7 @@ class RetentionDefinition(Value):
         )
         for category in deciding["categories"]:
             # A rule that came later is no change for whoever does not use it.
-            for later in ("consent", "extended", "anonymizeAfter", "cache"):
+            for later in ("consent", "quarantine", "extended", "anonymizeAfter", "cache"):
                 if category[later] is None:
                     del category[later]
         # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.
@@ -235,10 +245,11 @@ class RetentionDefinition(Value):
         return tuple(table for table in self.tables if table.name in names)
 
     def scanned_tables(self, category: str) -> tuple[str, ...]:
-        """The category's tables in which a run looks for what may not be stored: no consent (P10), digits (P11)."""
+        """The category's tables in which a run looks for what may not stay: no consent (P10), digits (P11), no approval (M7)."""
         found = self.category(category)
         masked = {table.name for table in self.tables if any(each.visible_digits is not None for each in table.columns)}
-        return tuple(name for name in found.tables if found.consent is not None or name in masked)
+        whole = found.consent is not None or found.quarantine is not None
+        return tuple(name for name in found.tables if whole or name in masked)
 
     def table(self, name: str) -> TableDefinition:
         """The table called ``name``; KeyError if there is none."""

@@ -18,6 +18,7 @@ from tenant_retention.domain.definition import (
     ConsentDefinition,
     ExtendedDefinition,
     ObjectsDefinition,
+    QuarantineDefinition,
     RetentionDefinition,
     TableDefinition,
 )
@@ -235,6 +236,7 @@ def _category(
         objects=_objects(category),
         cache=cache_of(category) if cached else None,
         consent=ConsentDefinition(**category.consent.model_dump()) if category.consent else None,
+        quarantine=QuarantineDefinition(**category.quarantine.model_dump()) if category.quarantine else None,
         extended=extended,
         anonymize_after=after if enforced else None,
     )
@@ -275,6 +277,12 @@ def _table(profile: RetentionProfileSpec, table: Table) -> TableDefinition:
         category.clock.column
         for category in profile.categories
         if table.name in category.tables and category.clock.event == "Closed" and category.clock.column
+    }
+    # An approval is given once, as a case is closed once.
+    clocks |= {
+        category.quarantine.approved_column
+        for category in profile.categories
+        if category.quarantine is not None and table.name in category.tables
     }
     return TableDefinition(
         name=table.name,

@@ -43,6 +43,7 @@ def _observed(group: Sequence[CategoryObservation]) -> CategoryObservation:
         next_anonymization=_first(each.next_anonymization for each in group),
         against_consent=_total(each.against_consent for each in group),
         unmasked=_total(each.unmasked for each in group),
+        unapproved=_total(each.unapproved for each in group),
     )
 
 
@@ -65,6 +66,7 @@ def _evidence(group: Sequence[CategoryEvidence]) -> CategoryEvidence:
         anonymized=_total(each.anonymized for each in group),
         against_consent=_total(each.against_consent for each in group),
         unmasked=_total(each.unmasked for each in group),
+        unapproved=_total(each.unapproved for each in group),
         cleared=sum(each.cleared for each in group),
         anonymize_held=_total(each.anonymize_held for each in group),
         anonymize_residue=_total(each.anonymize_residue for each in group),

@@ -98,7 +98,7 @@ class TenantContent(TenantFindings):
             name, clock = (category, row.key or "", row.version), server.clock(found, row)
             # What has not begun yet is locked for a whole minimum from now.
             until = end_of_period(min(clock or run.now, run.now), minimum)
-            if row.key and until > run.now and name not in run.refused_locks and not server.denied(found, row):
+            if row.key and until > run.now and name not in run.refused_locks and not server.unwanted(found, row):
                 wanted[name] = max(until, wanted.get(name, until))
         missing = [(name, until) for name, until in wanted.items() if server.locks.get(name, run.now) < until][:limit]
         locks = []
@@ -126,7 +126,7 @@ class TenantContent(TenantFindings):
     def _unwanted(self, category: CategoryDefinition) -> list[Row]:
         """What goes without consent before it is due, with its object (P10)."""
         due = self._due_unheld(category)
-        return [row for row in self._clearable(category) if self._server.denied(category, row) and row not in due]
+        return [row for row in self._clearable(category) if self._server.unwanted(category, row) and row not in due]
 
     def _goes_alone(self, row: Row) -> bool:
         """A due row whose object goes with a staying row; not where that one means one version and this one all of them."""

@@ -20,7 +20,7 @@ class TenantFindings(TenantSession):
         server = self._server
         found = server.definition.category(category)
         for row in server.rows_of(found):
-            if row.table == table and (server.denied(found, row) or row.unmasked):
+            if row.table == table and (server.unwanted(found, row) or row.unmasked):
                 server.findings.setdefault(row.identity, run.run_id)
             elif row.table == table:
                 server.findings.pop(row.identity, None)
@@ -30,7 +30,7 @@ class TenantFindings(TenantSession):
         run = self._begun(run_id, category)
         server = self._server
         rows = [row for row in self._clearable(server.definition.category(category)) if row.table == table]
-        denied = [row for row in rows if server.denied(server.definition.category(category), row) and row.key is None]
+        denied = [row for row in rows if server.unwanted(server.definition.category(category), row) and row.key is None]
         blanked = [row for row in rows if row.unmasked]
         tried = denied[:limit] or blanked[:limit]
         for row in tried:
@@ -50,7 +50,7 @@ class TenantFindings(TenantSession):
             row
             for row in self._marked(category)
             if server.findings[row.identity] != run.run_id
-            and (server.denied(category, row) or row.unmasked)
+            and (server.unwanted(category, row) or row.unmasked)
             and not server.held(category, row)
         ]
 
@@ -71,7 +71,9 @@ class TenantFindings(TenantSession):
         marked = self._marked(category)
         counts: dict[str, Any] = {"cleared": run.cleared.get(category.name, 0)}
         if category.consent is not None:
-            counts["against_consent"] = sum(not row.unmasked for row in marked)
+            counts["against_consent"] = sum(self._server.denied(category, row) for row in marked)
+        if category.quarantine is not None:
+            counts["unapproved"] = sum(self._server.unapproved(category, row) for row in marked)
         if any(each.visible_digits is not None for name in category.tables for each in tables[name].columns):
             counts["unmasked"] = sum(row.unmasked for row in marked)
         return counts

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from tenant_retention.domain.decisions import CategoryCutoffs, Extension, Rule, cutoffs
 from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
-from tenant_retention.domain.durations import Period
+from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cached_rows import CacheEvidence
@@ -211,6 +211,18 @@ class TenantServer:
             or (consent.forced_column in each.flags and consent.accepted_column not in each.flags)
             for each in records
         )
+
+    def unapproved(self, category: CategoryDefinition, row: Row) -> bool:
+        """Whether the row's time for an approval is over (M7); which rows need one is told by flag ``column=value``."""
+        rule = category.quarantine
+        if rule is None or row.clocks.get(rule.approved_column) is not None:
+            return False
+        needed = rule.only_column is None or f"{rule.only_column}={rule.only_value}" in row.flags
+        return needed and row.born_at <= cutoff(self.now(), Period.parse(rule.keep))
+
+    def unwanted(self, category: CategoryDefinition, row: Row) -> bool:
+        """Whether the row is to go before it is due: without consent, or without approval."""
+        return self.denied(category, row) or self.unapproved(category, row)
 
     def waits_for_content(self, category: CategoryDefinition, row: Row) -> bool:
         """P4: a record waits until the content rows of its session are gone; without a session, those of its birth."""

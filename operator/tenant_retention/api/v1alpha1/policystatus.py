@@ -127,6 +127,12 @@ class CategoryStatus(StatusModel):
         description="Keys of the category that the last run left in the cache; absent: it is not cached, or not looked for yet.",
         examples=[240],
     )
+    unapproved: int | None = Field(
+        default=None,
+        ge=0,
+        description="Media without approval past its time that the last run found; the next takes it away (M7). Absent: not looked for.",
+        examples=[0],
+    )
     missing_objects: int | None = Field(
         default=None,
         ge=0,

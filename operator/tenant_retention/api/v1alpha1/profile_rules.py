@@ -35,7 +35,21 @@ CONSENT = (
     ),
 )
 
+QUARANTINE = (
+    Rule(
+        "has(self.onlyColumn) == has(self.onlyValue)",
+        "quarantine.onlyColumn and quarantine.onlyValue go together",
+        ".onlyValue",
+        "FieldValueRequired",
+    ),
+)
+
 CATEGORY = (
+    Rule(
+        f"!has(self.quarantine) || !has(self.max) || {cel_never_longer('self.quarantine.keep', 'self.max')}",
+        "quarantine.keep must not be longer than max",
+        ".quarantine",
+    ),
     Rule(
         "self.clock.event == 'Terminated' || (has(self.default) && has(self.max))",
         "default and max are required unless clock.event is Terminated",
@@ -265,6 +279,15 @@ SPEC = (
         "self.categories.exists(record, record.name == content.contentOf && has(record.tables) && "
         "content.consent.table in record.tables))",
         "categories: consent.table must be a table of the record that contentOf names",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.quarantine) || (has(category.tables) && category.tables.all(name, "
+        "has(self.tables) && self.tables.exists(table, table.name == name && table.columns.exists(column, "
+        "column.name == category.quarantine.approvedColumn && column.type == 'Timestamp') && "
+        "(!has(category.quarantine.onlyColumn) || table.columns.exists(column, "
+        "column.name == category.quarantine.onlyColumn && column.type == 'Text'))))))",
+        "categories: quarantine needs, in every table of the category, approvedColumn of type Timestamp and onlyColumn of type Text",
         ".categories",
     ),
     Rule(

@@ -20,7 +20,7 @@ from tenant_retention.api.v1alpha1.common import (
     StatusModel,
 )
 from tenant_retention.api.v1alpha1.profile_cache import CacheLink
-from tenant_retention.api.v1alpha1.profile_consent import Consent
+from tenant_retention.api.v1alpha1.profile_consent import Consent, Quarantine
 from tenant_retention.api.v1alpha1.profile_tables import Table
 
 Channel = Literal["Phone", "Chat", "Email", "Task", "Text", "WhatsApp"]
@@ -154,6 +154,11 @@ class Category(ApiModel):
         default=None,
         description="Flags of the record that keep this content from being stored; absent: it needs no consent (P10).",
         examples=[{"table": "requests", "refusedColumn": "deny_recording"}],
+    )
+    quarantine: Quarantine | None = Field(
+        default=None,
+        description="How long media waits for the customer's approval; absent: it needs none (M7).",
+        examples=[{"approvedColumn": "approved_at", "keep": "P30D"}],
     )
     rules: ClassVar[tuple[Rule, ...]] = profile_rules.CATEGORY
 

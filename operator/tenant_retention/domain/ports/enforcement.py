@@ -144,7 +144,7 @@ class CategoryEvidence(Value):
     or steps that failed, locks included. ``locked``: young objects that were locked until their min is reached.
     ``anonymized`` of ``anonymize_due`` rows lost the person, ``anonymize_held`` more are held, and ``anonymize_residue`` are due
     still; all None where the category has no such rule, the last one also where it could not be counted.
-    ``against_consent``, ``unmasked``: rows that the run's scan found where they may not be (P10, P11), for the next run to
+    ``against_consent``, ``unmasked``, ``unapproved``: rows that the run's scan found (P10, P11, M7), for the next run to
     take away; None where the profile looks for none. ``cleared``: what this run took away of what earlier ones found.
     """
 
@@ -158,6 +158,7 @@ class CategoryEvidence(Value):
     locked: int = 0
     against_consent: int | None = None
     unmasked: int | None = None
+    unapproved: int | None = None
     cleared: int = 0
     surplus: int
     oldest_left: datetime | None

@@ -17,7 +17,7 @@ class CategoryObservation(Value):
     ``next_deadline``: when the oldest row must be gone (UTC), None without rows or without a max. ``anonymize_due``: rows past
     the age at which they lose the person, ``anonymize_held`` of them kept by a hold apart; ``next_anonymization``: when the
     oldest row that still tells of one reaches it. All None where the category has no such rule.
-    ``against_consent``, ``unmasked``: what the last scans marked (P10, P11); None where the profile looks for none.
+    ``against_consent``, ``unmasked``, ``unapproved``: what the last scans marked (P10, P11, M7); None where the profile looks for none.
     """
 
     category: str
@@ -34,6 +34,7 @@ class CategoryObservation(Value):
     next_anonymization: datetime | None = None
     against_consent: int | None = None
     unmasked: int | None = None
+    unapproved: int | None = None
 
 
 class LeftTable(Value):

@@ -64,7 +64,7 @@ BEGIN
     EXECUTE format(
         'WITH left_over AS (SELECT c.claim_id, %6$s AS shared FROM retention.claim AS c LEFT JOIN public.%1$I AS r ON %2$s'
         ' WHERE c.category = %3$L AND (c.run_id <> $1 OR c.state = ''Claimed'')'
-        ' AND (r.%4$I IS NULL OR ((%5$s OR (c.cause = ''Consent'' AND %8$s)) AND NOT %7$s))'
+        ' AND (r.%4$I IS NULL OR ((%5$s OR (c.cause <> ''Age'' AND (%8$s OR %9$s))) AND NOT %7$s))'
         ' ORDER BY c.claim_id LIMIT $2),'
         ' dropped AS (DELETE FROM retention.claim AS c USING left_over AS l WHERE c.claim_id = l.claim_id AND l.shared),'
         ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
@@ -73,7 +73,7 @@ BEGIN
         t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at,
         retention.due_condition(t, 'r', through), retention.named_by_others(for_run, 'c.object_key', 'c.object_version', false),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true),
-        retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'))
+        retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.unapproved_condition(t.table_name, 'r'))
         INTO taken USING for_run, batch;
     RETURN taken;
 END

@@ -22,7 +22,7 @@ BEGIN
     END IF;
     EXECUTE format(
         'WITH young AS (SELECT r.%1$I AS born_at, r.%2$I::text AS key, nullif(r.%3$I::text, '''') AS version, %4$s AS clock'
-        ' FROM public.%5$I AS r WHERE r.%1$I >= $1 AND %6$s AND NOT %7$s AND NOT %8$s),'
+        ' FROM public.%5$I AS r WHERE r.%1$I >= $1 AND %6$s AND NOT %7$s AND NOT %8$s AND NOT %9$s),'
         ' missing AS (SELECT y.born_at, y.key, y.version, retention.object_digest(y.key, y.version) AS object,'
         ' least(retention.period_end(y.clock, $2, $3), $4) AS until'
         ' FROM young AS y LEFT JOIN retention.object_lock AS l'
@@ -38,8 +38,8 @@ BEGIN
         ' ''until'', asked_until) ORDER BY lock_id) FROM named), ''[]''), count(*), max(born_at) FROM missing',
         t.born_at, t.key_column, t.version_column, clock, month,
         retention.undue_condition(t, 'r', retention.cutoff(r.clock, t.minimum)), retention.without_object_condition(t, 'r'),
-        -- What may not be stored is to go, and not to be kept (P10).
-        retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'))
+        -- What may not be stored is to go (P10), and what waits for an approval is nothing that is kept yet (M7).
+        retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.quarantined_condition(t.table_name, 'r'))
         INTO locks, seen, last_birth
         USING resume_from, retention.months_of(t.minimum), retention.days_of(t.minimum), whole, t.category, r.run_id, r.clock,
             batch;

@@ -12,14 +12,16 @@ CREATE OR REPLACE FUNCTION retention.unwanted_condition(
     wanted text, wanted_kind text, alias text, born_from timestamptz, born_to timestamptz)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE wanted_kind WHEN 'Consent' THEN retention.denied_condition(wanted, alias, born_from, born_to)
+        WHEN 'Quarantine' THEN retention.unapproved_condition(wanted, alias)
         ELSE retention.unmasked_condition(wanted, alias) END
 $$;
 
--- The condition under which an earlier run than `before_run` found a row without consent; 'false' where none is asked for.
+-- The condition under which an earlier run than `before_run` found that a row is to go; 'false' where none is looked for.
 CREATE OR REPLACE FUNCTION retention.found_condition(wanted text, alias text, before_run bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN NOT EXISTS (SELECT FROM retention.consent AS c WHERE c.category = t.category) THEN 'false'
-        ELSE format('EXISTS (SELECT FROM retention.finding AS f WHERE f.kind = ''Consent'' AND f.table_name = %L'
+    SELECT CASE WHEN t.category NOT IN (SELECT category FROM retention.consent UNION ALL SELECT category FROM retention.quarantine)
+            THEN 'false'
+        ELSE format('EXISTS (SELECT FROM retention.finding AS f WHERE f.kind <> ''Digits'' AND f.table_name = %L'
             ' AND f.born_at = %I.%I AND md5(f.row_key::text) = md5((%s)::text) AND f.found_by < %s)',
             wanted, alias, t.born_at, retention.key_of_row(wanted, alias), before_run) END
     FROM retention.managed AS t WHERE t.table_name = wanted
@@ -95,6 +97,7 @@ BEGIN
             RETURN jsonb_build_object('found', 0, 'resumeAfter', reached);
         END IF;
         PERFORM retention.scan_month(r, t, p, 'Consent');
+        PERFORM retention.scan_month(r, t, p, 'Quarantine');
         PERFORM retention.scan_month(r, t, p, 'Digits');
         reached := p.born_to;
     END LOOP;
@@ -115,7 +118,7 @@ BEGIN
         ' JOIN public.%I AS r ON %s WHERE c.kind = $1 AND c.table_name = $2 AND c.found_by < $3 AND %s AND %s'
         ' AND NOT %s ORDER BY c.finding_id LIMIT $4) AS n',
         t.table_name, retention.claimed_row_condition(t.table_name),
-        CASE wanted_kind WHEN 'Consent' THEN retention.without_object_condition(t, 'r') ELSE 'true' END,
+        CASE wanted_kind WHEN 'Digits' THEN 'true' ELSE retention.without_object_condition(t, 'r') END,
         retention.unwanted_condition(t.table_name, wanted_kind, 'r', '-infinity', 'infinity'),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true))
         INTO ids USING wanted_kind, t.table_name, r.number, greatest(batch, 1);
@@ -123,7 +126,7 @@ BEGIN
 END
 $$;
 
--- Takes away what earlier runs found, at most `batch` rows of a table: rows without consent go, digits are blanked. Returns how
+-- Takes away what earlier runs found, at most `batch` rows of a table: rows go, digits are blanked. Returns how
 -- many were tried, 0 when none is left to this run. A row that will not be blanked counts as failed and waits for the next run.
 CREATE OR REPLACE FUNCTION retention.clear_findings(for_run uuid, wanted_category text, wanted_table text, batch integer)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
@@ -143,6 +146,9 @@ BEGIN
     END IF;
     PERFORM retention.lock_holds();
     ids := retention.findings_to_clear(r, t, 'Consent', batch);
+    IF ids = '{}' THEN
+        ids := retention.findings_to_clear(r, t, 'Quarantine', batch);
+    END IF;
     IF ids <> '{}' THEN
         -- The marks go afterwards: by them the guards know that these rows may go below their minimum.
         EXECUTE format('DELETE FROM public.%I AS r USING retention.finding AS c WHERE c.finding_id = ANY ($1) AND %s',
@@ -159,7 +165,7 @@ BEGIN
 END
 $$;
 
--- Claims objects of rows that earlier runs found without consent, as retention.claim_new claims those that are due.
+-- Claims objects of rows that earlier runs found, as retention.claim_new claims those that are due.
 CREATE OR REPLACE FUNCTION retention.claim_found(for_run uuid, t retention.managed, batch integer) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
@@ -172,19 +178,19 @@ BEGIN
         RETURN '{}';
     END IF;
     EXECUTE format(
-        'WITH found AS (SELECT r.%1$I AS born_at, c.row_key, r.%2$I::text AS object_key, nullif(r.%3$I::text, '''') AS object_version'
+        'WITH found AS (SELECT DISTINCT r.%1$I AS born_at, c.row_key, r.%2$I::text AS object_key, nullif(r.%3$I::text, '''') AS object_version'
         ' FROM retention.finding AS c JOIN public.%4$I AS r ON %5$s'
-        ' WHERE c.kind = ''Consent'' AND c.table_name = %4$L AND c.found_by < $3 AND NOT %6$s AND %7$s AND NOT %8$s'
+        ' WHERE c.kind <> ''Digits'' AND c.table_name = %4$L AND c.found_by < $3 AND NOT %6$s AND (%7$s OR %12$s) AND NOT %8$s'
         ' AND NOT EXISTS (SELECT FROM retention.claim AS k WHERE k.table_name = %4$L AND k.born_at = c.born_at'
-        ' AND md5(k.row_key::text) = md5(c.row_key::text)) AND NOT %9$s AND NOT %10$s ORDER BY c.finding_id LIMIT $2),'
+        ' AND md5(k.row_key::text) = md5(c.row_key::text)) AND NOT %9$s AND NOT %10$s LIMIT $2),'
         ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version, cause)'
-        ' SELECT $1, %11$L, %4$L, born_at, row_key, object_key, object_version, ''Consent'' FROM found RETURNING claim_id)'
+        ' SELECT $1, %11$L, %4$L, born_at, row_key, object_key, object_version, ''Finding'' FROM found RETURNING claim_id)'
         ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM claimed',
         t.born_at, t.key_column, t.version_column, t.table_name, retention.claimed_row_condition(t.table_name),
         retention.without_object_condition(t, 'r'), retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true), retention.row_locked_condition(t),
         retention.named_by_others(for_run, format('r.%I::text', t.key_column), format('nullif(r.%I::text, '''')', t.version_column), false),
-        t.category)
+        t.category, retention.unapproved_condition(t.table_name, 'r'))
         INTO claimed USING for_run, batch, r.number;
     RETURN claimed;
 END
@@ -195,6 +201,9 @@ CREATE OR REPLACE FUNCTION retention.finding_counts(wanted_category text) RETURN
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN EXISTS (SELECT FROM retention.consent WHERE category = wanted_category)
             THEN jsonb_build_object('againstConsent', (SELECT count(*) FROM retention.finding WHERE category = wanted_category AND kind = 'Consent'))
+            ELSE '{}' END
+        || CASE WHEN EXISTS (SELECT FROM retention.quarantine WHERE category = wanted_category)
+            THEN jsonb_build_object('unapproved', (SELECT count(*) FROM retention.finding WHERE category = wanted_category AND kind = 'Quarantine'))
             ELSE '{}' END
         || CASE WHEN EXISTS (SELECT FROM retention.masked_column AS m JOIN retention.managed AS t USING (table_name) WHERE t.category = wanted_category)
             THEN jsonb_build_object('unmasked', (SELECT count(*) FROM retention.finding WHERE category = wanted_category AND kind = 'Digits'))

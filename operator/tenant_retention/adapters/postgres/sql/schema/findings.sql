@@ -1,8 +1,9 @@
--- What the nightly scans found where it may not be: content without consent (P10), digits in masked columns (P11). The next
+-- What the nightly scans found where it may not be: content without consent (kind Consent, P10), digits in masked columns (Digits,
+-- P11), media whose time for an approval is over (Quarantine, M7). The next
 -- run takes it away; until then nobody is surprised. found_by: the number of the run that found it.
 CREATE TABLE IF NOT EXISTS retention.finding (
     finding_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('Consent', 'Digits')),
+    kind text NOT NULL,
     category text NOT NULL,
     table_name text NOT NULL,
     born_at timestamptz NOT NULL,
@@ -21,7 +22,10 @@ CREATE TABLE IF NOT EXISTS retention.masked_month (
     PRIMARY KEY (table_name, partition)
 );
 
--- Why an object goes: Age, or Consent.
+-- Of an earlier version, which knew two kinds.
+ALTER TABLE retention.finding DROP CONSTRAINT IF EXISTS finding_kind_check;
+
+-- Why an object goes: Age, or Finding.
 ALTER TABLE retention.claim ADD COLUMN IF NOT EXISTS cause text NOT NULL DEFAULT 'Age';
 -- found_before: findings of earlier runs when this one began. cleared: of them what this run took away or blanked.
 ALTER TABLE retention.run_category ADD COLUMN IF NOT EXISTS found_before bigint NOT NULL DEFAULT 0,

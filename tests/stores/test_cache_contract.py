@@ -103,7 +103,7 @@ class CacheContract(ABC):
         provision_cache(site.administration, ACME)
         other = cache_of("acme", namespace="customer-globex")
         with pytest.raises(Invalid, match="already serves namespace customer-acme") as refused:
-            provision_cache(site.administration, other)
+            provision_cache(KilledAfter(site.administration, 1), other)
         assert refused.value.reason == "StoreConflict"
         assert site.administration.observe(other).users == {}
         assert provision_cache(site.administration, ACME) == ()

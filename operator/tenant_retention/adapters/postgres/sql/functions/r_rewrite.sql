@@ -223,7 +223,9 @@ BEGIN
     PERFORM retention.lock_holds();
     -- Before the lock: no hold comes in any more, and a row that comes in is noted.
     must_stay := retention.must_stay(p);
-    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', wanted_table);
+    -- The parent alone, and this month: whoever works on another month by its name is not waited for.
+    EXECUTE format('LOCK TABLE ONLY public.%I IN ACCESS EXCLUSIVE MODE', wanted_table);
+    EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', wanted);
     IF must_stay OR NOT w.indexed OR w.copied_through < w.blocks OR w.relation <> p.partition_oid
         OR pg_relation_filenode(p.partition_oid) <> w.filenode OR NOT retention.can_be_copied(p.partition_oid)
         OR EXISTS (SELECT FROM retention.month_write AS x WHERE x.partition = wanted)

@@ -13,7 +13,7 @@ setup: ## make .venv from uv.lock (fetches uv first where there is none)
 	@$(PYTHON) tests/setup.py
 
 .PHONY: demo
-demo: setup ## a real cluster, three customers, a night's run, and a table of expected against actual counts
+demo: setup ## a real cluster, four customers, a night's run, and a table of expected against actual counts
 	@.venv/bin/python -m demo
 
 .PHONY: test

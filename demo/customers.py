@@ -1,4 +1,4 @@
-"""The demo's three customers, read from the files of ``examples/`` as they are."""
+"""The demo's four customers, read from the files of ``examples/`` as they are."""
 
 from __future__ import annotations
 
@@ -93,4 +93,5 @@ CUSTOMERS = (
     Customer("customer-acme", EXAMPLES / "policies/acme.yaml", EXAMPLES / "profiles/puzzel-archive.yaml"),
     Customer("customer-globex", EXAMPLES / "policies/globex.yaml", EXAMPLES / "profiles/myoperator.yaml"),
     Customer("customer-initech", EXAMPLES / "policies/initech.yaml", EXAMPLES / "profiles/puzzel-archive.yaml"),
+    Customer("customer-umbrella", EXAMPLES / "policies/umbrella.yaml", EXAMPLES / "profiles/tencent-ccc.yaml"),
 )

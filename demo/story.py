@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from demo import checks, ownership, servers
+from demo import checks, cloudnativepg, ownership, servers
 from demo.customers import CUSTOMERS, EXAMPLES, Customer
 from demo.kubectl import DemoFailure, Kubectl, wait
 from demo.pods import Application, deliver_loader, run_loader, run_pod
@@ -24,7 +24,7 @@ SITE = ownership.Site(
     operator_namespace=OPERATOR_NAMESPACE,
     release=RELEASE,
     secrets=servers.ADMINISTRATION,
-    catalogue=(EXAMPLES / "profiles", EXAMPLES / "classes/initech.yaml"),
+    catalogue=(EXAMPLES / "profiles", EXAMPLES / "classes/initech.yaml", cloudnativepg.CLASS),
 )
 
 
@@ -34,6 +34,7 @@ class Story:
 
     kubectl: Kubectl
     root: Path
+    customers: tuple[Customer, ...] = CUSTOMERS
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: int = 0
@@ -44,8 +45,8 @@ class Story:
 
     def all_customers(self, what: str, act: Callable[[Customer], Any]) -> list[Any]:
         """Does the same for every customer at once, and tells how many are done; the results in the customers' order."""
-        with ThreadPoolExecutor(len(CUSTOMERS)) as pool:
-            futures = [pool.submit(act, customer) for customer in CUSTOMERS]
+        with ThreadPoolExecutor(len(self.customers)) as pool:
+            futures = [pool.submit(act, customer) for customer in self.customers]
             tell_progress(what, futures)
             return [future.result() for future in futures]
 
@@ -90,16 +91,26 @@ def own_servers(story: Story) -> None:
     story.kubectl.show("apply", "-f", str(classes))
 
 
+def highly_available(story: Story) -> None:
+    """The fourth customer's database is to survive a node: CloudNativePG is installed, the platform writes a class for it"""
+    if not cloudnativepg.install(story.kubectl, story.root):
+        story.customers = tuple(found for found in story.customers if not cloudnativepg.needed_by(found))
+        print("      this cluster has no CloudNativePG (docs/cloudnativepg.md): told without the fourth customer")
+        return
+    ownership.create_marked(story.kubectl, ownership.documents(cloudnativepg.CLASS))
+    story.kubectl.show("apply", "-f", str(cloudnativepg.CLASS))
+
+
 def policies(story: Story) -> None:
     """Policies are applied; dedicated databases and buckets appear in the customers' namespaces"""
-    for customer in CUSTOMERS:
+    for customer in story.customers:
         story.kubectl.show("apply", "-f", str(customer.policy_file))
         story.policies[customer.namespace] = customer.policy
-    for customer in CUSTOMERS:
+    for customer in story.customers:
         place = ("-n", customer.namespace, f"trp/{customer.name}")
         story.kubectl.run("wait", "--for=condition=Ready", *place, "--timeout=300s")
     story.kubectl.show("get", "trp", "-A")
-    story.kubectl.show("-n", CUSTOMERS[0].namespace, "get", "statefulsets,cronjobs,secrets,networkpolicies")
+    story.kubectl.show("-n", story.customers[0].namespace, "get", "statefulsets,cronjobs,secrets,networkpolicies")
 
 
 def load(story: Story) -> None:
@@ -113,7 +124,7 @@ def load(story: Story) -> None:
         return run_loader(story.kubectl, customer.application(), "load", "loader")
 
     writing = "writing rows and objects, a pod of each customer"
-    for customer, written in zip(CUSTOMERS, story.all_customers(writing, write), strict=True):
+    for customer, written in zip(story.customers, story.all_customers(writing, write), strict=True):
         rows = written["rows"]
         print(f"      {customer.namespace}: {sum(rows.values())} rows in {len(rows)} tables")
     _check(story, deleted=False)
@@ -121,7 +132,7 @@ def load(story: Story) -> None:
 
 def dry_run(story: Story) -> None:
     """A dry run says what a real run would remove, and removes nothing"""
-    for customer in in_turn(CUSTOMERS):
+    for customer in in_turn(story.customers):
         found = _run(story, customer, {"mode": "DryRun"}, "Succeeded")
         _tell_dry_run(customer, found)
     _check(story, deleted=False)
@@ -129,10 +140,10 @@ def dry_run(story: Story) -> None:
 
 def first_night(story: Story) -> None:
     """The night's CronJobs run: over years of old data the guard stops and asks"""
-    for customer in CUSTOMERS:
+    for customer in story.customers:
         namespace = ("-n", customer.namespace)
         story.kubectl.run(*namespace, "create", "job", "first-night", f"--from=cronjob/{_cron_job(story, customer)}")
-    for customer in CUSTOMERS:
+    for customer in story.customers:
         place = ("-n", customer.namespace)
         story.kubectl.run("wait", "--for=condition=Complete", *place, "job/first-night", "--timeout=300s")
         story.kubectl.run("wait", "--for=condition=ApprovalRequired", *place, f"trp/{customer.name}", "--timeout=180s")
@@ -142,21 +153,21 @@ def first_night(story: Story) -> None:
 
 def approval(story: Story) -> None:
     """An administrator approves; exactly what is due goes, everything else stays"""
-    for customer in in_turn(CUSTOMERS):
+    for customer in in_turn(story.customers):
         _approve(story, customer)
     _check(story, deleted=True)
 
 
 def second_night(story: Story) -> None:
     """The next run finds nothing left to do but the minutes that have passed"""
-    for customer in in_turn(CUSTOMERS):
+    for customer in in_turn(story.customers):
         _run(story, customer, {"mode": "Enforce"}, "Succeeded")
     _check(story, deleted=True)
 
 
 def too_early(story: Story) -> None:
     """Deleting early is refused by the database itself, as the application and as the enforcement role"""
-    customer = CUSTOMERS[0]
+    customer = story.customers[0]
     table = customer.profile["tables"][0]["name"]
     for role in ("app", "enforcer"):
         binding = f"{customer.name}-analytical-{role}"
@@ -180,7 +191,7 @@ def too_early(story: Story) -> None:
 
 def bad_policy(story: Story) -> None:
     """A policy outside the profile's bounds is refused when it is applied, with the category and the bound named"""
-    customer = CUSTOMERS[1]
+    customer = story.customers[1]
     category = customer.profile["categories"][0]
     bad = _changed(customer.policy, category["name"], "P1D")
     bad["metadata"]["name"] = "too-short"
@@ -192,7 +203,7 @@ def bad_policy(story: Story) -> None:
 
 def tightened(story: Story) -> None:
     """A tightened keep time: the guard stops it, an approval lets it through"""
-    customer = CUSTOMERS[0]
+    customer = story.customers[0]
     changed = _changed(story.policies[customer.namespace], "general-information", "P90D")
     story.policies[customer.namespace] = changed
     story.kubectl.run("apply", "-f", "-", text=_json(changed))
@@ -206,7 +217,7 @@ def tightened(story: Story) -> None:
 
 def bound_again(story: Story) -> None:
     """A policy is deleted and bound again: the stores stay, nothing is lost"""
-    customer = CUSTOMERS[0]
+    customer = story.customers[0]
     place = ("-n", customer.namespace)
     story.kubectl.run(*place, "delete", "trp", customer.name, "--timeout=60s")
 
@@ -241,6 +252,7 @@ CHAPTERS: tuple[Callable[[Story], None], ...] = (
     install,
     platform,
     own_servers,
+    highly_available,
     policies,
     load,
     dry_run,

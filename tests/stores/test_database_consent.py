@@ -246,6 +246,20 @@ def test_a_profile_that_asks_for_consent_later_finds_its_rows_as_they_were__P10_
         record(living, 1, 1)
 
 
+def test_a_month_with_consent_guards_may_be_copied_and_has_them_afterwards__P10_X3(database: TenantDatabase) -> None:
+    months = database.rows(
+        "SELECT retention.can_be_copied(inhrelid) FROM pg_inherits WHERE inhparent = 'public.lines'::regclass"
+    )
+    assert set(months) == {(True,)}
+    with database.as_owner() as owner:
+        month = owner.execute("SELECT min(partition) FROM retention.partition WHERE table_name = 'lines'").fetchall()[
+            0
+        ][0]
+        owner.execute(sql.SQL("DROP TRIGGER retention_consent_insert ON public.{}").format(sql.Identifier(month)))
+        owner.execute("SELECT retention.guard_relation(%s, 'lines')", [month])
+    assert [line for line in database.apply(RULES) if "consent" in line] == []
+
+
 def test_a_guard_that_somebody_took_away_is_put_back__P10(database: TenantDatabase) -> None:
     with database.as_owner() as owner:
         owner.execute("DROP TRIGGER retention_consent_insert ON public.recordings")

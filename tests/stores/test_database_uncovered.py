@@ -49,3 +49,14 @@ def test_what_left_the_profile_with_its_rows_is_told_there_and_not_as_unknown__M
         made.apply(RULES)
         found = made.observer().observe()
         assert (found.uncovered.tables, found.uncovered.names) == (0, ("calls.remark",))
+
+
+def test_a_month_that_a_run_is_writing_anew_is_known__M11_X3(tenant_databases: TenantDatabases) -> None:
+    with tenant_databases.having(RULES) as made:
+        with made.as_owner() as owner:
+            owner.execute("CREATE TABLE public.calls_copy (id bigint)")
+            owner.execute(
+                "INSERT INTO retention.rewrite (partition, table_name, category, copy, run_id, relation, filenode, blocks, due)"
+                " VALUES ('calls_p202601', 'calls', 'records', 'calls_copy', gen_random_uuid(), 0, 0, 0, 0)"
+            )
+        assert made.observer().observe().uncovered.names == ()

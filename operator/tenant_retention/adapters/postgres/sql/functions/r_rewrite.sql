@@ -13,7 +13,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relrowsecurity AND NOT c.relhasrules AND c.relreplident = 'd'
         AND c.reltablespace = 0 AND c.relacl IS NULL AND c.relowner = (SELECT relowner FROM pg_class WHERE oid = 'retention.run'::regclass)
         AND NOT EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgparentid = 0
-            AND g.tgname NOT IN ('retention_guard_delete', 'retention_guard_truncate', 'retention_month_write', 'retention_month_delete'))
+            AND g.tgname NOT IN ('retention_guard_delete', 'retention_guard_truncate', 'retention_month_write', 'retention_month_delete',
+                'retention_consent_insert', 'retention_consent_update'))
         AND NOT EXISTS (SELECT FROM pg_constraint AS f WHERE f.contype = 'f' AND c.oid IN (f.conrelid, f.confrelid))
         AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND (a.attidentity <> '' OR a.attacl IS NOT NULL))
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.refobjid = c.oid AND d.classid = 'pg_rewrite'::regclass)

@@ -257,6 +257,21 @@ async def test_a_cluster_that_somebody_deleted_is_not_made_anew_beside_its_data_
     assert condition(await operator.settled(), "Ready")["status"] == "True"
 
 
+async def test_no_cluster_is_made_while_the_claims_of_a_deleted_one_are_still_going__X5_D7() -> None:
+    operator, _ = await on_cloudnativepg()
+    await operator.settled()
+    owner = cluster_of(operator)["metadata"]["uid"]
+    for number in (1, 2, 3):
+        owned = operator.cluster.objects[(VOLUME_CLAIM.name, NAMESPACE, f"{NAME}-{number}")]
+        owned["metadata"]["ownerReferences"] = [{"kind": "Cluster", "name": NAME, "uid": owner}]
+    operator.cluster.remove(POSTGRES_CLUSTER, NAME, NAMESPACE)
+
+    stalled = condition(await operator.settled(), "Stalled")
+
+    assert (stalled["status"], stalled["reason"]) == ("True", "StoreConflict")
+    assert not operator.objects(POSTGRES_CLUSTER.name)
+
+
 async def test_a_cluster_on_other_volumes_than_the_ledgers_is_not_called_ready__X5_D7() -> None:
     operator, controller = await on_cloudnativepg()
     await operator.settled()

@@ -56,7 +56,7 @@ class Clusters:
         name = cluster_name(self.reference)
         running = await self.world.cluster.get(POSTGRES_CLUSTER, name, self.reference.namespace)
         kept = {volume for entry in entries for volume in entry.spec.volumes}
-        if running is None and kept and not kept & set(await self._volumes()):
+        if running is None and kept and not kept & set(await self._volumes(free=True)):
             raise self._left_alone(entries[0], kept)
         if running is not None and running["metadata"].get("deletionTimestamp"):
             raise NotReady(f"Cluster {name} is being deleted", reason=Reason.WAITING_FOR_SERVER)
@@ -129,10 +129,13 @@ class Clusters:
             reason=Reason.WAITING_FOR_SERVER,
         )
 
-    async def _volumes(self) -> list[str]:
-        """The volumes of the instances, the primary's first."""
+    async def _volumes(self, *, free: bool = False) -> list[str]:
+        """The volumes of the instances, the primary's first. ``free``: only of claims that no Cluster has: those of one that
+        was deleted are still there for a moment, and no other one takes them over."""
         labels = ",".join(f"{key}={value}" for key, value in cluster_selector(cluster_name(self.reference)).items())
         claims = await self.world.cluster.list(VOLUME_CLAIM, self.reference.namespace, labels)
+        if free:
+            claims = tuple(claim for claim in claims if not _goes_with_its_owner(claim))
         first = sorted(claims, key=lambda claim: claim["metadata"]["labels"].get("cnpg.io/instanceRole") != "primary")
         return [volume for claim in first if (volume := (claim.get("spec") or {}).get("volumeName"))]
 
@@ -157,6 +160,11 @@ class Clusters:
             reason=Reason.STORE_CONFLICT,
             field="spec.volumes",
         )
+
+
+def _goes_with_its_owner(claim: Manifest) -> bool:
+    meta = claim["metadata"]
+    return bool(meta.get("ownerReferences") or meta.get("deletionTimestamp"))
 
 
 def _backups(running: Manifest | None) -> tuple[str, ...]:

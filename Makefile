@@ -36,6 +36,10 @@ cluster: setup ## tests on a real Kubernetes (CLUSTER=current: your current cont
 bench: setup ## benchmarks: this product beside other ways to do the same, in one run, as a table
 	@.venv/bin/python -m tests.benchmarks
 
+.PHONY: soak
+soak: setup ## the reference model against the engine over a million simulated tenant-days: hours (MODEL_TENANT_DAYS, MODEL_SEED)
+	@MODEL_TENANT_DAYS=$${MODEL_TENANT_DAYS:-1000000} MODEL_SEED=$${MODEL_SEED:-$$RANDOM} .venv/bin/python -m pytest -q tests/stores/model
+
 .PHONY: generate
 generate: setup ## write the generated files anew: CRDs, chart CRDs, reference pages
 	@.venv/bin/python -m tenant_retention.api.v1alpha1.generate

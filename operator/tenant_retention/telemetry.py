@@ -148,7 +148,8 @@ class Telemetry:
             self._failed.labels(namespace, name).set("Failed" in ended)
         current = {row["name"]: row for row in status.get("categories", ())}
         for category, row in current.items():
-            counted = row.get("rows", row.get("objects"))
+            numbers = [row[name] for name in ("rows", "objects") if name in row]
+            counted = sum(numbers) if numbers else None
             shown = [(self._items, counted), (self._due, row.get("due")), (self._overdue, row.get("overdue"))]
             shown += [(self._held, row.get("held")), (self._anomalies, row.get("anomalies"))]
             for gauge, value in (*shown, (self._missing, row.get("missingObjects"))):

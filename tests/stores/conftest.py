@@ -1,6 +1,6 @@
 """Servers for the store tests; each is started once a session, when the first test asks for it."""
 
-from tests.stores.enforcement_archive import acme, archive_stencil
+from tests.stores.enforcement_archive import acme, archive_stencil, logs_stencil
 from tests.stores.object_stores import object_store
 from tests.stores.servers.postgres import (
     postgres15,
@@ -17,6 +17,7 @@ from tests.stores.tenant_databases import tenant_databases
 __all__ = [
     "acme",
     "archive_stencil",
+    "logs_stencil",
     "minio_server",
     "object_store",
     "postgres15",

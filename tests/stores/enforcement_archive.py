@@ -48,6 +48,7 @@ from tenant_retention.enforcement.world import Stores, World
 from tests.stores.servers.postgres import connect_as
 from tests.stores.servers.s3 import S3Server
 from tests.support.enforcement import RecordedWorld, archive, plan_of
+from tests.support.log_files import archive_with_logs
 
 Hook = Callable[[str, int], None]
 """Gets a call's name and how many of that name there were, this one included."""
@@ -240,6 +241,16 @@ class LiveArchive:
         with self.owner() as connection:
             connection.execute("INSERT INTO retention.hold (session) VALUES (%s)", [session])
 
+    def hold_category(self, category: str) -> None:
+        """Places a legal hold on a whole category."""
+        with self.owner() as connection:
+            connection.execute("INSERT INTO retention.hold (category) VALUES (%s)", [category])
+
+    def write_log_row(self, key: str) -> None:
+        """A young recording whose object lies below the logs' prefix."""
+        columns = ("id", "session_id", "started_at", "object_key")
+        self.write("recordings", [(key, key, datetime.now(UTC), key)], columns)
+
     def release(self) -> None:
         """What becomes of the database when its policy goes."""
         with connect_as(replace(self.server, database=self.identity.database())) as connection:
@@ -391,6 +402,14 @@ def archive_stencil(
     """The archive of most tests, installed once on each PostgreSQL."""
     directory = tmp_path_factory.mktemp("archive")
     return Stencil(live_archive(postgres_server, seaweedfs, directory, archive(back="P15M")))
+
+
+@pytest.fixture(scope="session")
+def logs_stencil(
+    postgres_server: ServerAccess, seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Stencil:
+    """The archive with logs as rows and files (M5), installed once on each PostgreSQL."""
+    return Stencil(live_archive(postgres_server, seaweedfs, tmp_path_factory.mktemp("logs"), archive_with_logs()))
 
 
 @pytest.fixture

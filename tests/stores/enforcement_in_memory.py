@@ -68,6 +68,14 @@ class InMemoryArchive:
         """Places a legal hold on one session."""
         self.server.holds.append(Hold(session=session))
 
+    def hold_category(self, category: str) -> None:
+        """Places a legal hold on a whole category."""
+        self.server.holds.append(Hold(category=category))
+
+    def write_log_row(self, key: str) -> None:
+        """A young recording whose object lies below the logs' prefix."""
+        self.server.rows.append(Row(f"recordings:{key}", "recordings", datetime.now(UTC), session=key, key=key))
+
     def release(self) -> None:
         """What becomes of the database when its policy goes."""
         self.server.suspended = True

@@ -103,6 +103,7 @@ class RealTenantStores:
                     roles,
                     mode=request.mode,
                     suspended=request.suspended,
+                    files=not (request.identity.region or request.identity.unit),
                 )
             except Unavailable as problem:
                 if problem.reason == Reason.PARTITIONS_MISSING:

@@ -73,4 +73,4 @@ def _define(definition: RetentionDefinition, place: Place, name: str, server: Se
     inside = replace(server, database=name)
     roles = WantedDatabase(name, StoreMarker.of(_identity(definition, place), definition.policy_uid)).roles()
     with errors_of(inside), connect(inside, application_name=APPLICATION_NAME) as connection:
-        return apply_definition(connection, definition, place.purpose, roles)
+        return apply_definition(connection, definition, place.purpose, roles, files=place.name == place.purpose)

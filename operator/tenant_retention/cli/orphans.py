@@ -104,8 +104,11 @@ def _compare(plan: PlanDocument, base: Path, bucket: StoreBinding, settled_befor
         open_stores(databases, base) as stores,
         S3Connection(endpoint, AccessKey(binding.access_key, binding.secret_key)) as connection,
     ):
+        # Files that go by their last modification need no row.
+        prefixes = tuple(each.files.prefix for each in plan.definition.categories if each.files is not None)
+        stored = stored_objects(connection, binding.bucket)
         report = find_orphans(
-            stored_objects(connection, binding.bucket),
+            (each for each in stored if not each.key.startswith(prefixes)),
             _rows(plan, base, bucket.purpose),
             settled_before,
             unnamed=lambda objects: named_nowhere(stores.databases.values(), objects),

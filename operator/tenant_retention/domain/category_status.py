@@ -154,7 +154,8 @@ def _unusable_times(definition: RetentionDefinition, category: CategoryDefinitio
     """Which table and column hold times that cannot be, and the next step (X8). Clocks are written once, even a wrong one."""
     births = {table.name: table.born_at for table in definition.tables}
     closed = category.clock_column if category.clock_event is ClockEvent.CLOSED else None
-    clocks = ", ".join(f"{name}.{closed or births[name]}" for name in category.tables)
+    places = [f"{name}.{closed or births[name]}" for name in category.tables]
+    clocks = ", ".join([*places, *([f"files below {category.files.prefix}"] if category.files else [])])
     young = (
         f"; until min {category.minimum} after such a time the database refuses to delete its row: correct what writes it"
         if category.minimum
@@ -193,7 +194,7 @@ def _row(
     if found is not None:
         row.update(
             {
-                "objects" if category.objects is not None else "rows": found.rows,
+                **_items(category, found),
                 "oldest": instant(found.oldest) if found.oldest else None,
                 "nextDeadline": instant(found.next_deadline) if found.next_deadline else None,
                 "due": found.due,
@@ -209,6 +210,14 @@ def _row(
             }
         )
     return {name: value for name, value in row.items() if value is not None}
+
+
+def _items(category: CategoryDefinition, found: CategoryObservation) -> dict[str, Any]:
+    if category.files is None:
+        return {"objects" if category.objects is not None else "rows": found.rows}
+    counted = instant(found.files_counted_at) if found.files_counted_at else None
+    rows = {"rows": found.rows} if category.tables else {}
+    return {**rows, "objects": found.files if counted else None, "objectsCountedAt": counted}
 
 
 def _state(category: CategoryDefinition, *, counted_only: bool, stopped: bool) -> str:

@@ -103,6 +103,13 @@ class ObjectsDefinition(Value):
     version_column: str
 
 
+class FilesDefinition(Value):
+    """Where a category's files are that go by their last modification (M5): bucket purpose, and what their keys begin with."""
+
+    bucket: str
+    prefix: str
+
+
 class ConsentDefinition(Value):
     """Which Boolean columns of the record's ``table`` deny content: refused, or forced and not accepted (P10)."""
 
@@ -167,6 +174,7 @@ class CategoryDefinition(Value):
     extended: ExtendedDefinition | None = None
     anonymize_after: str | None = None
     cache: CacheDefinition | None = None
+    files: FilesDefinition | None = None
 
 
 class RetentionDefinition(Value):
@@ -199,7 +207,7 @@ class RetentionDefinition(Value):
         return self.databases if self.databases is not None else tuple(sorted(self._purposes()))
 
     def _purposes(self) -> set[str]:
-        return {category.database for category in self.categories if category.tables}
+        return {category.database for category in self.categories if category.tables or category.files}
 
     def rules_digest(self) -> str:
         """``sha256:<hex>`` over what decides deletion: bounds, keeps, clocks, tables, links and guard; not names or generations."""
@@ -208,7 +216,7 @@ class RetentionDefinition(Value):
         )
         for category in deciding["categories"]:
             # A rule that came later is no change for whoever does not use it.
-            for later in ("consent", "quarantine", "extended", "anonymizeAfter", "cache"):
+            for later in ("consent", "quarantine", "extended", "anonymizeAfter", "cache", "files"):
                 if category[later] is None:
                     del category[later]
         # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.

@@ -27,6 +27,7 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
     """
     _check_table_names(profile)
     _check_masks(profile)
+    _check_prefixes(profile)
     for category in profile.categories:
         path = f"spec.categories[{category.name}]"
         if has_no_age(category):
@@ -74,6 +75,33 @@ def _check_masks(profile: RetentionProfileSpec) -> None:
                     f"spec.tables[{table.name}].columns[{column.name}].nullable",
                     f"column {column.name} has role MaskedDigits and type {column.type}: it must be nullable to be blanked",
                 )
+
+
+def _check_prefixes(profile: RetentionProfileSpec) -> None:
+    """A file must have one rule, and nobody's but its own category's."""
+    prefixes: dict[str, str] = {}
+    for category in profile.categories:
+        if category.objects is None or category.objects.prefix is None:
+            continue
+        path, prefix = f"spec.categories[{category.name}]", category.objects.prefix
+        if ClockEvent(category.clock.event) is not ClockEvent.OBJECT_LAST_MODIFIED:
+            raise _profile_invalid(
+                f"{path}.clock.event",
+                f"category {category.name}: files below objects.prefix go by their last modification; "
+                "the event must be ObjectLastModified",
+            )
+        if category.content_of is not None:
+            raise _profile_invalid(
+                f"{path}.contentOf",
+                f"category {category.name}: files below a prefix have no record that they could be content of",
+            )
+        for other, taken in prefixes.items():
+            if prefix.startswith(taken) or taken.startswith(prefix):
+                raise _profile_invalid(
+                    f"{path}.objects.prefix",
+                    f"category {category.name}: prefix {prefix} overlaps {taken} of category {other}",
+                )
+        prefixes[category.name] = prefix
 
 
 def _check_minimum(

@@ -17,6 +17,7 @@ from tenant_retention.domain.definition import (
     ColumnDefinition,
     ConsentDefinition,
     ExtendedDefinition,
+    FilesDefinition,
     ObjectsDefinition,
     QuarantineDefinition,
     RetentionDefinition,
@@ -27,7 +28,7 @@ from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.extended_storage import extensions, extensions_inside_bounds
 from tenant_retention.domain.profile_check import MARGIN, check_profile, has_no_age, whole_days
 
-ENFORCED_EVENTS = frozenset({ClockEvent.CREATED, ClockEvent.CLOSED})
+ENFORCED_EVENTS = frozenset({ClockEvent.CREATED, ClockEvent.CLOSED, ClockEvent.OBJECT_LAST_MODIFIED})
 """Clock events that this version acts on; categories with another one are shown as NotEnforced."""
 
 
@@ -219,7 +220,8 @@ def _category(
     cached: bool,
 ) -> CategoryDefinition:
     event = ClockEvent(category.clock.event)
-    enforced = event in ENFORCED_EVENTS and bool(category.tables)
+    files = _files(category)
+    enforced = event in ENFORCED_EVENTS and (bool(category.tables) or files is not None)
     tables = _children_first(profile, category)
     return CategoryDefinition(
         name=category.name,
@@ -239,13 +241,14 @@ def _category(
         quarantine=QuarantineDefinition(**category.quarantine.model_dump()) if category.quarantine else None,
         extended=extended,
         anonymize_after=after if enforced else None,
+        files=files,
     )
 
 
 def _clock_column(profile: RetentionProfileSpec, category: Category, tables: tuple[str, ...]) -> str | None:
     if category.clock.event == "Closed":
         return category.clock.column
-    root = profile.table(tables[-1])
+    root = profile.table(tables[-1]) if tables else None
     return root.born_at if root else None
 
 
@@ -256,6 +259,11 @@ def _objects(category: Category) -> ObjectsDefinition | None:
     return ObjectsDefinition(
         bucket=link.bucket, table=link.table, key_column=link.key_column, version_column=link.version_column
     )
+
+
+def _files(category: Category) -> FilesDefinition | None:
+    link = category.objects
+    return FilesDefinition(bucket=link.bucket, prefix=link.prefix) if link is not None and link.prefix else None
 
 
 def _children_first(profile: RetentionProfileSpec, category: Category) -> tuple[str, ...]:

@@ -175,7 +175,11 @@ def approval_request(counts: Counts, definition: RetentionDefinition | None) -> 
 
 
 def _categories_with_objects(definition: RetentionDefinition | None) -> set[str]:
-    return {category.name for category in definition.categories if category.objects} if definition else set()
+    return (
+        {category.name for category in definition.categories if category.objects or category.files}
+        if definition
+        else set()
+    )
 
 
 def _category_row(found: CategoryEvidence, acted: int, mode: Mode) -> dict[str, Any]:

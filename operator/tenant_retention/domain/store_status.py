@@ -90,7 +90,9 @@ def _deadlines(facts: DatabaseFacts) -> dict[str, datetime]:
 def _counted(
     facts: DatabaseFacts, definition: RetentionDefinition | None, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
-    with_objects = {found.name for found in definition.categories if found.objects} if definition else set()
+    with_objects = (
+        {found.name for found in definition.categories if found.objects or found.files} if definition else set()
+    )
     overdue = {found.category: found.overdue for found in facts.categories}
     for table in facts.left:
         overdue[table.category] = overdue.get(table.category, 0) + table.overdue

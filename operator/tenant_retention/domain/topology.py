@@ -10,7 +10,7 @@ from typing import Final, get_args
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE, DataStoreClass
-from tenant_retention.api.v1alpha1.retentionprofile import DatabasePurpose, RetentionProfileSpec
+from tenant_retention.api.v1alpha1.retentionprofile import Category, DatabasePurpose, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
 from tenant_retention.domain.cache_rules import CACHE, names_cache
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
@@ -131,9 +131,14 @@ def _is_cached(profile: RetentionProfileSpec) -> bool:
 
 
 def _purposes(profile: RetentionProfileSpec) -> tuple[set[str], set[str]]:
-    databases = {str(profile.database_of(category)) for category in profile.categories if category.tables}
+    databases = {str(profile.database_of(category)) for category in profile.categories if _has_data(category)}
     buckets = {str(category.objects.bucket) for category in profile.categories if category.objects is not None}
     return databases, buckets
+
+
+def _has_data(category: Category) -> bool:
+    """Whether a database decides about it: rows, or files that go by their last modification."""
+    return bool(category.tables) or (category.objects is not None and category.objects.prefix is not None)
 
 
 def choose_class(

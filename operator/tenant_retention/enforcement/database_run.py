@@ -19,6 +19,7 @@ from tenant_retention.domain.ports.enforcement import (
     RunEvidence,
 )
 from tenant_retention.enforcement.category import CategoryWork
+from tenant_retention.enforcement.files import CategoryFiles
 from tenant_retention.enforcement.locking import CategoryLocks
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
@@ -102,16 +103,24 @@ class DatabaseRun:
         if self._plan.mode is Mode.ENFORCE:
             self._prepare()
 
+    def count(self) -> None:
+        """Counts the files of the categories that have some: the database has counted its rows already."""
+        for position, category in enumerate(self._categories):
+            files = self._files(category.start)
+            if files is not None:
+                self._replace(position, self._count_files(files, category))
+
     def lock(self) -> None:
         """Locks young objects in the bucket."""
         if self._plan.mode is Mode.ENFORCE:
             for position, category in enumerate(self._categories):
-                self._replace(position, replace(category, failure=self._lock(category.start.category)))
+                failure = self._lock(category.start.category) or self._lock_files(category)
+                self._replace(position, replace(category, failure=category.failure or failure))
 
     def work(self) -> None:
         """Removes what is due, category by category."""
         for position, category in enumerate(self._categories):
-            done = self._work_on(category.start)
+            done = self._remove_files(self._work_on(category.start), category)
             self._replace(position, replace(done, failure=done.failure or category.failure))
             if self._plan.mode is Mode.ENFORCE and any(step.kind is PartitionStepKind.DETACH for step in done.steps):
                 # In this run still: what is detached but not dropped is not gone.
@@ -174,6 +183,43 @@ class DatabaseRun:
             return locks.set_all()
         except RetentionError as error:
             return self._failed(category, error, locks.locked)
+
+    def _files(self, run: CategoryRun) -> CategoryFiles | None:
+        """The files of a category; None where it has none, or another database of the policy decides about them."""
+        found = self._plan.definition.category(run.category).files
+        if found is None or not run.file_edges:
+            return None
+        others = SharedObjects(self._others(found.bucket), self._run_id, self._persistence)
+        bucket = self._buckets[found.bucket]
+        return CategoryFiles(
+            self._database, bucket, others, self._run_id, found.prefix, run, self._persistence, self._world
+        )
+
+    def _count_files(self, files: CategoryFiles, category: CategoryResult) -> CategoryResult:
+        try:
+            return replace(category, start=files.count(), files_counted=True)
+        except RetentionError as error:
+            return replace(category, failure=self._failed(category.start.category, error, 0))
+
+    def _lock_files(self, category: CategoryResult) -> str | None:
+        """Young files are locked also where the guard stopped their category."""
+        files = self._files(category.start) if category.files_counted else None
+        try:
+            return files.lock() if files is not None else None
+        except RetentionError as error:
+            return self._failed(category.start.category, error, 0)
+
+    def _remove_files(self, done: CategoryResult, category: CategoryResult) -> CategoryResult:
+        """The rest of a category's work: its files, where they could be counted; a failure of its rows does not keep them."""
+        files = self._files(category.start) if category.files_counted and self._plan.mode is Mode.ENFORCE else None
+        if files is None:
+            return done
+        failure = done.failure
+        try:
+            files.remove()
+        except RetentionError as error:
+            failure = self._failed(category.start.category, error, files.gone)
+        return replace(done, removed=done.removed + files.gone, failure=failure)
 
     def _work_on(self, run: CategoryRun) -> CategoryResult:
         definition = self._plan.definition.category(run.category)

@@ -39,7 +39,7 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
             runs[name] = DatabaseRun(plan, name, stores, runs, run_id, world)
     # Every database is in the run, and every young object locked, before the first object goes: what one of them would delete
     # may be young in another (M8).
-    for step in (DatabaseRun.begin, DatabaseRun.lock, DatabaseRun.work):
+    for step in (DatabaseRun.begin, DatabaseRun.count, DatabaseRun.lock, DatabaseRun.work):
         for run in runs.values():
             run.attempt(step)
     # Keys follow their rows: those that went a moment ago, too.
@@ -118,10 +118,10 @@ def check_plan(plan: PlanDocument, stores: Stores) -> None:
             field="caches",
         )
     for category in plan.definition.categories:
-        objects = category.objects
-        if objects and category.database in purposes and objects.bucket not in stores.buckets:
+        link = category.objects or category.files
+        if link and category.database in purposes and link.bucket not in stores.buckets:
             raise Invalid(
-                f"buckets: category {category.name!r} keeps its objects in {objects.bucket!r}, which the plan does not name",
+                f"buckets: category {category.name!r} keeps its objects in {link.bucket!r}, which the plan does not name",
                 reason="InvalidPlan",
                 field="buckets",
             )

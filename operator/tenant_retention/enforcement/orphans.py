@@ -54,6 +54,7 @@ class OrphanLook:
         self._categories = [
             each for each in definition.categories if each.objects is not None and each.objects.bucket == bucket
         ]
+        self._prefixes = tuple(each.files.prefix for each in definition.categories if each.files is not None)
 
     def result(self) -> OrphanResult | None:
         """What was found tonight; None where nothing can be said: no category, or a database that the plan does not name."""
@@ -102,7 +103,12 @@ class OrphanLook:
         return _count(database, OrphanKind.MISSING_OBJECTS, category.name, look)
 
     def _is_settled(self, stored: StoredObject) -> bool:
-        return stored.modified is not None and stored.modified < self._settled_before
+        # Files that go by their last modification need no row.
+        return (
+            not stored.key.startswith(self._prefixes)
+            and stored.modified is not None
+            and stored.modified < self._settled_before
+        )
 
 
 def _count(keeper: OrphanDatabase, kind: OrphanKind, name: str, look: Callable[[Place], _Seen]) -> int:

@@ -84,8 +84,10 @@ def _check_category(definition: RetentionDefinition, category: CategoryDefinitio
     for table in category.tables:
         if table not in known:
             raise _wrong(f"{field}.tables", f"category {category.name!r}: there is no table {table!r}")
-    if category.state is CategoryState.ENFORCED and not category.tables:
+    if category.state is CategoryState.ENFORCED and not category.tables and category.files is None:
         raise _wrong(f"{field}.tables", f"category {category.name!r}: is enforced but has no table")
+    if category.files is not None and not category.files.prefix:
+        raise _wrong(f"{field}.files.prefix", f"category {category.name!r}: must not be empty")
 
 
 def _check_content(definition: RetentionDefinition, category: CategoryDefinition, field: str) -> None:

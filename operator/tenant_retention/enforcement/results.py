@@ -51,8 +51,8 @@ _EXIT_CODES = {
 class CategoryResult:
     """One category of one store: where it stood, what was (or would be) done, and the reason word if it failed.
 
-    ``removed``: rows this process saw go; the evidence counts also those whose reply was lost. ``anonymized``: rows that it saw
-    lose the person, month by month (``months``).
+    ``files_counted``: the counts at its start are of its files too. ``removed``: rows and files this process saw go; the
+    evidence counts also those whose reply was lost. ``anonymized``: rows that it saw lose the person, month by month (``months``).
     """
 
     start: CategoryRun
@@ -61,6 +61,7 @@ class CategoryResult:
     failure: str | None = None
     months: tuple[AnonymizeStep, ...] = ()
     anonymized: int = 0
+    files_counted: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ none go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.names import purpose_of
-from tenant_retention.domain.orphans import ObjectRow
+from tenant_retention.domain.orphans import ObjectRow, StoredObject
 from tenant_retention.domain.ports.enforcement import Claim, EnforcementDatabase
+from tenant_retention.domain.ports.files import StoredFile
 from tenant_retention.enforcement.persistence import Persistence
 
 NAMED_IN_PART = "NamedInPart"
@@ -34,7 +35,8 @@ class Sorted:
 
 def sharing(definition: RetentionDefinition, bucket: str, database: str) -> tuple[str, ...]:
     """The other databases of the policy (names) with a category whose objects are in this bucket (purpose)."""
-    users = {each.database for each in definition.categories if each.objects and each.objects.bucket == bucket}
+    links = [(each.database, each.objects or each.files) for each in definition.categories]
+    users = {database for database, link in links if link is not None and link.bucket == bucket}
     return tuple(name for name in definition.database_names() if purpose_of(name) in users and name != database)
 
 
@@ -51,13 +53,20 @@ class SharedObjects:
         self._run_id = run_id
         self._persistence = persistence
 
+    def unnamed(self, files: Sequence[StoredFile]) -> tuple[StoredFile, ...]:
+        """Those whose key no row of another database names, in any version. Raises NotReady (SharedBucket) as ``sort``."""
+        left = tuple(files)
+        for database in self._databases():
+            asked = [StoredObject(each.key, None, None) for each in left]
+            free = self._persistence.patiently(database.unnamed_objects, asked)
+            left = tuple(left[place] for place in free)
+        return left
+
     def sort(self, claims: Sequence[Claim]) -> Sorted:
         """What may become of each claim. Raises NotReady (SharedBucket), or what a database raises: then none may go."""
         objects = [ObjectRow(claim.key, claim.version) for claim in claims]
         named: dict[int, bool] = {}
-        for purpose, database in self._others.items():
-            if database is None:
-                raise NotReady(f"database {purpose} uses the bucket too and is not in this run", reason="SharedBucket")
+        for database in self._databases():
             for found in self._persistence.patiently(database.objects_named_here, self._run_id, objects):
                 named[found.place] = named.get(found.place, False) or found.in_part
         return Sorted(
@@ -65,3 +74,9 @@ class SharedObjects:
             named=tuple(claim for place, claim in enumerate(claims) if named.get(place) is False),
             in_part=tuple(claim for place, claim in enumerate(claims) if named.get(place) is True),
         )
+
+    def _databases(self) -> Iterator[EnforcementDatabase]:
+        for purpose, database in self._others.items():
+            if database is None:
+                raise NotReady(f"database {purpose} uses the bucket too and is not in this run", reason="SharedBucket")
+            yield database

@@ -62,7 +62,7 @@ class Buckets:
             locked = any(
                 category.minimum is not None
                 for category in definition.categories
-                if category.objects is not None and category.objects.bucket == store.wanted.purpose
+                if (link := category.objects or category.files) is not None and link.bucket == store.wanted.purpose
             )
             result.request = BucketRequest(
                 server, store.identity, self.home.uid, self.reference.uid, locked, held, store.confirmed_uids()

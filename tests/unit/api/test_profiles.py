@@ -85,6 +85,7 @@ def test_every_object_is_named_by_a_row_with_key_and_version__P3(path: Path) -> 
         pytest.param("call-recordings", "P1Y", "P5Y", "Refused", id="M3"),
         pytest.param("panel-interactions", "P1Y", "P5Y", "Refused", id="M4"),
         pytest.param("system-logs", "P6M", "P2Y", "Allowed", id="M5"),
+        pytest.param("system-log-files", "P6M", "P2Y", "Allowed", id="M5-files"),
         pytest.param("account-configuration", "P6M", "P1Y", "Allowed", id="M6"),
         pytest.param("ivr-media", "P1Y", "P5Y", "Refused", id="M7"),
     ],

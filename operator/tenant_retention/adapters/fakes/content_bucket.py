@@ -26,6 +26,8 @@ class InMemoryContentBucket(ListedObjects):
     uploads: dict[str, datetime] = field(default_factory=dict)
     modified: dict[str, datetime] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock_skew: timedelta = timedelta(0)
+    markers: set[tuple[str, str]] = field(default_factory=set)
 
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:
         return tuple(ObjectDeletion(claim_id=claim.claim_id, error=self._delete(claim)) for claim in claims)
@@ -45,9 +47,15 @@ class InMemoryContentBucket(ListedObjects):
             del self.uploads[key]
         return len(stale)
 
+    def _store_clock(self) -> datetime:
+        return self.now() + self.clock_skew
+
     def _listed(self) -> Iterable[StoredObject]:
         long_ago = datetime.min.replace(tzinfo=UTC)
-        return [StoredObject(key, version, self.modified.get(key, long_ago)) for key, version in sorted(self.objects)]
+        return [
+            StoredObject(key, version, self.modified.get(key, long_ago), (key, version) in self.markers)
+            for key, version in sorted(self.objects)
+        ]
 
     def _delete(self, claim: Claim) -> str | None:
         if not is_plain(claim.key):

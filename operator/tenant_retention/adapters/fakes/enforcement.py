@@ -62,7 +62,9 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
         server.run = Run(run_id, mode, rules_digest, now, {run.category: run for run in runs}, approval)
         server.run.approved = {run.category: run.surplus for run in asked}
         self._ask_about_findings(server.run)
-        return runs
+        with_files = [self._with_files(server.run, category) for category in server.categories()]
+        server.run.categories = {each.category: each for each in with_files}
+        return tuple(with_files)
 
     def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
         run = self._current(run_id)
@@ -73,6 +75,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
         run.categories = {
             name: start for name, start in run.categories.items() if name in categories or name in run.begun
         }
+        run.files = {name: files for name, files in run.files.items() if name in run.categories}
         return tuple(run.categories.values())
 
     def ensure_partitions(self, run_id: UUID) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenant_retention.adapters.fakes.tenant_anonymizing import TenantAnonymizing
+from tenant_retention.adapters.fakes.tenant_files import TenantFiles
 from tenant_retention.adapters.fakes.tenant_findings import TenantFindings
 from tenant_retention.adapters.fakes.tenant_server import Run, chained
 from tenant_retention.domain.definition import CategoryDefinition
@@ -14,20 +15,26 @@ from tenant_retention.domain.ports.enforcement import CategoryEvidence, GuardSta
 _NO_DIGEST = "sha256:" + "0" * 64
 
 
-class TenantEvidence(TenantAnonymizing, TenantFindings):
+class TenantEvidence(TenantFiles, TenantAnonymizing, TenantFindings):
     """See ``EnforcementDatabase.finish_run``."""
 
     def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
         """Categories whose rules this run carried out; an approved one only if it came to its end."""
         for category in self._looked_at(run):
             start = run.categories[category.name]
-            wholly = not run.failed.get(category.name) and run.acted.get(category.name, 0) >= start.candidates
+            files = run.files.get(category.name)
+            if files is not None and files.run is None:
+                continue
+            acted = run.acted.get(category.name, 0) + (files.gone if files is not None else 0)
+            wholly = not run.failed.get(category.name) and acted >= start.candidates
             if start.guard is GuardState.CLEAR or (start.guard is GuardState.APPROVED and wholly):
                 yield category
 
     def _outcome(self, run: Run) -> str:
         if any(run.failed.values()) or any(told.failure for told in run.caches.values()):
             return "Failed"
+        if run.mode is Mode.ENFORCE and (said := self._files_outcome(run)) is not None:
+            return said
         passed_over = any(
             start.candidates + start.anonymize_due and name not in run.begun for name, start in run.categories.items()
         )
@@ -57,7 +64,8 @@ class TenantEvidence(TenantAnonymizing, TenantFindings):
         if run is None:
             return
         previous = server.evidence[-1].digest if server.evidence else _NO_DIGEST
-        categories = tuple(self._category_evidence(category, run) for category in self._looked_at(run))
+        found = [self._category_evidence(category, run) for category in self._looked_at(run)]
+        categories = tuple(self._with_file_evidence(run, each) for each in found)
         link = RunEvidence(
             sequence=len(server.evidence) + 1,
             run_id=run.run_id,

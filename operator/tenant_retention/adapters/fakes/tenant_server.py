@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from tenant_retention.domain.decisions import CategoryCutoffs, Extension, Rule, cutoffs
@@ -46,7 +47,7 @@ class Row:
 
     def clock(self, category: CategoryDefinition) -> datetime | None:
         """The instant the category counts from: never before the birth (M8), None while its event has not come."""
-        if category.clock_event is ClockEvent.CREATED:
+        if category.clock_event in (ClockEvent.CREATED, ClockEvent.OBJECT_LAST_MODIFIED):
             return self.born_at
         started = self.clocks.get(category.clock_column or "")
         return max(started, self.born_at) if started else None
@@ -106,6 +107,8 @@ class Run:
     finished: bool = False
     caches: dict[str, CacheEvidence] = field(default_factory=dict)
     limited_to: tuple[str, ...] = ()
+    files: dict[str, Any] = field(default_factory=dict)
+    """By category, what ``TenantFiles`` keeps."""
 
 
 @dataclass
@@ -135,6 +138,7 @@ class TenantServer:
     last_claim: int = 0
     asked_locks: dict[int, tuple[ObjectName, datetime]] = field(default_factory=dict)
     locks: dict[ObjectName, datetime] = field(default_factory=dict)
+    file_times: dict[ObjectName, datetime] = field(default_factory=dict)
     orphans: dict[tuple[OrphanKind, str], OrphanPass] = field(default_factory=dict)
     findings: dict[str, UUID] = field(default_factory=dict)
     detached: list[str] = field(default_factory=list)

@@ -15,8 +15,8 @@ from psycopg.types.json import Jsonb
 
 from tenant_retention.adapters.postgres.cached_rows import PostgresCachedRows
 from tenant_retention.adapters.postgres.failures import answer, translated
+from tenant_retention.adapters.postgres.files import PostgresFiles
 from tenant_retention.adapters.postgres.findings import PostgresFindings
-from tenant_retention.adapters.postgres.orphans import PostgresOrphans
 from tenant_retention.adapters.postgres.rewriting import MonthRewriting
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
@@ -44,7 +44,7 @@ _DROP_MILLISECONDS = 150
 _DETACHED_AT_ONCE = 10
 
 
-class PostgresEnforcementDatabase(PostgresFindings, PostgresOrphans, PostgresCachedRows):
+class PostgresEnforcementDatabase(PostgresFindings, PostgresFiles, PostgresCachedRows):
     """See ``EnforcementDatabase``. One connection is one run's session: it is kept from ``begin_run`` to ``close``.
 
     Errors of our own functions come as Invalid or NotReady with their reason (RulesChanged, ClockSkew, RunInProgress,

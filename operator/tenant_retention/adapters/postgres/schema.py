@@ -39,16 +39,20 @@ def apply_definition(
     *,
     mode: Mode = Mode.ENFORCE,
     suspended: bool = False,
+    files: bool = True,
 ) -> tuple[str, ...]:
     """Makes the database of this purpose what ``definition`` says; returns what it changed, () if all was right already.
 
     Run by the operator's administrator (never a superuser); everything happens as the owner role. One transaction for rules,
     tables, guards and grants; then one per table for its months, so that a large profile does not exhaust the lock table.
+    ``files`` False: it does not decide about files by their last modification; of several databases of a purpose one does.
     ``mode`` DryRun or ``suspended``: the functions refuse every enforcing run, whoever begins it.
     Raises Invalid (reasons StoreConflict, ProfileInvalid, OperatorTooOld), Unavailable (LockTimeout and whatever keeps the
     server from answering; PartitionsMissing after the last table if one of them has not all its months).
     """
     wanted = definition.model_dump(mode="json", by_alias=True)
+    if not files:
+        wanted["categories"] = [category | {"files": None} for category in wanted["categories"]]
     role_names = Jsonb(asdict(roles))
     with translated():
         with connection.transaction():

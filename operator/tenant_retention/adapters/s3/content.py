@@ -19,6 +19,7 @@ from minio.retention import Retention
 from tenant_retention.adapters.s3.attempts import GONE, BucketAttempts
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.errors import concerns_one_key, store_errors
+from tenant_retention.adapters.s3.files import page_of_files
 from tenant_retention.adapters.s3.keys import DOT_SEGMENT, NOT_IN_XML
 from tenant_retention.adapters.s3.sweeping import is_missing, page_of
 from tenant_retention.adapters.s3.uploads import Upload, abort_upload, unfinished_uploads
@@ -26,6 +27,7 @@ from tenant_retention.domain.errors import RetentionError, Unavailable
 from tenant_retention.domain.object_keys import is_plain
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
+from tenant_retention.domain.ports.files import FilePage
 from tenant_retention.domain.ports.orphans import ObjectPage, Place
 
 BATCH = 100
@@ -112,6 +114,10 @@ class S3ContentBucket:
     def list_objects(self, begins_at: Place, limit: int) -> ObjectPage:
         """See ``OrphanBucket.list_objects``."""
         return page_of(self._connection, self._bucket, begins_at, limit)
+
+    def list_files(self, prefix: str, begins_at: Place, limit: int) -> FilePage:
+        """See ``FileBucket.list_files``."""
+        return page_of_files(self._connection, self._bucket, prefix, begins_at, limit)
 
     def missing_objects(self, rows: Sequence[ObjectRow]) -> tuple[ObjectRow, ...]:
         """See ``OrphanBucket.missing_objects``: one question a row, and a listing where the answer is no."""

@@ -52,6 +52,14 @@ class CategoryStatus(StatusModel):
     )
     rows: int | None = Field(default=None, ge=0, description="Rows now; absent: not counted.", examples=[200000])
     objects: int | None = Field(default=None, ge=0, description="Objects now; absent: not counted.", examples=[2000])
+    objects_counted_at: Instant | None = Field(
+        default=None,
+        description=(
+            "When a run last counted the files that go by their last modification; due and overdue are counted on from then by "
+            "time. Absent: no such files, or no run yet."
+        ),
+        examples=["2026-11-22T01:37:12Z"],
+    )
     oldest: Instant | None = Field(
         default=None, description="Clock of the oldest item.", examples=["2026-11-08T01:37:12Z"]
     )

@@ -114,6 +114,18 @@ CATEGORY = (
         ".objects",
         "FieldValueRequired",
     ),
+    Rule(
+        "!has(self.objects) || !has(self.objects.prefix) || self.clock.event == 'ObjectLastModified'",
+        "objects.prefix is only allowed with clock.event ObjectLastModified",
+        ".objects",
+        "FieldValueForbidden",
+    ),
+    Rule(
+        "!has(self.contentOf) || self.clock.event != 'ObjectLastModified'",
+        "contentOf is not allowed with clock.event ObjectLastModified: files below a prefix have no record",
+        ".contentOf",
+        "FieldValueForbidden",
+    ),
 )
 
 CACHE = (
@@ -243,6 +255,13 @@ SPEC = (
         "self.categories.all(category, !has(category.tables) || category.tables.all(name, "
         "self.categories.filter(other, has(other.tables) && name in other.tables).size() == 1))",
         "categories: a table belongs to exactly one category",
+        ".categories",
+    ),
+    Rule(
+        "self.categories.all(category, !has(category.objects) || !has(category.objects.prefix) || "
+        "self.categories.filter(other, has(other.objects) && has(other.objects.prefix) && "
+        "other.objects.prefix.startsWith(category.objects.prefix)).size() == 1)",
+        "categories: the objects.prefix of one category must not begin with that of another",
         ".categories",
     ),
     Rule(

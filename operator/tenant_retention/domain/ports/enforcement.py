@@ -17,6 +17,7 @@ from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizingDatabase
 from tenant_retention.domain.ports.cached_rows import CachedRowsDatabase, CacheEvidence
+from tenant_retention.domain.ports.files import FileBucket, FileSpan, StoredFile
 from tenant_retention.domain.ports.findings import FindingsDatabase
 from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
 
@@ -34,8 +35,10 @@ class CategoryRun(Value):
 
     ``remove_through``: births ``<=`` it are removed in this run (None: nothing by age); when ``guard`` is Tripped it
     is the cut-off of the last executed rules. ``candidates``: rows due in this run. ``surplus``: rows that wait for an
-    approval. ``anonymize_due``: rows that this run anonymizes. ``total``: rows of the category. ``held``: due rows kept by a
-    hold. ``anomalies``: rows without usable time.
+    approval. ``anonymize_due``: rows that this run anonymizes. ``files_through``: files modified ``<=`` it are removed.
+    ``files_young_after``: those modified later are below min. ``file_edges``: where the spans end in which files are counted
+    (``FileSpan``). ``total``: rows of the category. ``held``: due rows kept by a hold. ``anomalies``: rows without usable time.
+    All counts: with its files once they are counted.
     """
 
     category: str
@@ -50,6 +53,9 @@ class CategoryRun(Value):
     anomalies: int
     oldest: datetime | None
     guard: GuardState
+    files_through: datetime | None = None
+    files_young_after: datetime | None = None
+    file_edges: tuple[datetime, ...] = ()
 
 
 class PartitionStepKind(StrEnum):
@@ -136,6 +142,20 @@ class LockBatch(Value):
     resume_from: datetime | None
 
 
+class FileEvidence(Value):
+    """What a run did to a category's files. ``unconfirmed``: let go, and nobody knows whether they went (a kill).
+
+    ``left``, ``residue``: files, and due ones of them, counted after the work; None: not counted.
+    """
+
+    before: int
+    acted: int
+    failed: int
+    unconfirmed: int
+    left: int | None
+    residue: int | None
+
+
 class CategoryEvidence(Value):
     """What a run did to one category. ``residue``: rows still due afterwards, None when it could not be counted.
 
@@ -167,6 +187,7 @@ class CategoryEvidence(Value):
     anonymized: int | None = None
     anonymize_held: int | None = None
     anonymize_residue: int | None = None
+    files: FileEvidence | None = None
 
 
 class RunEvidence(Value):
@@ -254,6 +275,31 @@ class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, CachedRowsDatabas
     def record_locks(self, run_id: UUID, category: str, outcomes: Iterable[tuple[int, str | None]]) -> None:
         """What came of locks, by id: the store's error code, None for a lock that holds. A failure is tried by the next run."""
 
+    def count_files(
+        self, run_id: UUID, category: str, store_clock: datetime | None, spans: Sequence[FileSpan]
+    ) -> CategoryRun:
+        """Takes the count of a category's files, asks the guard for them; the category's counts with them. Asked twice it
+        answers the same. Raises NotReady (ClockSkew) if the bucket's server and the database differ by over a minute."""
+
+    def own_files(self, run_id: UUID, category: str, files: Sequence[StoredFile]) -> tuple[StoredFile, ...]:
+        """Those of these that no row here names, with their last modification from before they were locked: a store may call
+        the locking one."""
+
+    def files_to_lock(self, run_id: UUID, category: str, files: Sequence[StoredFile]) -> tuple[ObjectLock, ...]:
+        """Which of these young files still lack their lock until last modification + min (M8); recorded by ``record_locks``."""
+
+    def claim_files(
+        self, run_id: UUID, category: str, files: Sequence[StoredFile], claimed_before: int
+    ) -> tuple[int, ...]:
+        """Which of these may go now, by position: due, past min, not held, named by no row. ``claimed_before``: the run's
+        claims of this category so far."""
+
+    def confirm_files(self, run_id: UUID, category: str, gone: int, refused: int) -> None:
+        """How many of the claimed files are proven gone, and how many the store would not delete: totals of the run."""
+
+    def recount_files(self, run_id: UUID, category: str, spans: Sequence[FileSpan]) -> None:
+        """What is there after the work: residue, and the inventory that the operator counts on by time."""
+
     def record_failure(self, run_id: UUID, category: str, reason: str) -> None:
         """Notes that a category's work failed in this run (a reason word, no data); the others go on."""
 
@@ -275,7 +321,7 @@ class LockOutcome(Value):
     error: str | None
 
 
-class ContentBucket(OrphanBucket, Protocol):
+class ContentBucket(OrphanBucket, FileBucket, Protocol):
     """A tenant's content bucket as the enforcer identity sees it."""
 
     def delete_objects(self, claims: Sequence[Claim]) -> tuple[ObjectDeletion, ...]:

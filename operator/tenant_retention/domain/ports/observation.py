@@ -13,7 +13,8 @@ from tenant_retention.domain.ports.orphans import OrphanKind
 class CategoryObservation(Value):
     """Counts of one category now. ``due``: past keep end; ``overdue``: past the deadline, deletion debt (X4).
 
-    ``anomalies``: rows without usable time (X8), first seen at ``anomalies_since``.
+    ``files``: those that go by their last modification, as a run counted them at ``files_counted_at`` (None: no run yet); every
+    other count has moved on with the time since. ``anomalies``: rows without usable time (X8), first seen at ``anomalies_since``.
     ``next_deadline``: when the oldest row must be gone (UTC), None without rows or without a max. ``anonymize_due``: rows past
     the age at which they lose the person, ``anonymize_held`` of them kept by a hold apart; ``next_anonymization``: when the
     oldest row that still tells of one reaches it. All None where the category has no such rule.
@@ -35,6 +36,8 @@ class CategoryObservation(Value):
     against_consent: int | None = None
     unmasked: int | None = None
     unapproved: int | None = None
+    files: int | None = None
+    files_counted_at: datetime | None = None
 
 
 class LeftTable(Value):
@@ -98,7 +101,9 @@ class DatabaseFacts(Value):
 
     def rows(self) -> int:
         """Rows of all categories, those included that left the profile."""
-        return sum(found.rows for found in self.categories) + sum(found.rows for found in self.left)
+        return sum(found.rows + (found.files or 0) for found in self.categories) + sum(
+            found.rows for found in self.left
+        )
 
     def next_deadline(self) -> datetime | None:
         """When the first row must be gone, wherever it is."""

@@ -83,6 +83,24 @@ SELECT retention.pressure()
 -- name: refresh_statistics
 SELECT retention.refresh_statistics(%s, %s, %s)
 
+-- name: count_files
+SELECT retention.count_files(%s, %s, %s, %s)
+
+-- name: own_files
+SELECT retention.own_files(%s, %s, %s)
+
+-- name: claim_files
+SELECT retention.claim_files(%s, %s, %s, %s)
+
+-- name: confirm_files
+SELECT retention.confirm_files(%s, %s, %s, %s)
+
+-- name: recount_files
+SELECT retention.recount_files(%s, %s, %s)
+
+-- name: files_to_lock
+SELECT retention.files_to_lock(%s, %s, %s)
+
 -- name: orphan_place
 SELECT retention.orphan_place(%s, %s)
 

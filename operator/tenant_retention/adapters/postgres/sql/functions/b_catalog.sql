@@ -4,8 +4,9 @@ CREATE OR REPLACE VIEW retention.managed AS
 SELECT t.name AS table_name, t.category, t.position, t.active, t.primary_key, t.born_at, t.back, t.ahead,
     t.session_column, t.unit_column, c.position AS category_position, c.state, c.content_of, c.minimum, c.keep, c.maximum,
     c.clock_event, coalesce(c.content_of, c.name) AS family,
-    CASE c.clock_event WHEN 'Created' THEN t.born_at WHEN 'Closed' THEN c.clock_column END AS clock,
-    c.clock_event = 'Created' AS by_birth,
+    CASE WHEN c.clock_event IN ('Created', 'ObjectLastModified') THEN t.born_at WHEN c.clock_event = 'Closed' THEN c.clock_column END AS clock,
+    -- Logs that are rows count from their birth, those that are files from their last modification.
+    c.clock_event IN ('Created', 'ObjectLastModified') AS by_birth,
     coalesce(c.object_table = t.name, false) AS has_objects, c.key_column, c.version_column
 FROM retention.managed_table AS t JOIN retention.category AS c ON c.name = t.category;
 

@@ -100,13 +100,23 @@ $$;
 CREATE OR REPLACE FUNCTION retention.guard_floor() RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 10::bigint $$;
 
-CREATE OR REPLACE FUNCTION retention.run_categories_as_json(wanted uuid) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- Rows and files together; of `only_category`, where it is given.
+DROP FUNCTION IF EXISTS retention.run_categories_as_json(uuid);
+CREATE OR REPLACE FUNCTION retention.run_categories_as_json(wanted uuid, only_category text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
-        'category', category, 'removeThrough', remove_through, 'total', total, 'candidates', candidates,
-        'surplus', surplus + anonymize_surplus, 'anonymizeDue', anonymize_due, 'held', held, 'overdue', overdue, 'anomalies', anomalies, 'oldest', oldest, 'guard', guard)
-        ORDER BY position), '[]')
-    FROM retention.run_category WHERE run_id = wanted
+        'category', rc.category, 'removeThrough', rc.remove_through, 'total', rc.total + coalesce(f.total, 0),
+        'candidates', rc.candidates + coalesce(f.candidates, 0), 'surplus', rc.surplus + rc.anonymize_surplus + coalesce(f.surplus, 0), 'anonymizeDue', rc.anonymize_due,
+        'held', rc.held + coalesce(f.held, 0), 'overdue', rc.overdue + coalesce(f.overdue, 0),
+        'anomalies', rc.anomalies + coalesce(f.anomalies, 0), 'oldest', least(rc.oldest, f.oldest),
+        'guard', CASE WHEN 'Tripped' IN (rc.guard, f.guard) THEN 'Tripped' WHEN f.guard = 'Approved' THEN f.guard ELSE rc.guard END)
+        || CASE WHEN f.category IS NULL THEN '{}'::jsonb ELSE jsonb_build_object(
+            'filesThrough', f.remove_through, 'fileEdges', coalesce(retention.file_edges(f, r.clock), '[]'),
+            'filesYoungAfter', retention.cutoff(r.clock, c.minimum)) END
+        ORDER BY rc.position), '[]')
+    FROM retention.run_category AS rc JOIN retention.run AS r USING (run_id) JOIN retention.category AS c ON c.name = rc.category
+    LEFT JOIN retention.run_files AS f ON f.run_id = rc.run_id AND f.category = rc.category
+    WHERE rc.run_id = wanted AND (only_category IS NULL OR rc.category = only_category)
 $$;
 
 -- Counts one category into run_category and run_partition, as if the guard were clear: surplus is what is newly due.
@@ -126,7 +136,7 @@ BEGIN
     SELECT least(retention.cutoff_of_executed(e, r.clock), bounds.remove)
         INTO previous FROM retention.executed_rule AS e
         WHERE e.category = c.name AND e.clock_event = c.clock_event AND e.clock_column IS NOT DISTINCT FROM c.clock_column
-            AND e.tables @> c.tables
+            AND e.tables @> c.tables AND e.file_prefix IS NOT DISTINCT FROM c.file_prefix
             AND retention.cutoff_of_executed(e, r.clock) IS NOT NULL;
     WITH counts AS MATERIALIZED (
         SELECT * FROM retention.partition_counts(c.name, bounds.remove, previous, bounds.overdue, r.clock, NULL)
@@ -142,6 +152,9 @@ BEGIN
         coalesce(sum(due - previously_due), 0), coalesce(sum(held), 0), coalesce(sum(overdue), 0),
         coalesce(sum(unusable), 0), min(oldest), 'Clear'
     FROM counts;
+    IF c.file_prefix IS NOT NULL THEN
+        PERFORM retention.begin_files(r, c, bounds.remove, previous, bounds.overdue);
+    END IF;
 END
 $$;
 
@@ -153,6 +166,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
             + CASE rc.found_guard WHEN 'Approved' THEN rc.cleared ELSE 0 END), 0) FROM retention.run AS r
         JOIN retention.run_category AS rc USING (run_id)
         WHERE r.number > a.after_run AND r.rules_digest = a.rules_digest AND 'Approved' IN (rc.guard, rc.found_guard))
+        - (SELECT coalesce(sum(least(f.claimed, f.approved)), 0) FROM retention.run AS r JOIN retention.run_files AS f USING (run_id)
+        WHERE r.number > a.after_run AND r.rules_digest = a.rules_digest)
     FROM retention.approval AS a WHERE a.rules_digest = digest AND a.until > clock_timestamp()
 $$;
 
@@ -237,7 +252,9 @@ BEGIN
         PERFORM retention.count_for_run(r, c, s, place);
         PERFORM retention.count_anonymizing(r, c);
     END LOOP;
-    PERFORM retention.note_anomalies(category, anomalies) FROM retention.run_category WHERE run_id = wanted;
+    PERFORM retention.note_anomalies(category, anomalies) FROM retention.run_category
+        -- With files only when they are counted too: what was seen first must not be forgotten in between.
+        WHERE run_id = wanted AND category NOT IN (SELECT category FROM retention.run_files WHERE run_id = wanted);
     PERFORM retention.ask_guard(r, s);
     PERFORM retention.ask_about_findings(r, s);
     RETURN retention.run_categories_as_json(wanted);
@@ -269,6 +286,8 @@ BEGIN
     -- What work was done in already stays in the judgement. The counts by month stay too: they say which records wait for
     -- content that this run leaves where it is.
     DELETE FROM retention.run_category WHERE run_id = wanted AND category <> ALL (wanted_categories) AND NOT begun;
+    DELETE FROM retention.run_files AS f WHERE f.run_id = wanted AND NOT EXISTS (
+        SELECT FROM retention.run_category AS rc WHERE rc.run_id = wanted AND rc.category = f.category);
     RETURN retention.run_categories_as_json(wanted);
 END
 $$;

@@ -66,7 +66,8 @@ BEGIN
         early_deletion = excluded.early_deletion, clock_event = excluded.clock_event, clock_column = excluded.clock_column,
         tables = excluded.tables, object_table = excluded.object_table, key_column = excluded.key_column,
         version_column = excluded.version_column, extended_keep = excluded.extended_keep,
-        extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until;
+        extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until,
+        file_prefix = excluded.file_prefix;
     UPDATE retention.category AS c SET active = false
         WHERE active AND NOT EXISTS (SELECT FROM retention.wanted_categories AS w WHERE w.name = c.name);
     INSERT INTO retention.managed_table SELECT * FROM retention.wanted_tables
@@ -93,7 +94,8 @@ SELECT c ->> 'name' AS name, ordinality::integer AS position, true AS active, c 
     ARRAY(SELECT jsonb_array_elements_text(c -> 'tables')) AS tables, c #>> '{objects,table}' AS object_table,
     c #>> '{objects,keyColumn}' AS key_column, c #>> '{objects,versionColumn}' AS version_column,
     c #>> '{extended,keep}' AS extended_keep, c #>> '{extended,maximum}' AS extended_maximum,
-    (c #>> '{extended,until}')::timestamptz AS extended_until
+    (c #>> '{extended,until}')::timestamptz AS extended_until,
+    c #>> '{files,prefix}' AS file_prefix
 FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') WITH ORDINALITY AS categories(c, ordinality)
 WHERE c ->> 'database' = s.purpose;
 

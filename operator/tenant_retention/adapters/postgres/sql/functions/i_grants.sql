@@ -28,6 +28,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         ('anonymize_steps', 'enforcer'), ('anonymize_range', 'enforcer'), ('watch_month', 'enforcer'), ('prove_month', 'enforcer'),
         ('scan_findings', 'enforcer'), ('clear_findings', 'enforcer'),
         ('discard_rewrites', 'enforcer'), ('rewrite_begin', 'enforcer'), ('rewrite_copy', 'enforcer'), ('rewrite_index', 'enforcer'), ('rewrite_swap', 'enforcer'),
+        ('count_files', 'enforcer'), ('own_files', 'enforcer'), ('claim_files', 'enforcer'), ('confirm_files', 'enforcer'), ('recount_files', 'enforcer'), ('files_to_lock', 'enforcer'),
         ('orphan_place', 'enforcer'), ('unnamed_objects', 'enforcer'), ('rows_naming_objects', 'enforcer'), ('record_orphans', 'enforcer'),
         ('cached_rows', 'enforcer'), ('record_cache', 'enforcer'),
         ('observe', 'observer'), ('read_evidence', 'observer'), ('read_evidence', 'auditor')) AS g(name, role)

@@ -22,6 +22,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET 
 DECLARE
     rc retention.run_category;
     evidence jsonb := '[]';
+    f retention.run_files;
     residue bigint;
     identifying bigint;
     oldest_left timestamptz;
@@ -30,6 +31,7 @@ BEGIN
         residue := NULL;
         identifying := NULL;
         oldest_left := NULL;
+        SELECT * INTO f FROM retention.run_files WHERE run_id = wanted AND category = rc.category;
         IF count_residue THEN
             BEGIN
                 SELECT coalesce(sum(n.due), 0) INTO residue FROM retention.partition_counts(
@@ -42,13 +44,19 @@ BEGIN
                 identifying := NULL;
             END;
         END IF;
+        IF count_residue AND f.category IS NOT NULL THEN
+            residue := residue + f.residue;
+            oldest_left := least(oldest_left, f.oldest_left);
+        END IF;
         evidence := evidence || (jsonb_build_object(
-            'category', rc.category, 'candidates', rc.candidates, 'acted', rc.acted, 'objects', rc.objects, 'held', rc.held,
-            'skipped', rc.skipped + rc.locked_out, 'failed', rc.failed, 'locked', rc.locked, 'surplus', rc.surplus + rc.anonymize_surplus,
-            'oldestLeft', oldest_left, 'residue', residue)
+            'category', rc.category, 'candidates', rc.candidates + coalesce(f.candidates, 0), 'acted', rc.acted + coalesce(f.acted, 0),
+            'objects', rc.objects + coalesce(f.acted, 0), 'held', rc.held + coalesce(f.held, 0),
+            'skipped', rc.skipped + rc.locked_out, 'failed', rc.failed + coalesce(f.failed, 0), 'locked', rc.locked,
+            'surplus', rc.surplus + rc.anonymize_surplus + coalesce(f.surplus, 0), 'oldestLeft', oldest_left, 'residue', residue)
             || CASE WHEN rc.anonymize_through IS NULL THEN '{}' ELSE jsonb_build_object('anonymizeDue', rc.anonymize_due,
                 'anonymized', rc.anonymized, 'anonymizeHeld', rc.anonymize_held, 'anonymizeResidue', identifying) END
-            || retention.finding_counts(rc.category) || CASE WHEN rc.found_before > 0 THEN jsonb_build_object('cleared', rc.cleared) ELSE '{}' END);
+            || retention.finding_counts(rc.category) || CASE WHEN rc.found_before > 0 THEN jsonb_build_object('cleared', rc.cleared) ELSE '{}' END
+            || CASE WHEN f.total IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('files', retention.file_evidence(f)) END);
     END LOOP;
     RETURN evidence;
 END
@@ -77,19 +85,23 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN r.mode = 'DryRun' THEN CASE WHEN bool_or(rc.failed > 0) THEN 'Failed' ELSE 'Succeeded' END
         WHEN r.rules_digest <> (SELECT rules_digest FROM retention.settings)
             OR (SELECT mode <> 'Enforce' FROM retention.settings) THEN 'RulesChanged'
-        WHEN bool_or(rc.failed > 0) THEN 'Failed'
+        WHEN bool_or(rc.failed > 0 OR f.failed > 0) THEN 'Failed'
         WHEN r.caches @? '$[*].failure ? (@ != null)' THEN 'Failed'
+        -- Files that nobody counted, or of which some due ones are left.
+        WHEN bool_or(f.category IS NOT NULL AND (f.total IS NULL OR coalesce(f.residue > 0, true))) THEN 'Incomplete'
         -- A run that passed over a category in which something was due, or over all of them, has not done the night's work.
         WHEN bool_or(NOT rc.begun AND rc.candidates + rc.anonymize_due > 0) OR NOT bool_or(rc.begun) THEN 'Incomplete'
         -- Work that was begun and left: less removed than was due, and still due without waiting for anything.
-        WHEN bool_or(rc.begun AND rc.acted < rc.candidates AND coalesce((e ->> 'residue')::bigint > rc.skipped + rc.locked_out, true))
+        WHEN bool_or(rc.begun AND rc.acted < rc.candidates
+            AND coalesce((e ->> 'residue')::bigint - coalesce(f.residue, 0) > rc.skipped + rc.locked_out, true))
             THEN 'Incomplete'
         WHEN bool_or(rc.begun AND rc.anonymized < rc.anonymize_due
                 AND coalesce((e ->> 'anonymizeResidue')::bigint > rc.anonymize_waiting, true)) THEN 'Incomplete'
-        WHEN bool_or('Tripped' IN (rc.guard, rc.found_guard)) THEN 'ApprovalRequired'
+        WHEN bool_or('Tripped' IN (rc.guard, rc.found_guard) OR f.guard = 'Tripped') THEN 'ApprovalRequired'
         ELSE 'Succeeded' END
     FROM retention.run_category AS rc
     LEFT JOIN jsonb_array_elements(evidence) AS e ON e ->> 'category' = rc.category
+    LEFT JOIN retention.run_files AS f ON f.run_id = rc.run_id AND f.category = rc.category
     WHERE rc.run_id = r.run_id
 $$;
 
@@ -113,12 +125,17 @@ BEGIN
         PERFORM retention.append_evidence(wanted, outcome, evidence);
         IF r.mode = 'Enforce' AND outcome <> 'RulesChanged' THEN
             INSERT INTO retention.executed_rule (category, rules_digest, minimum, keep, maximum, margin_seconds, clock_event,
-                clock_column, tables, executed_at, anonymize_after, anonymize_methods, extended_keep, extended_maximum, extended_until)
+                clock_column, tables, executed_at, anonymize_after, anonymize_methods, extended_keep, extended_maximum, extended_until,
+                file_prefix)
             SELECT c.name, r.rules_digest, c.minimum, c.keep, c.maximum, s.margin_seconds, c.clock_event, c.clock_column,
                 c.tables, now(), (SELECT rule.after FROM retention.anonymize_rule AS rule WHERE rule.category = c.name),
-                retention.methods_digest_of(c.name), c.extended_keep, c.extended_maximum, c.extended_until
+                retention.methods_digest_of(c.name), c.extended_keep, c.extended_maximum, c.extended_until,
+                c.file_prefix
             FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s
             WHERE rc.run_id = wanted AND rc.begun AND rc.guard <> 'Tripped' AND c.state = 'Enforced'
+                AND NOT EXISTS (SELECT FROM retention.run_files AS f WHERE f.run_id = wanted AND f.category = rc.category
+                    AND (f.total IS NULL OR f.guard = 'Tripped'
+                        OR f.guard = 'Approved' AND (f.failed > 0 OR coalesce(f.residue > 0, true))))
                 -- The rules may have changed since the outcome was found: what no run worked by is not executed.
                 AND s.rules_digest = r.rules_digest
                 -- An approval that ended in the middle has executed nothing: what is left must ask again.
@@ -129,7 +146,8 @@ BEGIN
                 clock_event = excluded.clock_event, clock_column = excluded.clock_column, tables = excluded.tables,
                 executed_at = excluded.executed_at, anonymize_after = excluded.anonymize_after,
                 anonymize_methods = excluded.anonymize_methods, extended_keep = excluded.extended_keep,
-                extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until;
+                extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until,
+                file_prefix = excluded.file_prefix;
         END IF;
         DELETE FROM retention.run_partition WHERE run_id = wanted;
         DELETE FROM retention.run_anonymize WHERE run_id = wanted;

@@ -5,6 +5,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET 
 DECLARE
     bounds record;
     counted record;
+    files record;
     deadline timestamptz;
 BEGIN
     SELECT * INTO bounds FROM retention.cutoffs_of(c, s.margin_seconds, now());
@@ -15,13 +16,17 @@ BEGIN
     SELECT coalesce(sum(n.total), 0) AS rows, min(n.oldest) AS oldest, coalesce(sum(n.due), 0) AS due,
         coalesce(sum(n.overdue), 0) AS overdue, coalesce(sum(n.held), 0) AS held, coalesce(sum(n.unusable), 0) AS anomalies
         INTO counted FROM retention.partition_counts(c.name, bounds.remove, NULL, bounds.overdue, now(), NULL) AS n;
+    SELECT * INTO files FROM retention.observe_files(c.file_prefix, c.name, bounds.remove, bounds.overdue);
+    counted.oldest := least(counted.oldest, files.oldest);
+    counted.anomalies := counted.anomalies + files.unusable;
     PERFORM retention.note_anomalies(c.name, counted.anomalies::bigint);
     IF c.state = 'Enforced' THEN
         deadline := retention.deadline_of(counted.oldest, c, s.margin_seconds);
     END IF;
-    RETURN jsonb_build_object('category', c.name, 'rows', counted.rows, 'oldest', counted.oldest, 'due', counted.due,
-        'overdue', counted.overdue, 'held', counted.held, 'anomalies', counted.anomalies,
+    RETURN jsonb_build_object('category', c.name, 'rows', counted.rows, 'oldest', counted.oldest, 'due', counted.due + files.due,
+        'overdue', counted.overdue + files.overdue, 'held', counted.held + files.held, 'anomalies', counted.anomalies,
         'anomaliesSince', (SELECT first_seen FROM retention.anomaly WHERE category = c.name), 'nextDeadline', deadline)
+        || CASE WHEN c.file_prefix IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('files', files.files, 'filesCountedAt', files.measured_at) END
         || retention.observe_anonymizing(c, bounds.remove) || retention.finding_counts(c.name);
 END
 $$;
@@ -35,6 +40,7 @@ DECLARE
     t retention.managed;
     c retention.category;
     counted record;
+    left_files retention.file_inventory;
     tables jsonb := '[]';
 BEGIN
     FOR t IN SELECT * FROM retention.managed WHERE NOT active ORDER BY category_position, position LOOP
@@ -46,6 +52,18 @@ BEGIN
                 'rows', counted.rows, 'oldest', counted.oldest, 'overdue', counted.overdue,
                 'nextDeadline', retention.deadline_of(counted.oldest, c, s.margin_seconds));
         END IF;
+    END LOOP;
+    -- Files below a prefix that no category has any more, as they were seen last.
+    FOR left_files IN SELECT * FROM retention.file_inventory AS i WHERE NOT EXISTS (
+        SELECT FROM retention.category AS y WHERE y.active AND y.file_prefix = i.prefix) ORDER BY i.prefix
+    LOOP
+        SELECT * INTO STRICT c FROM retention.category WHERE name = left_files.category;
+        SELECT f.files AS rows, f.overdue, f.oldest INTO counted FROM retention.observe_files(
+            left_files.prefix, c.name, NULL, (retention.cutoffs_of(c, s.margin_seconds, now())).overdue) AS f;
+        CONTINUE WHEN counted.rows = 0;
+        tables := tables || jsonb_build_object('table', 'files of ' || c.name, 'category', c.name, 'contentOf', NULL,
+            'rows', counted.rows, 'oldest', counted.oldest, 'overdue', counted.overdue,
+            'nextDeadline', retention.deadline_of(counted.oldest, c, s.margin_seconds));
     END LOOP;
     RETURN tables;
 END
@@ -73,7 +91,7 @@ BEGIN
             'total', rc.total) ORDER BY rc.position), '[]')
             FROM (SELECT DISTINCT ON (n.category) n.*, r.rules_digest FROM retention.run_category AS n
                 JOIN retention.run AS r USING (run_id) ORDER BY n.category, r.number DESC) AS rc
-            WHERE rc.rules_digest = s.rules_digest AND 'Tripped' IN (rc.guard, rc.found_guard)),
+            WHERE rc.rules_digest = s.rules_digest AND 'Tripped' IN (rc.guard, rc.found_guard)) || retention.file_guard_requests(s),
         'latestRun', CASE WHEN latest_link.sequence IS NULL THEN NULL ELSE retention.link_as_json(latest_link) END,
         'latestSuccess', (SELECT max((body::jsonb ->> 'finishedAt')::timestamptz) FROM retention.evidence
             WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'

@@ -137,6 +137,51 @@ ALTER TABLE retention.category ADD COLUMN IF NOT EXISTS extended_keep text,
 ALTER TABLE retention.executed_rule ADD COLUMN IF NOT EXISTS extended_keep text,
     ADD COLUMN IF NOT EXISTS extended_maximum text, ADD COLUMN IF NOT EXISTS extended_until timestamptz;
 
+-- Files below a prefix that go by their last modification.
+ALTER TABLE retention.category ADD COLUMN IF NOT EXISTS file_prefix text;
+ALTER TABLE retention.executed_rule ADD COLUMN IF NOT EXISTS file_prefix text;
+
+-- What a run does to a category's files; total is null until the run has counted them. claimed: let go; acted: proven gone.
+CREATE TABLE IF NOT EXISTS retention.run_files (
+    run_id uuid NOT NULL REFERENCES retention.run,
+    category text NOT NULL,
+    prefix text NOT NULL,
+    remove_through timestamptz,
+    previous_through timestamptz,
+    overdue_through timestamptz,
+    held_from timestamptz,
+    total bigint,
+    candidates bigint NOT NULL DEFAULT 0,
+    surplus bigint NOT NULL DEFAULT 0,
+    held bigint NOT NULL DEFAULT 0,
+    overdue bigint NOT NULL DEFAULT 0,
+    anomalies bigint NOT NULL DEFAULT 0,
+    oldest timestamptz,
+    guard text NOT NULL DEFAULT 'Clear',
+    approved bigint NOT NULL DEFAULT 0,
+    claimed bigint NOT NULL DEFAULT 0,
+    acted bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,
+    residue bigint,
+    total_left bigint,
+    oldest_left timestamptz,
+    PRIMARY KEY (run_id, category)
+);
+
+-- The files that a run saw last below a prefix, counted by spans of their last modification.
+CREATE TABLE IF NOT EXISTS retention.file_inventory (
+    prefix text PRIMARY KEY,
+    category text NOT NULL,
+    measured_at timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS retention.file_span (
+    prefix text NOT NULL,
+    oldest timestamptz NOT NULL,
+    newest timestamptz NOT NULL,
+    files bigint NOT NULL,
+    PRIMARY KEY (prefix, oldest)
+);
+
 -- The counts from which a run's steps follow; removed when the run ends.
 CREATE TABLE IF NOT EXISTS retention.run_partition (
     run_id uuid NOT NULL,
@@ -225,6 +270,9 @@ CREATE TABLE IF NOT EXISTS retention.orphan_pass (
 );
 -- Of an earlier version, which knew two kinds.
 ALTER TABLE retention.orphan_pass DROP CONSTRAINT IF EXISTS orphan_pass_kind_check;
+
+-- modified_at: a file's last modification before it was locked. A store may call the locking one (SeaweedFS 4.48).
+ALTER TABLE retention.object_lock ADD COLUMN IF NOT EXISTS modified_at timestamptz;
 
 CREATE TABLE IF NOT EXISTS retention.anomaly (
     category text PRIMARY KEY,

@@ -74,7 +74,7 @@ class CloudNativePG:
             claim(self.operator, number, "primary" if number == 1 else "replica")
 
 
-def claim(operator: Operator, number: int, role: str) -> None:
+def claim(operator: Operator, number: int, role: str, phase: str = "Bound") -> None:
     """The claim of one instance, bound to a volume of its own."""
     labels = {"cnpg.io/cluster": NAME, "cnpg.io/instanceRole": role}
     volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"pv-{number}"}}
@@ -82,7 +82,7 @@ def claim(operator: Operator, number: int, role: str) -> None:
         operator.cluster.put({**volume, "spec": {"persistentVolumeReclaimPolicy": "Delete"}})
     meta = {"name": f"{NAME}-{number}", "namespace": NAMESPACE, "labels": labels}
     found = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta}
-    operator.cluster.put({**found, "spec": {"volumeName": f"pv-{number}"}})
+    operator.cluster.put({**found, "spec": {"volumeName": f"pv-{number}"}, "status": {"phase": phase}})
 
 
 async def on_cloudnativepg(**spec: Any) -> tuple[Operator, CloudNativePG]:
@@ -253,6 +253,8 @@ async def test_a_cluster_that_somebody_deleted_is_not_made_anew_beside_its_data_
     assert condition(found, "Compliant")["status"] != "True"
     assert not operator.objects(POSTGRES_CLUSTER.name)
 
+    claim(operator, 1, "primary", "Pending")
+    assert condition(await operator.settled(), "Stalled")["reason"] == "StoreConflict"
     claim(operator, 1, "primary")
     assert condition(await operator.settled(), "Ready")["status"] == "True"
 

@@ -130,12 +130,12 @@ class Clusters:
         )
 
     async def _volumes(self, *, free: bool = False) -> list[str]:
-        """The volumes of the instances, the primary's first. ``free``: only of claims that no Cluster has: those of one that
-        was deleted are still there for a moment, and no other one takes them over."""
+        """The volumes of the instances, the primary's first. ``free``: only of bound claims that no Cluster has: those of one
+        that was deleted are still there for a moment, and no other one takes them over."""
         labels = ",".join(f"{key}={value}" for key, value in cluster_selector(cluster_name(self.reference)).items())
         claims = await self.world.cluster.list(VOLUME_CLAIM, self.reference.namespace, labels)
         if free:
-            claims = tuple(claim for claim in claims if not _goes_with_its_owner(claim))
+            claims = tuple(claim for claim in claims if _is_free(claim))
         first = sorted(claims, key=lambda claim: claim["metadata"]["labels"].get("cnpg.io/instanceRole") != "primary")
         return [volume for claim in first if (volume := (claim.get("spec") or {}).get("volumeName"))]
 
@@ -162,9 +162,9 @@ class Clusters:
         )
 
 
-def _goes_with_its_owner(claim: Manifest) -> bool:
-    meta = claim["metadata"]
-    return bool(meta.get("ownerReferences") or meta.get("deletionTimestamp"))
+def _is_free(claim: Manifest) -> bool:
+    meta, bound = claim["metadata"], (claim.get("status") or {}).get("phase") == "Bound"
+    return bound and not meta.get("ownerReferences") and not meta.get("deletionTimestamp")
 
 
 def _backups(running: Manifest | None) -> tuple[str, ...]:

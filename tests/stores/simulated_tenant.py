@@ -25,6 +25,8 @@ from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.domain.definition import RetentionDefinition, TableDefinition
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
+from tenant_retention.domain.ports.files import FilePage
+from tenant_retention.domain.ports.orphans import Place
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import RunResult
 from tenant_retention.enforcement.world import Stores
@@ -35,7 +37,7 @@ from tests.support.enforcement import RecordedWorld, plan_of
 
 
 class SimulatedLocks:
-    """A bucket whose locks end by the test's clock."""
+    """A bucket that knows the test's clock, and whose locks end by it."""
 
     def __init__(self, inner: S3ContentBucket, clock: ServerClock) -> None:
         self._inner, self._clock = inner, clock
@@ -56,6 +58,11 @@ class SimulatedLocks:
         locked = {claim.claim_id for claim in claims if self.locked(claim.key, claim.version)}
         done = self._inner.delete_objects([claim for claim in claims if claim.claim_id not in locked])
         return (*done, *(ObjectDeletion(claim_id=claim_id, error="AccessDenied") for claim_id in sorted(locked)))
+
+    def list_files(self, prefix: str, begins_at: Place, limit: int) -> FilePage:
+        """Says that it is the test's time: a store whose clock is not the database's is believed in nothing."""
+        page = self._inner.list_files(prefix, begins_at, limit)
+        return page.model_copy(update={"store_clock": self._clock.now()})
 
     def locked(self, key: str, version: str | None) -> bool:
         """Whether the object may not go now."""

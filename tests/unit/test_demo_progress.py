@@ -48,7 +48,7 @@ def test_who_waits_for_several_pods_hears_how_many_are_done_although_none_has_en
 def test_customers_in_turn_are_told_with_their_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress.in_turn(CUSTOMERS)) == list(CUSTOMERS)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].strip() == f"customer 2 of 3: {CUSTOMERS[1].namespace}, 0 s"
+    assert lines[1].strip() == f"customer 2 of {len(CUSTOMERS)}: {CUSTOMERS[1].namespace}, 0 s"
 
 
 def test_a_long_wait_is_told_every_ten_seconds_unless_somebody_else_tells_of_it(

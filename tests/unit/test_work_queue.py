@@ -208,7 +208,7 @@ def samples(telemetry: Telemetry, *labels: str) -> dict[str, float]:
 
 def test_every_number_of_a_policys_status_is_in_the_metrics__X4() -> None:
     telemetry, at = Telemetry(), datetime(2027, 3, 1, tzinfo=UTC)
-    calls = {"name": "calls", "rows": 40, "objects": 39, "due": 7, "overdue": 3, "held": 2, "anomalies": 1}
+    calls = {"name": "calls", "rows": 40, "due": 7, "overdue": 3, "held": 2, "anomalies": 1}
     status: dict[str, Any] = {
         "conditions": [
             {"type": "Ready", "status": "True"},
@@ -218,6 +218,8 @@ def test_every_number_of_a_policys_status_is_in_the_metrics__X4() -> None:
         "categories": [
             {**calls, "missingObjects": 4, "nextDeadline": "2027-03-01T00:00:00Z"},
             {"name": "chats", "objects": 5},
+            # Logs that are rows and files.
+            {"name": "logs", "rows": 3, "objects": 4},
         ],
         "stores": [{"purpose": "Content", "unnamedObjects": 6}, {"purpose": "Analytical"}],
         "jobs": [{"task": "expire", "outcome": "Failed"}],
@@ -226,6 +228,7 @@ def test_every_number_of_a_policys_status_is_in_the_metrics__X4() -> None:
     assert samples(telemetry, "category", "store") == {
         "items calls": 40,
         "items chats": 5,
+        "items logs": 7,
         "due_items calls": 7,
         "overdue_items calls": 3,
         "held_items calls": 2,

@@ -127,7 +127,7 @@ def _with_left(row: dict[str, Any], tables: list[LeftTable]) -> dict[str, Any]:
     names = ", ".join(dict.fromkeys(table.table for table in tables))
     waiting = next((table.content_of for table in tables if table.content_of), None)
     wait = f"; records of {waiting} wait for it" if waiting else ""
-    items = "objects" if "objects" in row else "rows"
+    items = "objects" if "objects" in row and "rows" not in row else "rows"
     clocks = {
         "oldest": [instant(table.oldest) for table in tables if table.oldest],
         "nextDeadline": [instant(table.next_deadline) for table in tables if table.next_deadline],

@@ -28,7 +28,8 @@ from tenant_retention.domain.definition import (
     TableDefinition,
 )
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, PartitionStepKind, RunEvidence
+from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, PartitionStepKind
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.postgres import PostgresProcess, connect_as
 from tests.support.waiting import eventually

@@ -19,7 +19,7 @@ from tenant_retention.domain.definition import CacheDefinition, CategoryDefiniti
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cached_rows import CacheEvidence
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import Outcome, RunResult
 from tenant_retention.enforcement.world import Stores

@@ -16,7 +16,7 @@ from tenant_retention.domain.definition import AnonymizeDefinition, ColumnDefini
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizeStep
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tests.stores.tenant_databases import (
     TenantDatabase,
     TenantDatabases,

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from tenant_retention.domain.definition import ColumnDefinition, RetentionDefinition
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 from tests.stores.tenant_databases import (
     TenantDatabase,
     TenantDatabases,

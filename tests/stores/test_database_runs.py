@@ -18,7 +18,8 @@ from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryEvidence, PartitionStep, PartitionStepKind
+from tenant_retention.domain.ports.enforcement import PartitionStep, PartitionStepKind
+from tenant_retention.domain.ports.evidence import CategoryEvidence
 from tests.stores.tenant_databases import (
     TenantDatabase,
     TenantDatabases,

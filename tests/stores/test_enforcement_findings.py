@@ -10,7 +10,7 @@ import pytest
 
 from tenant_retention.domain.definition import ConsentDefinition, RetentionDefinition
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import Outcome, RunResult
 from tenant_retention.enforcement.world import Stores

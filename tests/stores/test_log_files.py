@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation
 from tenant_retention.enforcement.results import Outcome, RunResult
 from tests.stores.enforcement_archive import LiveArchive, Stencil, days_ago, refused

@@ -20,7 +20,7 @@ from tenant_retention.adapters.fakes.stores import FakeTenantStores
 from tenant_retention.domain.manifests.inputs import Image, OperatorRef
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Kind, Manifest
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.readiness import Measurements
 from tenant_retention.reconcile.catalogue import make_default_classes
 from tenant_retention.reconcile.dispatch import Reconcile

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cached_rows import CacheEvidence
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.run_status import RunReport, with_last_runs
 from tests.support.enforcement import NOW
 

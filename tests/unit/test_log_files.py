@@ -21,7 +21,7 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.category_status import Counts, category_rows
 from tenant_retention.domain.definition import CategoryState
 from tenant_retention.domain.errors import Invalid
-from tenant_retention.domain.ports.enforcement import CategoryEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence
 from tenant_retention.domain.ports.files import FileCount
 from tenant_retention.domain.ports.observation import CategoryObservation
 from tenant_retention.domain.profile_check import check_profile

@@ -11,7 +11,7 @@ import pytest
 from tenant_retention.domain.approvals import shares
 from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, Manifest
-from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 from tenant_retention.domain.ports.observation import GuardRequest
 from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy, profile
 

@@ -24,7 +24,7 @@ from tenant_retention.domain.policy_report import (
     PolicyReport,
     StoreReport,
 )
-from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.readiness import HealthState
 from tenant_retention.domain.rules import Subject, define

@@ -27,7 +27,7 @@ from tenant_retention.domain.isolation import ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
 from tenant_retention.domain.ports.databases import TenantLogin
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import (
     ApprovalGrant,

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from tenant_retention.cli.output import table, visible
 from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.enforcement.results import CategoryResult, RunResult, StoreResult
 

@@ -16,7 +16,7 @@ from tenant_retention.domain.conditions import Finding, instant, moment, render
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.stores import ApprovalGrant
 from tenant_retention.domain.run_status import CLOCK_SKEW, attempts_as_one, summarize
 

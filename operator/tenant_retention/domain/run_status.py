@@ -11,7 +11,7 @@ from tenant_retention.domain.category_status import Counts
 from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryEvidence, RunEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 from tenant_retention.domain.several_databases import evidence_as_one
 
 SUCCEEDED, STOPPED, FAILED = "Succeeded", "Stopped", "Failed"

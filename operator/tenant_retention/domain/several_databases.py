@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from tenant_retention.domain.ports.enforcement import CategoryEvidence
+from tenant_retention.domain.ports.evidence import CategoryEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation
 
 

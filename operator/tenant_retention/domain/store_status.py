@@ -13,7 +13,7 @@ from tenant_retention.domain.conditions import Finding, instant, moment, reason_
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.foreseen import released_finding
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.readiness import Measurements, rows
 

@@ -12,12 +12,8 @@ from uuid import UUID
 
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode, PlanDocument
-from tenant_retention.domain.ports.enforcement import (
-    CategoryRun,
-    EnforcementDatabase,
-    PartitionStepKind,
-    RunEvidence,
-)
+from tenant_retention.domain.ports.enforcement import CategoryRun, EnforcementDatabase, PartitionStepKind
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.enforcement.category import CategoryWork
 from tenant_retention.enforcement.files import CategoryFiles
 from tenant_retention.enforcement.locking import CategoryLocks

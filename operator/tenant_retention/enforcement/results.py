@@ -11,7 +11,8 @@ from uuid import UUID
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizeStep
 from tenant_retention.domain.ports.cached_rows import CacheEvidence
-from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, RunEvidence
+from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep
+from tenant_retention.domain.ports.evidence import RunEvidence
 
 SUMMARY_BYTES = 2_048
 """Half of what Kubernetes keeps of a termination message."""

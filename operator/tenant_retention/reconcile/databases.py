@@ -19,7 +19,7 @@ from tenant_retention.domain.policy_report import (
     BindingReport,
 )
 from tenant_retention.domain.ports.cluster import Happening, Manifest
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import (
     DATABASE_ROLES,

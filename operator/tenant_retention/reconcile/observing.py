@@ -14,7 +14,7 @@ from tenant_retention.domain.manifests.operator_secrets import administrator_sec
 from tenant_retention.domain.names import Place
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import SECRET, Manifest
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import DatabaseLogin, DatabaseServer
 from tenant_retention.domain.store_status import evidence_hash

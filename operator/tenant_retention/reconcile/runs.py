@@ -30,7 +30,7 @@ from tenant_retention.domain.manifests.inputs import PolicyRef, RunRef
 from tenant_retention.domain.manifests.jobs import run_job_name
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, STORE, Happening, Manifest
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, DatabaseRequest, DatabaseServer
 from tenant_retention.domain.run_status import outcome as outcome_of
 from tenant_retention.reconcile.claims import ClaimedStore, identity_for

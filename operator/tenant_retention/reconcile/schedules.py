@@ -27,7 +27,7 @@ from tenant_retention.domain.manifests.networking import JOB_COMPONENT, jobs_net
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
 from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POD, Happening, Manifest
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.run_status import CLOCK_SKEW
 from tenant_retention.domain.schedule import Schedule, plan_schedule
 from tenant_retention.reconcile.claims import ClaimedStore

@@ -26,8 +26,8 @@ from tenant_retention.domain.ports.enforcement import (
     PartitionStepKind,
     Pressure,
     RangeBatch,
-    RunEvidence,
 )
+from tenant_retention.domain.ports.evidence import RunEvidence
 
 
 class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows, TenantEvidence):

@@ -16,7 +16,7 @@ from tenant_retention.domain.isolation import BUCKET_SAMPLE, ProbeReport, next_s
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.caches import CacheServer
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
 from tenant_retention.domain.ports.stores import (
     ApprovalGrant,

@@ -10,7 +10,8 @@ from tenant_retention.adapters.fakes.tenant_findings import TenantFindings
 from tenant_retention.adapters.fakes.tenant_server import Run, chained
 from tenant_retention.domain.definition import CategoryDefinition
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import CategoryEvidence, GuardState, RunEvidence
+from tenant_retention.domain.ports.enforcement import GuardState
+from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 
 _NO_DIGEST = "sha256:" + "0" * 64
 

@@ -13,13 +13,8 @@ from tenant_retention.domain.definition import CategoryDefinition
 from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.enforcement import (
-    CategoryEvidence,
-    CategoryRun,
-    FileEvidence,
-    GuardState,
-    ObjectLock,
-)
+from tenant_retention.domain.ports.enforcement import CategoryRun, GuardState, ObjectLock
+from tenant_retention.domain.ports.evidence import CategoryEvidence, FileEvidence
 from tenant_retention.domain.ports.files import FileSpan, StoredFile
 
 _FIRST = datetime.min.replace(tzinfo=UTC)

@@ -19,7 +19,8 @@ from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cached_rows import CacheEvidence
-from tenant_retention.domain.ports.enforcement import CategoryRun, Pressure, RunEvidence
+from tenant_retention.domain.ports.enforcement import CategoryRun, Pressure
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.orphans import OrphanKind, Place
 
 _ASKED_DEADLINE = Period.parse("P30D")

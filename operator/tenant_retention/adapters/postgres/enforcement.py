@@ -33,8 +33,8 @@ from tenant_retention.domain.ports.enforcement import (
     PartitionStepKind,
     Pressure,
     RangeBatch,
-    RunEvidence,
 )
+from tenant_retention.domain.ports.evidence import RunEvidence
 
 Connect = Callable[[], psycopg.Connection[Any]]
 """Opens a connection as the enforcer (or observer) login; called again after a connection was lost."""

@@ -7,7 +7,7 @@ from typing import Any
 from tenant_retention.adapters.postgres.enforcement import Connect
 from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.statements import statement
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 
 

@@ -16,7 +16,8 @@ from tenant_retention.domain.definition import Value
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizingDatabase
-from tenant_retention.domain.ports.cached_rows import CachedRowsDatabase, CacheEvidence
+from tenant_retention.domain.ports.cached_rows import CachedRowsDatabase
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.files import FileBucket, FileSpan, StoredFile
 from tenant_retention.domain.ports.findings import FindingsDatabase
 from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
@@ -140,75 +141,6 @@ class LockBatch(Value):
 
     locks: tuple[ObjectLock, ...]
     resume_from: datetime | None
-
-
-class FileEvidence(Value):
-    """What a run did to a category's files. ``unconfirmed``: let go, and nobody knows whether they went (a kill).
-
-    ``left``, ``residue``: files, and due ones of them, counted after the work; None: not counted.
-    """
-
-    before: int
-    acted: int
-    failed: int
-    unconfirmed: int
-    left: int | None
-    residue: int | None
-
-
-class CategoryEvidence(Value):
-    """What a run did to one category. ``residue``: rows still due afterwards, None when it could not be counted.
-
-    ``objects``: of the acted rows those whose object went with them; None in evidence of before it was counted.
-    ``skipped``: due rows that wait, for content or for a lock that their object still has in the bucket. ``failed``: objects
-    or steps that failed, locks included. ``locked``: young objects that were locked until their min is reached.
-    ``anonymized`` of ``anonymize_due`` rows lost the person, ``anonymize_held`` more are held, and ``anonymize_residue`` are due
-    still; all None where the category has no such rule, the last one also where it could not be counted.
-    ``against_consent``, ``unmasked``, ``unapproved``: rows that the run's scan found (P10, P11, M7), for the next run to
-    take away; None where the profile looks for none. ``cleared``: what this run took away of what earlier ones found.
-    """
-
-    category: str
-    candidates: int
-    acted: int
-    objects: int | None = None
-    held: int
-    skipped: int
-    failed: int
-    locked: int = 0
-    against_consent: int | None = None
-    unmasked: int | None = None
-    unapproved: int | None = None
-    cleared: int = 0
-    surplus: int
-    oldest_left: datetime | None
-    residue: int | None
-    anonymize_due: int | None = None
-    anonymized: int | None = None
-    anonymize_held: int | None = None
-    anonymize_residue: int | None = None
-    files: FileEvidence | None = None
-
-
-class RunEvidence(Value):
-    """One link of the hash chain (X6): no personal data. Instants in UTC; ``digest`` chains over ``previous_digest``.
-
-    ``limited_to``: the only categories that the run looked at; empty: all of them, as every night does.
-    """
-
-    sequence: int
-    run_id: UUID
-    mode: Mode
-    outcome: str
-    started_at: datetime
-    finished_at: datetime | None
-    policy_generation: int
-    rules_digest: str
-    categories: tuple[CategoryEvidence, ...]
-    limited_to: tuple[str, ...] = ()
-    caches: tuple[CacheEvidence, ...] = ()
-    previous_digest: str
-    digest: str
 
 
 class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, CachedRowsDatabase, FindingsDatabase, Protocol):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tenant_retention.domain.definition import Value
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.orphans import OrphanKind
 
 

@@ -17,7 +17,7 @@ from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
-from tenant_retention.domain.ports.enforcement import RunEvidence
+from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.readiness import StoreReadings
 

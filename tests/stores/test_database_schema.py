@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tenant_retention.api.v1alpha1.profile_rules import LONGEST_BACK
+from tenant_retention.api.v1alpha1.profile_table_rules import LONGEST_BACK
 from tenant_retention.domain.definition import CategoryState, ClockEvent, ColumnDefinition, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tests.stores.tenant_databases import (

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tenant_retention.api.v1alpha1 import profile_rules
+from tenant_retention.api.v1alpha1 import profile_table_rules
 from tenant_retention.api.v1alpha1.common import ApiModel, Duration, Identifier, Rule
 
 ColumnType = Literal[
@@ -41,7 +41,7 @@ class Anonymize(ApiModel):
     value: str | None = Field(
         default=None, max_length=100, description="The constant; only for Constant.", examples=["removed"]
     )
-    rules: ClassVar[tuple[Rule, ...]] = profile_rules.ANONYMIZE
+    rules: ClassVar[tuple[Rule, ...]] = profile_table_rules.ANONYMIZE
 
 
 class Mask(ApiModel):
@@ -77,7 +77,7 @@ class TableColumn(ApiModel):
         examples=[{"visibleDigits": 4}],
     )
     anonymize: Anonymize | None = Field(default=None, description="How anonymization treats the column; absent: not.")
-    rules: ClassVar[tuple[Rule, ...]] = profile_rules.COLUMN
+    rules: ClassVar[tuple[Rule, ...]] = profile_table_rules.COLUMN
 
     @property
     def visible_digits(self) -> int | None:
@@ -101,7 +101,7 @@ class Partitions(ApiModel):
         description="How far ahead partitions are made before they are needed, at most P5Y.",
         examples=["P3M"],
     )
-    rules: ClassVar[tuple[Rule, ...]] = profile_rules.PARTITIONS
+    rules: ClassVar[tuple[Rule, ...]] = profile_table_rules.PARTITIONS
 
 
 class Table(ApiModel):
@@ -130,7 +130,7 @@ class Table(ApiModel):
         description="Columns of the table.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    rules: ClassVar[tuple[Rule, ...]] = profile_rules.TABLE
+    rules: ClassVar[tuple[Rule, ...]] = profile_table_rules.TABLE
 
     @property
     def all_columns(self) -> tuple[TableColumn, ...]:

@@ -5,31 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tenant_retention.api.v1alpha1.profile_tables import Table
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, TenantRetentionPolicySpec
 from tenant_retention.domain import anonymize_rules
-from tenant_retention.domain.cache_rules import cache_of, names_cache
-from tenant_retention.domain.definition import (
-    CategoryDefinition,
-    CategoryState,
-    ClockEvent,
-    ColumnDefinition,
-    ConsentDefinition,
-    ExtendedDefinition,
-    FilesDefinition,
-    ObjectsDefinition,
-    QuarantineDefinition,
-    RetentionDefinition,
-    TableDefinition,
-)
+from tenant_retention.domain.cache_rules import names_cache
+from tenant_retention.domain.defined_categories import category_definition, table_definition
+from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.extended_storage import extensions, extensions_inside_bounds
 from tenant_retention.domain.profile_check import MARGIN, check_profile, has_no_age, whole_days
-
-ENFORCED_EVENTS = frozenset({ClockEvent.CREATED, ClockEvent.CLOSED, ClockEvent.OBJECT_LAST_MODIFIED})
-"""Clock events that this version acts on; categories with another one are shown as NotEnforced."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +62,9 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
         profile_generation=subject.profile_generation,
         margin_seconds=int(subject.margin.total_seconds()),
         guard_percent=policy.guard.max_deleted_percent,
-        tables=tuple(_table(profile, table) for table in profile.tables),
+        tables=tuple(table_definition(profile, table) for table in profile.tables),
         categories=tuple(
-            _category(
+            category_definition(
                 profile,
                 category,
                 keeps[category.name],
@@ -208,109 +193,3 @@ def _refuse_unknown(profile: RetentionProfileSpec, policy: TenantRetentionPolicy
                 reason="CategoryUnknown",
                 field=field,
             )
-
-
-def _category(
-    profile: RetentionProfileSpec,
-    category: Category,
-    keep: str | None,
-    extended: ExtendedDefinition | None,
-    after: str | None,
-    *,
-    cached: bool,
-) -> CategoryDefinition:
-    event = ClockEvent(category.clock.event)
-    files = _files(category)
-    enforced = event in ENFORCED_EVENTS and (bool(category.tables) or files is not None)
-    tables = _children_first(profile, category)
-    return CategoryDefinition(
-        name=category.name,
-        state=CategoryState.ENFORCED if enforced else CategoryState.NOT_ENFORCED,
-        database=profile.database_of(category),
-        content_of=category.content_of,
-        minimum=category.min,
-        keep=keep,
-        maximum=category.max,
-        early_deletion=category.early_deletion == "Allowed",
-        clock_event=event,
-        clock_column=_clock_column(profile, category, tables) if enforced else None,
-        tables=tables,
-        objects=_objects(category),
-        cache=cache_of(category) if cached else None,
-        consent=ConsentDefinition(**category.consent.model_dump()) if category.consent else None,
-        quarantine=QuarantineDefinition(**category.quarantine.model_dump()) if category.quarantine else None,
-        extended=extended,
-        anonymize_after=after if enforced else None,
-        files=files,
-    )
-
-
-def _clock_column(profile: RetentionProfileSpec, category: Category, tables: tuple[str, ...]) -> str | None:
-    if category.clock.event == "Closed":
-        return category.clock.column
-    root = profile.table(tables[-1]) if tables else None
-    return root.born_at if root else None
-
-
-def _objects(category: Category) -> ObjectsDefinition | None:
-    link = category.objects
-    if link is None or link.table is None or link.key_column is None or link.version_column is None:
-        return None
-    return ObjectsDefinition(
-        bucket=link.bucket, table=link.table, key_column=link.key_column, version_column=link.version_column
-    )
-
-
-def _files(category: Category) -> FilesDefinition | None:
-    link = category.objects
-    return FilesDefinition(bucket=link.bucket, prefix=link.prefix) if link is not None and link.prefix else None
-
-
-def _children_first(profile: RetentionProfileSpec, category: Category) -> tuple[str, ...]:
-    """The category's tables in deletion order: those that only point to a session before those that are the session."""
-
-    def is_root(name: str) -> bool:
-        table = profile.table(name)
-        return table is not None and _column_with_role(table, "SessionId") in (None, *table.primary_key)
-
-    return tuple(sorted(category.tables, key=is_root))
-
-
-def _column_with_role(table: Table, role: str) -> str | None:
-    return next((column.name for column in table.columns if column.role == role), None)
-
-
-def _table(profile: RetentionProfileSpec, table: Table) -> TableDefinition:
-    clocks = {
-        category.clock.column
-        for category in profile.categories
-        if table.name in category.tables and category.clock.event == "Closed" and category.clock.column
-    }
-    # An approval is given once, as a case is closed once.
-    clocks |= {
-        category.quarantine.approved_column
-        for category in profile.categories
-        if category.quarantine is not None and table.name in category.tables
-    }
-    return TableDefinition(
-        name=table.name,
-        primary_key=tuple(name for name in table.primary_key if name != table.born_at),
-        born_at=table.born_at,
-        back=table.partitions.back,
-        ahead=table.partitions.ahead,
-        columns=tuple(
-            ColumnDefinition(
-                name=column.name,
-                type=column.type,
-                nullable=column.nullable,
-                role=column.role,
-                anonymize=anonymize_rules.method_of(table, column.name),
-                visible_digits=column.visible_digits,
-            )
-            for column in table.all_columns
-            if column.name != table.born_at
-        ),
-        clock_columns=tuple(sorted(clocks)),
-        session_column=_column_with_role(table, "SessionId"),
-        unit_column=_column_with_role(table, "Unit"),
-    )

@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from demo.chapters import CHAPTERS
 from demo.kubectl import DemoFailure, Kubectl, cluster_environment
-from demo.story import CHAPTERS, Story
+from demo.story import Story
 
 ROOT = Path(__file__).resolve().parent.parent
 

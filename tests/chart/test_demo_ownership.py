@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from demo import ownership
+from demo.chapters import CHAPTERS, SITE, clear
 from demo.kubectl import DemoFailure, Kubectl
-from demo.story import CHAPTERS, SITE, Story, clear
+from demo.story import Story
 from tests.support.api_cases import ROOT, kind_cases
 from tests.support.api_server import ApiServer, part, start
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from demo import __main__ as demo_program
-from demo import checks, story
+from demo import chapters, checks, counts
 from demo.births import BOUNDARY, YEARS
 from demo.customers import CUSTOMERS, Customer
 from demo.expectation import end, ended
@@ -207,7 +207,7 @@ def test_the_last_chapter_of_the_demo_fails_if_one_count_differs(monkeypatch: py
     table = next(iter(actual["objects"]))
     number, total = actual["objects"][table]
     wrong = compared(customer, {**actual, "objects": {**actual["objects"], table: [number, total + 1]}})
-    monkeypatch.setattr(story, "_lines", lambda _story, deleted: wrong if deleted else [])
+    monkeypatch.setattr(counts, "lines_of", lambda _story, deleted: wrong if deleted else [])
     with pytest.raises(DemoFailure, match="not as expected"):
-        story.proof(Story(Kubectl({"PATH": ""}), Path()))
-    assert story.CHAPTERS[-1] is story.proof
+        chapters.proof(Story(Kubectl({"PATH": ""}), Path()))
+    assert chapters.CHAPTERS[-1] is chapters.proof

@@ -1,0 +1,36 @@
+"""What is left at every customer, counted on the cluster and held against what should be left."""
+
+from __future__ import annotations
+
+from demo import checks, runs
+from demo.customers import Customer
+from demo.kubectl import DemoFailure, wait
+from demo.pods import run_loader
+from demo.story import Story
+
+
+def check(story: Story, deleted: bool) -> None:
+    """Raises DemoFailure with the table if one count is not as expected; ``deleted``: a run has deleted what was due."""
+    lines = lines_of(story, deleted)
+    wrong = [line for line in lines if not line.same]
+    if wrong:
+        checks.show(lines)
+        raise DemoFailure(f"{len(wrong)} of {len(lines)} counts are not as expected")
+    left = sum(line.actual for line in lines)
+    print(f"      checked: {len(lines)} counts and checksums as expected, {left} items in all")
+
+
+def lines_of(story: Story, deleted: bool) -> list[checks.Line]:
+    """The lines of every customer, counted by a pod of its own; ``deleted``: a run has deleted what was due."""
+
+    def one(customer: Customer) -> list[checks.Line]:
+        job = story.jobs[customer.namespace]
+        # The customer's own night may come while the story is told; it is no mistake, and it is counted.
+        jobs = f"the jobs of {customer.namespace} to end"
+        wait(jobs, 600, lambda: not runs.at_work(story, customer), tell=False)
+        actual = run_loader(story.kubectl, customer.application(), "count", "counter")
+        clock = runs.last_clock(story, customer) if deleted else None
+        return checks.compare(customer, job, actual, clock, story.policies[customer.namespace])
+
+    counting = "counting what is left, a pod of each customer"
+    return [line for lines in story.all_customers(counting, one) for line in lines]

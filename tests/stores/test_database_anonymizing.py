@@ -471,6 +471,43 @@ def test_what_happens_to_a_month_while_it_is_copied_is_never_lost__X3_M8(rewritt
     enforcement.close()
 
 
+def copied_without(database: TenantDatabase, loss: str) -> tuple[int, bool]:
+    """Rows of calls after a rewrite that the loss came into, and whether the copy took the month's place."""
+    enforcement = database.enforcer()
+    run_id, steps = begun(database, enforcement)
+    month = (run_id, steps[0].category, steps[0].table, steps[0].partition)
+    blocks = enforcement._call("rewrite_begin", *month)["blocks"]
+    with database.as_owner() as owner:
+        if loss == "KEY":
+            owner.execute("SELECT retention.destroy_anonymization_key()")
+    enforcement._call("rewrite_copy", run_id, steps[0].partition, 0, blocks)
+    if loss == "UNNOTICED":
+        # A writer that fires no triggers, as a restore or a replica.
+        trigger = sql.SQL("ALTER TABLE public.{} {} TRIGGER retention_month_write")
+        with database.as_owner() as owner:
+            owner.execute(trigger.format(sql.Identifier(steps[0].partition), sql.SQL("DISABLE")))
+        insert(database, 7, 140)
+        with database.as_owner() as owner:
+            owner.execute(trigger.format(sql.Identifier(steps[0].partition), sql.SQL("ENABLE")))
+    enforcement._call("rewrite_index", run_id, steps[0].partition)
+    swapped = enforcement._call("rewrite_swap", *month) is not None
+    enforcement.close()
+    return int(database.value("SELECT count(*) FROM public.calls")), swapped
+
+
+def test_a_key_destroyed_while_a_month_is_copied_loses_no_row_and_the_new_key_hashes_it__M8_P12(
+    rewritten: TenantDatabase,
+) -> None:
+    assert copied_without(rewritten, "KEY") == (200, True)
+    hashed = "SELECT count(*) FROM public.calls WHERE hashed ~ '^hmac:'"
+    assert rewritten.value(hashed) == 100
+
+
+def test_a_copy_with_other_than_all_rows_of_its_month_never_takes_its_place__M8(rewritten: TenantDatabase) -> None:
+    assert copied_without(rewritten, "UNNOTICED") == (201, False)
+    assert left_over(rewritten) == 0
+
+
 def test_a_month_that_somebody_reads_for_long_is_updated_instead_and_nobody_waits__X6(
     rewritten: TenantDatabase,
 ) -> None:

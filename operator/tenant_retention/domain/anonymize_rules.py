@@ -1,4 +1,4 @@
-"""At which age a tenant's rows lose the person, and the bounds of that choice: min, keep, and the content of the row (X1)."""
+"""At which age a tenant's rows lose the person, and the bounds of that choice: min and keep (X1)."""
 
 from __future__ import annotations
 
@@ -35,28 +35,6 @@ def anonymize_after(
             "no column of its tables says how it is anonymized; remove the line, or let the profile name a method",
         )
     return after
-
-
-def content_keep(
-    category: Category, policy: TenantRetentionPolicySpec, keep: str | None, record_after: str | None
-) -> str | None:
-    """The keep of content whose record is anonymized at ``record_after``: content goes first, it names the person (X1).
-
-    What nobody chose gives way; content that its own min keeps longer makes the record wait. Raises Invalid otherwise.
-    """
-    if keep is None or record_after is None or Period.parse(keep).never_longer_than(Period.parse(record_after)):
-        return keep
-    if policy.keep(category.name) is None:
-        return not_below_min(category, record_after)
-    if category.min is not None and keep == category.min:
-        return keep
-    field = f"spec.retention[{category.name}].keep"
-    raise Invalid(
-        f"{field}: category {category.name}: keep {keep} is longer than anonymizeAfter {record_after} of its record "
-        f"{category.content_of}; write {record_after} or shorter, or anonymize the record later",
-        reason="ContentOutlivesRecord",
-        field=field,
-    )
 
 
 def inside_bounds(

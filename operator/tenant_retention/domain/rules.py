@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, TenantRetentionPolicySpec
-from tenant_retention.domain import anonymize_rules
+from tenant_retention.domain import anonymize_rules, content_keep
 from tenant_retention.domain.cache_rules import names_cache
 from tenant_retention.domain.defined_categories import category_definition, table_definition
 from tenant_retention.domain.definition import RetentionDefinition
@@ -40,16 +40,14 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
     _refuse_unknown(profile, policy)
     keeps = {category.name: _keep(category, policy) for category in profile.categories}
     for category in profile.categories:
-        if category.content_of is not None and keeps[category.name] is not None:
+        if category.content_of is not None:
             record_keep = keeps.get(category.content_of)
-            if record_keep is not None:
-                keeps[category.name] = _content_keep(category, policy, keeps[category.name], record_keep)
+            keeps[category.name] = content_keep.within_record(category, policy, keeps[category.name], record_keep)
     afters = {c.name: anonymize_rules.anonymize_after(profile, c, policy, keeps[c.name]) for c in profile.categories}
     for category in profile.categories:
         if category.content_of is not None:
-            keeps[category.name] = anonymize_rules.content_keep(
-                category, policy, keeps[category.name], afters.get(category.content_of)
-            )
+            record_after = afters.get(category.content_of)
+            keeps[category.name] = content_keep.before_anonymized(category, policy, keeps[category.name], record_after)
     extended = extensions(profile, policy, keeps)
     # Content first: a record's rows wait until its content is gone (P4).
     ordered = sorted(profile.categories, key=lambda category: category.content_of is None)
@@ -96,12 +94,12 @@ def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolic
             record = profile.category(category.content_of)
             record_keep = chosen.get(category.content_of) or (record.default if record else None)
             if record_keep is not None:
-                chosen[category.name] = _not_beyond(category, chosen[category.name], record_keep)
+                chosen[category.name] = content_keep.not_beyond(category, chosen[category.name], record_keep)
     afters = anonymize_rules.inside_bounds(profile, last_good, chosen)
     for category in profile.categories:
         after = afters.get(category.content_of or "")
         if category.name in chosen and after is not None:
-            chosen[category.name] = _not_beyond(category, chosen[category.name], after)
+            chosen[category.name] = content_keep.not_beyond(category, chosen[category.name], after)
     retention = tuple(
         CategoryRetention(category=name, keep=keep, anonymize_after=afters.get(name)) for name, keep in chosen.items()
     )
@@ -151,35 +149,6 @@ def _keep(category: Category, policy: TenantRetentionPolicySpec) -> str | None:
             field=field,
         )
     return keep
-
-
-def _content_keep(
-    category: Category, policy: TenantRetentionPolicySpec, keep: str | None, record_keep: str
-) -> str | None:
-    if keep is None or Period.parse(keep).never_longer_than(Period.parse(record_keep)):
-        return keep
-    if policy.keep(category.name) is None:
-        # Nobody chose it: the profile's default gives way to the shorter life of the record (P4).
-        return _not_beyond(category, keep, record_keep)
-    if category.min is not None and keep == category.min:
-        # The record's rows wait for their content's min (X1).
-        return keep
-    field = f"spec.retention[{category.name}].keep"
-    raise Invalid(
-        f"{field}: category {category.name}: keep {keep} is longer than {record_keep} of its record "
-        f"{category.content_of}; write {record_keep} or shorter, or keep the record longer",
-        reason="ContentOutlivesRecord",
-        field=field,
-    )
-
-
-def _not_beyond(category: Category, keep: str, record_keep: str) -> str:
-    """``keep`` cut to the record's, but never below the content's own min (then the record waits)."""
-    if Period.parse(keep).never_longer_than(Period.parse(record_keep)):
-        return keep
-    if category.min is not None and not Period.parse(category.min).never_longer_than(Period.parse(record_keep)):
-        return category.min
-    return record_keep
 
 
 def _refuse_unknown(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> None:

@@ -162,6 +162,48 @@ def test_values_of_odd_form_are_done_after_one_run_too__P12(every: TenantDatabas
     assert of(every, 5, "masked")[0] == "***"
 
 
+@pytest.mark.parametrize("column_name", ["day", "rang_at"])
+@pytest.mark.parametrize("value", ["4714-11-24 00:00:00+00 BC", "0001-12-31 BC", "10000-01-01", "294000-01-01"])
+def test_a_time_outside_the_calendars_of_readers_becomes_one_fixed_day_and_stops_nobody__P12_X8(
+    every: TenantDatabase, column_name: str, value: str
+) -> None:
+    insert(every, 1, 40, **{column_name: value})
+    insert(every, 2, 370)
+    found = run(every, EVERY)
+    assert (found.outcome, found.categories[0].acted, found.categories[0].anonymize_residue) == ("Succeeded", 1, 0)
+    assert every.observer().observe().categories[0].anonymize_due == 0
+    moved = every.rows("SELECT to_char(day, 'YYYY-MM-DD'), to_char(rang_at, 'YYYY-MM-DD') FROM public.calls")
+    assert [set(row) for row in moved] == [{"1000-01-01", None}]
+
+
+def test_the_last_date_that_the_server_holds_stops_nobody__P12_X8(every: TenantDatabase) -> None:
+    insert(every, 1, 40, day="5000000-01-01")
+    assert run(every, EVERY).outcome == "Succeeded"
+    assert of(every, 1, "day") == (date(1000, 1, 1),)
+
+
+def test_where_it_cannot_be_told_who_is_due_the_rest_of_the_night_goes_on_and_the_failure_is_told__X8_P12(
+    every: TenantDatabase,
+) -> None:
+    insert(every, 1, 40, nulled="Ada")
+    insert(every, 2, 370)
+    with every.as_owner() as owner:
+        owner.execute(
+            "CREATE OR REPLACE FUNCTION retention.identifying_condition(wanted text, alias text) RETURNS text"
+            " LANGUAGE sql AS $$ SELECT '1 / length(left(r.session_id, 0)) > 0' $$"
+        )
+    first = run(every, EVERY)
+    assert (first.outcome, first.categories[0].acted, first.categories[0].failed) == ("Failed", 1, 1)
+    assert every.value("SELECT failure_reasons::text FROM retention.run_category") == "{NotCountable}"
+    seen = every.observer().observe().categories[0]
+    assert (seen.rows, seen.anonymize_due) == (1, None)
+    executed = "SELECT anonymize_after FROM retention.executed_rule"
+    assert every.value(executed) is None, "what was never done asks the guard as a new rule does"
+    every.apply(EVERY)
+    assert run(every, EVERY).categories[0].anonymized == 1
+    assert every.value(executed) == "P30D"
+
+
 def test_one_identity_has_one_hash_in_all_tables_however_it_is_written__P12(every: TenantDatabase) -> None:
     insert(every, 1, 40, hashed="+47 412-34-567")
     insert(every, 2, 40, hashed="+4741234568")

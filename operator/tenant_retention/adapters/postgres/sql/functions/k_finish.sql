@@ -128,7 +128,8 @@ BEGIN
                 clock_column, tables, executed_at, anonymize_after, anonymize_methods, extended_keep, extended_maximum, extended_until,
                 file_prefix)
             SELECT c.name, r.rules_digest, c.minimum, c.keep, c.maximum, s.margin_seconds, c.clock_event, c.clock_column,
-                c.tables, now(), (SELECT rule.after FROM retention.anonymize_rule AS rule WHERE rule.category = c.name),
+                c.tables, now(), CASE WHEN rc.anonymize_through IS NOT NULL THEN
+                    (SELECT rule.after FROM retention.anonymize_rule AS rule WHERE rule.category = c.name) END,
                 retention.methods_digest_of(c.name), c.extended_keep, c.extended_maximum, c.extended_until,
                 c.file_prefix
             FROM retention.run_category AS rc JOIN retention.category AS c ON c.name = rc.category, retention.settings AS s

@@ -103,8 +103,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN safe_method IN ('Hash', 'HashAsWritten') THEN format('CASE WHEN %1$s ~ ''^hmac:[0-9a-f]{64}$'' THEN %1$s ELSE'
             ' ''hmac:'' || encode(sha256(k.outer_pad || sha256(k.inner_pad || convert_to(%2$s, ''UTF8''))), ''hex'') END', v,
             CASE WHEN safe_method = 'Hash' THEN retention.spelling_expression(c.role, v) ELSE v END)
-        WHEN c.type = 'Timestamp' THEN format('date_trunc(''month'', %s, ''UTC'')', v)
-        WHEN c.type = 'Date' THEN format('date_trunc(''month'', %s::timestamp)::date', v)
+        -- Beyond the years that retention.readable knows a month cannot be cut (date_trunc fails): one day for all of them.
+        WHEN c.type = 'Timestamp' THEN format('CASE WHEN isfinite(%1$s) AND (%1$s < ''0001-01-01 00:00:00+00'''
+            ' OR %1$s >= ''10000-01-01 00:00:00+00'') THEN timestamptz ''1000-01-01 00:00:00+00'''
+            ' ELSE date_trunc(''month'', %1$s, ''UTC'') END', v)
+        WHEN c.type = 'Date' THEN format('CASE WHEN isfinite(%1$s) AND (%1$s < ''0001-01-01'' OR %1$s >= ''10000-01-01'')'
+            ' THEN date ''1000-01-01'' ELSE date_trunc(''month'', %1$s::timestamp)::date END', v)
         WHEN c.type IN ('Integer', 'BigInteger') THEN format('%s / 10 * 10', v)
         WHEN c.type = 'Numeric' THEN format('trunc(%s, -1)', v)
         WHEN c.role = 'PhoneNumber' THEN format('CASE WHEN %1$s ~ ''^[^*]{0,3}\*$'' THEN %1$s'

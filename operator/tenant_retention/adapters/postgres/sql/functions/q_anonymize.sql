@@ -78,7 +78,7 @@ END
 $$;
 
 -- Counts a category into the run, as if the guard were clear: anonymize_surplus is what is newly due. Called where the run
--- begins, after retention.count_for_run.
+-- begins, after retention.count_for_run. What cannot be counted is not begun, and told as a failure of this category alone.
 CREATE OR REPLACE FUNCTION retention.count_anonymizing(r retention.run, c retention.category) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
 DECLARE
@@ -104,6 +104,8 @@ BEGIN
     UPDATE retention.run_category AS rc SET anonymize_through = through, anonymize_previous = previous,
         anonymize_due = sums.due, anonymize_surplus = sums.surplus, anonymize_held = sums.held
         FROM sums WHERE rc.run_id = r.run_id AND rc.category = c.name;
+EXCEPTION WHEN data_exception THEN
+    PERFORM retention.record_failure(r.run_id, c.name, 'NotCountable');
 END
 $$;
 
@@ -221,6 +223,9 @@ BEGIN
     oldest := retention.oldest_identifying(c.name, remove);
     RETURN jsonb_build_object('anonymizeDue', counted.due, 'anonymizeHeld', counted.held, 'nextAnonymization',
         retention.period_end(oldest, retention.months_of(after), retention.days_of(after)));
+EXCEPTION WHEN data_exception THEN
+    -- The other categories are seen all the same; the night's run tells the failure.
+    RETURN '{}';
 END
 $$;
 

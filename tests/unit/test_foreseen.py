@@ -9,7 +9,7 @@ import pytest
 
 from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.ports.cluster import POLICY
-from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
+from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy, profile
 
 SERVER = f"acme-postgresql.{NAMESPACE}.svc"
 BUCKETS = f"https://acme-s3.{NAMESPACE}.svc:8333"
@@ -19,7 +19,7 @@ WEEK = timedelta(days=7)
 
 async def counted(ahead: timedelta, **spec: Any) -> Operator:
     """A policy whose oldest items must be gone after ``ahead``, counted while everything answered."""
-    operator = await operator_with(policy(**spec))
+    operator = await operator_with(profile("myoperator"), policy(**spec))
     await operator.settled()
     for database in operator.stores.databases.values():
         database.next_deadline = operator.clock.now + ahead
@@ -99,6 +99,14 @@ async def test_content_whose_bucket_is_away_is_foreseen_and_other_categories_are
     assert found["status"] == "True"
     assert "recordings" in found["message"]
     assert "general-information" not in found["message"]
+
+
+async def test_log_files_whose_bucket_is_away_are_foreseen__X4_M5() -> None:
+    operator = await counted(timedelta(days=3), profile="myoperator")
+    operator.stores.away = {BUCKETS}
+    found = await foreseen(operator)
+    assert found["status"] == "True"
+    assert "system-log-files" in found["message"]
 
 
 async def test_what_was_foreseen_is_over_when_the_store_is_back__X4() -> None:

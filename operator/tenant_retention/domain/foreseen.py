@@ -127,8 +127,10 @@ def _single(report: PolicyReport) -> Mapping[str, Sequence[str]]:
             stops[category.name] = [
                 "this version does not act on it, delete by hand, as <database>_owner, what must go"
             ]
-        elif category.objects is not None and category.objects.bucket in away:
-            stops[category.name] = list(away[category.objects.bucket])
+            continue
+        kept_in = category.objects or category.files
+        if kept_in is not None and kept_in.bucket in away:
+            stops[category.name] = list(away[kept_in.bucket])
     for request in report.counts.guard:
         stops.setdefault(request.category, []).append("the guard holds it back, see status.approval")
     return stops

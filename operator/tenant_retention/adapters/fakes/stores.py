@@ -146,7 +146,7 @@ class FakeTenantStores(FakeTenantCaches):
                 next_deadline=kept.next_deadline,
             )
             for category in kept.definition.categories
-            if category.tables and category.database == kept.purpose
+            if (category.tables or category.files) and category.database == kept.purpose
         ]
         latest = kept.runs[-1] if kept.runs else None
         return DatabaseFacts(

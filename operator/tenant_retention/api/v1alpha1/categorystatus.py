@@ -25,7 +25,7 @@ class CategoryStatus(StatusModel):
         default=None,
         max_length=1024,
         description="Why the state is not Enforced, why the keep was shortened, or which times cannot be; the next step.",
-        examples=["clock event Terminated is not acted on by this version"],
+        examples=["this version does not act on it: clock event Terminated"],
     )
     rows: int | None = Field(default=None, ge=0, description="Rows now; absent: not counted.", examples=[200000])
     objects: int | None = Field(default=None, ge=0, description="Objects now; absent: not counted.", examples=[2000])

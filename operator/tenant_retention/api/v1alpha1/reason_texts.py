@@ -12,9 +12,9 @@ CONDITION_TEXT: dict[ConditionType, str] = {
     ConditionType.SCHEDULES_READY: "The CronJobs are as wanted.",
     ConditionType.ISOLATION_VERIFIED: "Each role of this policy was tried elsewhere and refused.",
     ConditionType.ENCRYPTION_VERIFIED: (
-        "Every role reached its store by verified TLS, none got in without it, and what lies there is encrypted (T8)."
+        "Every role reached its database or bucket by verified TLS, none got in without it, and what lies there is encrypted (T8)."
     ),
-    ConditionType.STORES_HEALTHY: "What was measured of every store is within its class's limits (D6, D7); never acted on.",
+    ConditionType.STORES_HEALTHY: "What was measured of every database and bucket is within its class's limits (D6, D7); never acted on.",
     ConditionType.COMPLIANT: "No deletion debt, the last run came in time, and every category is enforced.",
     ConditionType.DEBT_FORESEEN: (
         "Deletion debt begins within a week, or has begun, because something keeps runs from deleting (X4)."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,9 +15,11 @@ from tenant_retention.adapters.fakes.enforcement import InMemoryEnforcementDatab
 from tenant_retention.adapters.fakes.tenant_server import Hold, Row, TenantServer
 from tenant_retention.domain.caches import CacheRole, WantedCache, want_cache
 from tenant_retention.domain.definition import CacheDefinition, RetentionDefinition
-from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.names import StoreIdentity
+from tenant_retention.domain.ports.caches import EnforcementCache
 from tenant_retention.enforcement.expire import expire
+from tenant_retention.enforcement.opening import open_stores
 from tenant_retention.enforcement.results import Outcome, RunResult, summarize
 from tenant_retention.enforcement.world import Stores
 from tests.support.enforcement import NOW, RecordedWorld, archive, plan_of
@@ -49,10 +54,10 @@ class Tenant:
     def key(self, session: str) -> None:
         self.cache.lives[f"{ACME.prefix}calls:{session}".encode()] = None
 
-    def night(self, *names: str, caches: bool = True) -> RunResult:
+    def night(self, *names: str, caches: Mapping[str, EnforcementCache] | None = None) -> RunResult:
         databases = {name: InMemoryEnforcementDatabase(self.servers[name]) for name in names or NAMES}
         opened = FakeEnforcementCache(self.cache, ACME.username(CacheRole.ENFORCER), "x", ACME.prefix)
-        stores = Stores(databases, {}, {"Cache": opened} if caches else {})
+        stores = Stores(databases, {}, {"Cache": opened} if caches is None else caches)
         return expire(plan_of(self.definition), stores, uuid4(), self.around.world())
 
     def left(self) -> set[str]:
@@ -90,6 +95,20 @@ def test_no_key_goes_while_one_database_is_not_in_the_run__D3(tenant: Tenant) ->
     assert result.caches[0].failure == "RunNotOpen"
 
 
+def test_a_cache_that_is_not_there_yet_stops_no_row_from_going_and_the_night_says_so__M10_T6(tenant: Tenant) -> None:
+    tenant.servers["Analytical"].rows.append(Row("requests:old", "requests", NOW - timedelta(days=2000), session="old"))
+    plan = plan_of(tenant.definition).model_copy(
+        update={"databases": (), "buckets": (), "awaited": ("Cache", "Content")}
+    )
+    with open_stores(plan, Path()) as opened:
+        result = tenant.night(caches=opened.caches)
+        with pytest.raises(NotReady, match="Content store is not there yet"):
+            opened.buckets["Content"].list_files("", None, 1)
+    assert result.outcome is Outcome.INCOMPLETE
+    assert [cache.failure for cache in result.caches] == ["Provisioning"]
+    assert [row.identity for row in tenant.servers["Analytical"].rows] == ["requests:home"]
+
+
 def test_a_hold_in_one_database_keeps_a_key_that_another_one_would_let_go__X3(tenant: Tenant) -> None:
     tenant.servers["Analytical:clinic"].holds.append(Hold(category="general-information"))
     tenant.night()
@@ -98,7 +117,7 @@ def test_a_hold_in_one_database_keeps_a_key_that_another_one_would_let_go__X3(te
 
 def test_a_plan_without_the_cache_of_its_rules_is_refused_before_anything_is_touched(tenant: Tenant) -> None:
     with pytest.raises(Invalid, match=r"general-information.*has keys in a cache") as refused:
-        tenant.night(caches=False)
+        tenant.night(caches={})
     assert refused.value.field == "caches"
 
 

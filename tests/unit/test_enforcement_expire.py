@@ -18,6 +18,7 @@ from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import Claim, ObjectDeletion
 from tenant_retention.domain.ports.orphans import ObjectPage, Place
+from tenant_retention.enforcement.awaited import AwaitedStore
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import Outcome, RunResult, summarize
 from tenant_retention.enforcement.world import Stores
@@ -346,10 +347,13 @@ class AwayBucket:
         raise Unavailable("the bucket does not answer", reason="BucketUnreachable")
 
 
-def test_a_bucket_that_is_away_keeps_its_rows_and_their_records_and_nothing_else(acme: Archive) -> None:
+@pytest.mark.parametrize("bucket", [AwayBucket(), AwaitedStore("Content")], ids=["away", "not there yet"])
+def test_a_bucket_that_is_away_keeps_its_rows_and_their_records_and_nothing_else__M10(
+    acme: Archive, bucket: AwayBucket | AwaitedStore
+) -> None:
     acme.call("old", days(200), "requests", "recordings")
     acme.call("chat", days(200), "requests", "chat_logs")
-    result = acme.run(bucket=AwayBucket())
+    result = acme.run(bucket=bucket)
     assert result.outcome is Outcome.INCOMPLETE
     assert acme.left() == {"requests:old", "recordings:old"}
     assert acme.run().outcome is Outcome.SUCCEEDED

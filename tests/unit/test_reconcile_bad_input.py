@@ -286,7 +286,8 @@ async def test_what_got_past_admission_stalls_with_the_field_and_the_next_step__
     assert (stalled["status"], stalled["reason"]) == ("True", reason)
     assert field in stalled["message"]
     assert advice in stalled["message"]
-    assert operator.objects("CronJob", NAMESPACE) == []
+    # A database that is there and in use does not wait for a bucket that cannot be made (M10).
+    assert bool(operator.objects("CronJob", NAMESPACE)) == (field == "spec.stores[Content].className")
 
 
 @pytest.mark.parametrize("spec, reason, field, advice", REFUSED.values(), ids=REFUSED.keys())

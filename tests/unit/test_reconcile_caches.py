@@ -181,3 +181,57 @@ async def test_a_class_tells_whether_its_server_answers__D7() -> None:
     found = await operator.cluster.get(STORE_CLASS, "acme-cache")
     assert found is not None
     assert "spec.existing.host of DataStoreClass acme-cache" in condition(found, "Ready")["message"]
+
+
+def mounted(operator: Operator) -> set[str]:
+    """The Secrets that the pods of the nights mount."""
+    (cron_job,) = operator.objects("CronJob", NAMESPACE)
+    volumes = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
+    return {each["secret"]["secretName"] for each in volumes if "secret" in each}
+
+
+async def test_a_cache_that_is_added_while_it_does_not_answer_stops_no_night_of_the_databases__M10() -> None:
+    operator = await with_cache(stores=[])
+    await operator.settled()
+    operator.stores.away.add(HOST)
+
+    def add(found: Manifest) -> None:
+        found["spec"]["stores"] = STORES
+        found["metadata"]["generation"] = found["metadata"].get("generation", 1) + 1
+
+    await operator.edit(POLICY, "acme", NAMESPACE, add)
+    await operator.settled()
+    (database,) = operator.stores.databases.values()
+    assert database.definition is not None
+    assert plan(operator)["rulesDigest"] == database.definition.rules_digest()
+    assert (plan(operator)["caches"], plan(operator)["awaited"]) == ([], ["Cache"])
+    assert "acme-cache-enforcer" not in mounted(operator)
+    operator.stores.away.clear()
+    await operator.settled()
+    assert ([each["purpose"] for each in plan(operator)["caches"]], plan(operator)["awaited"]) == (["Cache"], [])
+    assert "acme-cache-enforcer" in mounted(operator)
+
+
+async def test_a_new_policy_whose_cache_is_away_has_its_nights__M10() -> None:
+    operator = await with_cache()
+    operator.stores.away.add(HOST)
+    found = await operator.settled()
+    assert condition(found, "SchedulesReady")["status"] == "True"
+    assert plan(operator)["awaited"] == ["Cache"]
+    assert {"acme-analytical-enforcer", "acme-content-enforcer"} <= mounted(operator)
+
+
+async def test_a_cache_that_was_there_and_is_away_stays_in_the_plan__T6_M10() -> None:
+    operator = await with_cache()
+    await operator.settled()
+    operator.stores.away.add(HOST)
+    operator.restart()
+    await operator.settled()
+    assert ([each["purpose"] for each in plan(operator)["caches"]], plan(operator)["awaited"]) == (["Cache"], [])
+
+
+async def test_a_bucket_without_a_class_stops_no_night_of_the_records__M10() -> None:
+    operator = await with_cache(stores=[{"purpose": "Content", "className": "not-there"}])
+    await operator.settled()
+    assert (plan(operator)["buckets"], plan(operator)["awaited"]) == ([], ["Content"])
+    assert mounted(operator) == {"acme-analytical-enforcer"}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.ledger import place_of
+from tenant_retention.domain.manifests.inputs import Image
 from tenant_retention.domain.plan_document import PlanDocument
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Manifest
+from tenant_retention.reconcile.dispatch import Reconcile
 from tests.support.operator_world import NAMESPACE, OPERATOR, Operator, condition, namespace, policy, profile
 
 
@@ -295,3 +299,73 @@ async def test_a_region_without_a_class_says_which_and_the_home_stores_work_on__
     assert condition(found, "Stalled")["reason"] == "NoDefaultClass"
     assert "in region AMER" in condition(found, "Stalled")["message"]
     assert len(operator.stores.databases) == 2
+
+
+def refusing(operator: Operator, *away: str) -> list[str]:
+    """The databases that would refuse tonight's run, by their rules. ``away``: hosts whose databases cannot be told anything."""
+    digest = plan_of(operator).rules_digest
+    hosts = {each["spec"]["name"]: each["spec"].get("region") for each in operator.objects("DataStore")}
+    return [
+        name
+        for name, kept in operator.stores.databases.items()
+        if hosts[name] not in away and (kept.definition is None or kept.definition.rules_digest() != digest)
+    ]
+
+
+def put_away(operator: Operator) -> None:
+    """The customer's server in APAC does not answer."""
+    operator.stores.refusals["pg.apac.example.com"] = Unavailable("away", reason="ServerUnreachable")
+
+
+async def test_a_region_that_is_added_without_a_class_stops_no_night_of_the_others__M10_D3() -> None:
+    operator = await with_units()
+    await operator.settled()
+    found = await change_units(operator, {"name": "rio", "region": "AMER", "database": "Shared"})
+    assert condition(found, "Stalled")["reason"] == "NoDefaultClass"
+    assert refusing(operator) == []
+    assert plan_of(operator).definition.database_names() == ("Analytical", "Dialogue"), (
+        "nothing waits for what is nowhere"
+    )
+
+
+async def test_a_region_that_is_away_while_another_store_is_emptied_stops_no_night_of_the_others__M8_M10_D4() -> None:
+    operator = await with_units(*UNITS)
+    await operator.settled()
+    await change_units(operator, *UNITS[:2])
+    put_away(operator)
+    beds = next(each["spec"]["name"] for each in operator.objects("DataStore") if each["spec"].get("unit") == "beds")
+    operator.stores.databases[beds].rows = 0
+    for _ in range(3):
+        await operator.settled()
+    assert [name for name in refusing(operator, "APAC") if name != beds] == []
+    plan = plan_of(operator)
+    assert places_of(plan) == [name for name in PLACES if name != "Analytical:beds"], "what is away fails alone"
+    assert plan.definition.database_names() == tuple(places_of(plan)), "no shared object goes without its word"
+    operator.stores.refusals.clear()
+    await operator.settled()
+    assert [name for name in refusing(operator) if name != beds] == []
+
+
+async def test_a_region_that_never_answered_is_asked_about_its_objects_and_stops_no_night__M8_M10_D3() -> None:
+    operator = await with_units()
+    await operator.settled()
+    put_away(operator)
+    await change_units(operator, UNITS[1])
+    assert refusing(operator) == []
+    plan = plan_of(operator)
+    assert places_of(plan) == ["Analytical", "Dialogue"], "a pod without the login's Secret would never start"
+    assert set(plan.definition.database_names()) >= {"Analytical/APAC", "Dialogue/APAC"}, "doubt keeps shared objects"
+
+
+async def test_an_upgrade_while_a_region_is_away_brings_the_new_image_to_the_nights_of_the_others__M10_M11() -> None:
+    operator = await with_units(*UNITS)
+    await operator.settled()
+    put_away(operator)
+    operator.restart()
+    operator.world = replace(operator.world, images=replace(operator.world.images, job=Image("job:2")))
+    operator.reconcile = Reconcile(operator.world)
+    await operator.settled()
+    (cron_job,) = operator.objects("CronJob", NAMESPACE)
+    (container,) = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "job:2"
+    assert places_of(plan_of(operator)) == PLACES

@@ -38,6 +38,7 @@ class PlanDocument(Value):
     """One policy's run. ``definition`` decides; the database refuses the run if its own rules digest differs.
 
     ``categories``: limits the run to these (empty: all); it is judged by these, and never counts as a night's run.
+    ``awaited``: purposes of buckets and caches that are not there yet: what needs one fails alone (M10).
     ``batch_milliseconds``: aim of one keyset batch.
     """
 
@@ -49,5 +50,6 @@ class PlanDocument(Value):
     databases: tuple[StoreBinding, ...]
     buckets: tuple[StoreBinding, ...] = ()
     caches: tuple[StoreBinding, ...] = ()
+    awaited: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     batch_milliseconds: int = 150

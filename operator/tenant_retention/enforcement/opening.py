@@ -20,11 +20,13 @@ from tenant_retention.adapters.postgres.connections import Timeouts, connect
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.domain.bucket_identities import AccessKey
 from tenant_retention.domain.buckets import S3Endpoint
+from tenant_retention.domain.cache_rules import CACHE
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
 from tenant_retention.domain.ports.caches import CacheServer, EnforcementCache
 from tenant_retention.domain.ports.enforcement import ContentBucket
 from tenant_retention.domain.servers import ServerAccess
+from tenant_retention.enforcement.awaited import AwaitedStore
 from tenant_retention.enforcement.few_connections import FewConnections
 from tenant_retention.enforcement.world import Stores
 
@@ -55,6 +57,11 @@ def open_stores(plan: PlanDocument, base: Path) -> Iterator[Stores]:
         caches: dict[str, EnforcementCache] = {}
         for purpose, directory in _directories(plan.caches, base, "caches").items():
             caches[purpose] = _open_cache(read_redis_binding(directory), closing)
+        for purpose in plan.awaited:
+            if purpose == CACHE:
+                caches[purpose] = AwaitedStore(purpose)
+            else:
+                buckets[purpose] = AwaitedStore(purpose)
         yield Stores(databases, buckets, caches)
 
 

@@ -15,9 +15,7 @@ from tenant_retention.domain import ledger
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, StoreReleased
 from tenant_retention.domain.ledger import Claimant, Standing
 from tenant_retention.domain.names import Place, StoreIdentity
-from tenant_retention.domain.policy_report import (
-    StoreReport,
-)
+from tenant_retention.domain.policy_report import StoreReport
 from tenant_retention.domain.ports.cluster import STORE, STORE_CLASS, Manifest
 from tenant_retention.domain.topology import (
     DATABASE_PURPOSES,
@@ -71,11 +69,13 @@ class ClaimedStore:
 
 @dataclass
 class Claims:
-    """The stores that the policy has, what stands in the way of the others, and a wish that a store cannot follow."""
+    """The stores that the policy has, what stands in the way of the others, and a wish that a store cannot follow.
+    ``unentered``: places of which the ledger surely has no entry, so that no store was ever made there."""
 
     claimed: list[ClaimedStore] = field(default_factory=list)
     refused: list[StoreReport] = field(default_factory=list)
     problem: RetentionError | None = None
+    unentered: set[Place] = field(default_factory=set)
 
 
 async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[WantedStore, ...]) -> Claims:
@@ -94,7 +94,11 @@ async def claim(world: World, claimant: Claimant, home: Home, wanted: tuple[Want
             if found is None and store.leaving:
                 continue
             if found is None:
-                known = await _enter(world, identity, claimant, await _choose(world, claimant, home, store), store)
+                claims.unentered.add(store.place)
+                chosen = await _choose(world, claimant, home, store)
+                # From here on somebody may have written it, whatever the answer is.
+                claims.unentered.discard(store.place)
+                known = await _enter(world, identity, claimant, chosen, store)
             else:
                 known = _read(DataStore, found, Reason.STORE_CONFLICT)
                 known = await _take(world, known, claimant)

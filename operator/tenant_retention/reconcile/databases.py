@@ -51,11 +51,13 @@ class Wish:
 
 @dataclass
 class DatabaseResult:
-    """What became of one database in this reconcile. ``prepared``: it is as wanted; ``facts``: what the observer read;
-    ``runs``: its newest evidence, newest first, back to the first that counts; ``night``: that one (see ``night_of``)."""
+    """What became of one database in this reconcile. ``took``: it has the rules of now; ``prepared``: it is as wanted;
+    ``facts``: what the observer read; ``runs``: its newest evidence, newest first, back to the first that counts; ``night``:
+    that one (see ``night_of``)."""
 
     store: ClaimedStore
     request: DatabaseRequest | None = None
+    took: bool = False
     prepared: bool = False
     facts: DatabaseFacts | None = None
     runs: tuple[RunEvidence, ...] = ()
@@ -94,6 +96,7 @@ class Databases:
                 suspended=wish.suspended,
             )
             outcome = await self.world.call(server.host, self.world.stores.prepare_database, result.request)
+            result.took = True
             if tell_drift and outcome.changes:
                 note = f"database {result.request.name}: {'; '.join(outcome.changes)}"
                 await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))

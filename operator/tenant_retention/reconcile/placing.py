@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from tenant_retention.api.v1alpha1.conditions import Reason
@@ -9,6 +10,7 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
 from tenant_retention.domain.ledger import Claimant, place_of
 from tenant_retention.domain.left_behind import LeftStore
+from tenant_retention.domain.names import Place
 from tenant_retention.domain.placement import HomeStore, further_stores, needs_placing
 from tenant_retention.domain.ports.cluster import STORE
 from tenant_retention.domain.topology import WantedStore
@@ -31,6 +33,7 @@ async def claim_all(
     claims.claimed += further.claimed
     claims.refused += further.refused
     claims.problem = claims.problem or further.problem
+    known = entered(known, claims.unentered | further.unentered)
     if look_back:
         # While anything is left, the ledger is searched each time.
         nothing_left = None if left or any(store.leaving for store in known.stores) else spec
@@ -57,8 +60,15 @@ async def placed(
         if entry.spec.purpose not in used
     )
     stores = (*asked, *leaving)
-    names = (store.place.name for store in stores if store.type == "PostgreSQL")
-    return replace(rules, stores=stores, definition=rules.definition.placed_in(names)), tuple(left)
+    return entered(replace(rules, stores=stores), set()), tuple(left)
+
+
+def entered(rules: Rules, unentered: AbstractSet[Place]) -> Rules:
+    """``rules``, which have a definition, with the databases that the ledger knows: one that was never made holds no row, and
+    nothing waits for it (M8, M10). ``unentered``: places without an entry."""
+    assert rules.definition is not None
+    known = (store.place for store in rules.stores if store.type == "PostgreSQL" and store.place not in unentered)
+    return replace(rules, definition=rules.definition.placed_in(place.name for place in known))
 
 
 def _leaving(entry: DataStore) -> WantedStore:

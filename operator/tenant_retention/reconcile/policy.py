@@ -21,9 +21,7 @@ from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.policy_report import (
-    PolicyReport,
-)
+from tenant_retention.domain.policy_report import PolicyReport
 from tenant_retention.domain.ports.cluster import Manifest
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
@@ -41,6 +39,7 @@ from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedul
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import Result, tell_policy, tell_stores
 from tenant_retention.reconcile.tenancy import Home, enter, look_home
+from tenant_retention.reconcile.tonight import look_at_stores
 from tenant_retention.reconcile.unserved import count_unserved
 from tenant_retention.reconcile.world import World
 
@@ -208,7 +207,8 @@ class PolicyReconciler:
         draft.results = await preparing.all(draft.claims.claimed, draft.wish())
 
     async def _schedule(self, draft: Draft, reference: PolicyRef) -> None:
-        """CronJob and plan once every store is there; while one is away the ones that are there stay as they are."""
+        """CronJob and plan for the stores that are there, as soon as a database has the rules: a plan for the ones before would
+        be refused every night, and one store that is away must not stop the nights of the others (M10)."""
         schedules = Schedules(self._world, reference, draft.manifest)
         policy, definition = draft.policy, draft.rules.definition
         assert policy is not None
@@ -220,23 +220,23 @@ class PolicyReconciler:
         ]
         whole = len(proofs) == len(draft.databases())
         draft.jobs = await schedules.look(proofs, whole=whole)
-        stores, mode = draft.claims.claimed, Mode(policy.spec.mode)
-        if draft.complete() and draft.schedule is None:
-            # The databases have the new rules already: a plan for the old ones would be refused every night.
-            await schedules.apply_plan(definition, stores, mode)
+        mode = Mode(policy.spec.mode)
+        tonight = await look_at_stores(self._world, reference, draft.rules.stores, draft.results)
+        if tonight.begins and draft.schedule is None:
+            await schedules.apply_plan(definition, tonight, mode)
             draft.standing = await schedules.standing()
-        elif draft.complete() and draft.schedule is not None:
-            await schedules.apply(draft.schedule, definition, stores, mode=mode, suspend=policy.spec.suspend)
+        elif tonight.begins and draft.schedule is not None:
+            await schedules.apply(draft.schedule, definition, tonight, mode=mode, suspend=policy.spec.suspend)
             draft.scheduled = True
         # A night that did not come is told also while a bucket is away; it is made up for afterwards.
-        if draft.schedule is None or not (draft.scheduled or (proofs and whole)):
+        if draft.schedule is None or not (draft.complete() or (proofs and whole)):
             return
         made = moment(draft.manifest["metadata"]["creationTimestamp"])
         since = await schedules.in_force_since(draft.schedule, made, suspend=policy.spec.suspend)
         missed = None if policy.spec.suspend else schedules.missed(draft.schedule, draft.jobs, proofs, mode, since)
         draft.missed = missed is not None
-        if missed is not None and draft.scheduled:
-            await schedules.make_up(missed, draft.schedule, stores)
+        if missed is not None and draft.scheduled and draft.complete():
+            await schedules.make_up(missed, draft.schedule, tonight.stores)
 
     def _report(self, draft: Draft, memory: Memory) -> PolicyReport:
         spec = draft.policy.spec if draft.policy else None

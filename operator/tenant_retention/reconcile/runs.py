@@ -35,7 +35,7 @@ from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, D
 from tenant_retention.domain.run_status import outcome as outcome_of
 from tenant_retention.reconcile.claims import ClaimedStore, identity_for
 from tenant_retention.reconcile.observing import kept_passwords
-from tenant_retention.reconcile.placing import placed
+from tenant_retention.reconcile.placing import entered, placed
 from tenant_retention.reconcile.rules import read_policy, resolve
 from tenant_retention.reconcile.schedules import Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
@@ -119,6 +119,11 @@ class RunReconciler:
             )
         claimant = Claimant(namespace, home.uid, name, reference.uid)
         rules, _ = await placed(world, claimant, rules)
+        entries = {}
+        for wanted in rules.stores:
+            found = await world.cluster.get(STORE, identity_for(world, claimant, wanted.place).store_id())
+            entries[wanted.place] = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
+        rules = entered(rules, {place for place, entry in entries.items() if entry is None})
         assert rules.definition is not None
         told = manifest.get("status") or {}
         written = (told.get("observedGeneration"), (told.get("enforced") or {}).get("rulesDigest"))
@@ -127,9 +132,10 @@ class RunReconciler:
             raise NotReady(f"the stores do not hold the rules of policy {name} yet", reason=Reason.PENDING)
         stores = []
         for wanted in rules.stores:
-            identity = identity_for(world, claimant, wanted.place)
-            found = await world.cluster.get(STORE, identity.store_id())
-            entry = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
+            identity, entry = identity_for(world, claimant, wanted.place), entries[wanted.place]
+            if entry is None and wanted.type == "PostgreSQL":
+                # As in the night: a database that was never made has no rows.
+                continue
             if entry is None or standing(entry.spec, claimant) is not Standing.BOUND or entry.status.phase != "Bound":
                 raise NotReady(
                     f"the {wanted.place.name} store of policy {name} is not ready yet", reason=Reason.PENDING

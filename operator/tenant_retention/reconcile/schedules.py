@@ -31,6 +31,7 @@ from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.run_status import CLOCK_SKEW
 from tenant_retention.domain.schedule import Schedule, plan_schedule
 from tenant_retention.reconcile.claims import ClaimedStore
+from tenant_retention.reconcile.tonight import Tonight
 from tenant_retention.reconcile.world import World, kept_secret
 
 TASK = "expire"
@@ -97,21 +98,22 @@ class Schedules:
         self,
         schedule: Schedule,
         definition: RetentionDefinition,
-        stores: Sequence[ClaimedStore],
+        tonight: Tonight,
         *,
         mode: Mode,
         suspend: bool,
     ) -> None:
         """Plan, NetworkPolicy and CronJob as wanted."""
+        stores = tonight.stores
         existing = tuple(dict.fromkeys(found for store in stores if (found := _endpoint(store)) is not None))
         await self.world.applier.apply(jobs_network_policy(self.reference, DnsServers(), existing), self.regarding)
-        await self.apply_plan(definition, stores, mode)
+        await self.apply_plan(definition, tonight, mode)
         pod = self.pod(stores, plan_name(self.reference))
         await self.world.applier.apply(cron_job(pod, schedule, suspend=suspend), self.regarding)
 
-    async def apply_plan(self, definition: RetentionDefinition, stores: Sequence[ClaimedStore], mode: Mode) -> None:
+    async def apply_plan(self, definition: RetentionDefinition, tonight: Tonight, mode: Mode) -> None:
         """The plan alone: what an existing CronJob runs on while the policy's time zone or window is wrong (M10)."""
-        plan = self.plan(definition, stores, mode)
+        plan = self.plan(definition, tonight.stores, mode).model_copy(update={"awaited": tonight.awaited})
         await self.world.applier.apply(plan_config_map(self.reference, plan), self.regarding)
 
     async def standing(self) -> Schedule | None:

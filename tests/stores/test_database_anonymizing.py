@@ -589,3 +589,39 @@ def test_a_month_with_something_on_it_that_a_copy_would_lose_is_updated__P12(rew
     enforcement.begin_run(run_id, Mode.ENFORCE, EVERY.rules_digest(), datetime.now(UTC))
     assert [step.rewrite for step in enforcement.anonymize_steps(run_id, "records")] == [False, True]
     enforcement.close()
+
+
+def test_a_row_of_before_that_breaks_a_newer_check_keeps_nobody_else_identified_and_is_told__X8_P12(
+    every: TenantDatabase,
+) -> None:
+    for number, age in ((1, 90), (2, 90), (3, 90), (4, 40)):
+        insert(every, number, age, nulled="Ada", queue="odd" if number == 2 else "sales")
+    with every.as_owner() as owner:
+        owner.execute("ALTER TABLE public.calls ADD CONSTRAINT newer CHECK (queue <> 'odd') NOT VALID")
+    first = run(every, EVERY, batch=100)
+    assert every.rows("SELECT id FROM public.calls WHERE nulled IS NOT NULL") == [(2,)]
+    found = first.categories[0]
+    assert (first.outcome, found.anonymized, found.anonymize_residue, found.failed) == ("Failed", 3, 1, 1)
+    assert every.value("SELECT failure_reasons::text FROM retention.run_category") == "{NotAnonymizable}"
+    with every.as_owner() as owner:
+        owner.execute("ALTER TABLE public.calls DROP CONSTRAINT newer")
+    assert run(every, EVERY).outcome == "Succeeded"
+    assert every.value("SELECT count(*) FROM public.calls WHERE nulled IS NOT NULL") == 0
+
+
+@pytest.mark.parametrize(
+    "check", ["CHECK (queue <> 'q140005') NOT VALID", "CHECK (nulled IS NOT NULL OR id <> 140005)"]
+)
+def test_a_month_that_cannot_be_copied_for_one_row_is_updated_but_for_that_row__X8_P12(
+    rewritten: TenantDatabase, check: str
+) -> None:
+    with rewritten.as_owner() as owner:
+        owner.execute(sql.SQL("ALTER TABLE public.calls ADD CONSTRAINT newer {}").format(sql.SQL(check)))
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    assert sorted(map(str, enforcement.rewrite_months(run_id, steps))) == ["100", "None"]
+    for step in steps:
+        enforcement.anonymize_range(run_id, step, None, 1000)
+    assert rewritten.rows("SELECT id FROM public.calls WHERE nulled IS NOT NULL") == [(140005,)]
+    assert (left_over(rewritten), enforcement.finish_run(run_id).categories[0].anonymized) == (0, 199)
+    enforcement.close()

@@ -99,6 +99,25 @@ def test_a_database_that_fails_in_the_middle_is_told_and_the_other_categories_go
     assert acme.run().outcome is Outcome.SUCCEEDED
 
 
+def test_rows_that_may_not_stay_are_looked_for_although_anonymizing_failed__P11_P12() -> None:
+    known = rules()
+    requests = known.table("requests")
+    masked = requests.model_copy(
+        update={"columns": tuple(each.model_copy(update={"visible_digits": 4}) for each in requests.columns)}
+    )
+    others = tuple(each for each in known.tables if each.name != "requests")
+    acme = Archive(known.model_copy(update={"tables": (masked, *others)}))
+    acme.call("old", days(100), "requests")
+    (row,) = acme.server.rows
+    row.caller, row.unmasked = "+4712345678", True
+    broken = faulty(
+        acme,
+        lambda name, *_: Unavailable("busy", reason="StatementTimeout") if name == "anonymize_range" else None,
+    )
+    assert acme.run(database=broken).outcome is Outcome.INCOMPLETE
+    assert set(acme.server.findings) == {"requests:old"}
+
+
 def test_the_termination_message_says_how_many_lost_the_person__X6(acme: Archive) -> None:
     summary = json.loads(summarize(acme.run()))
     (told,) = (each for each in summary["stores"][0]["categories"] if each["category"] == "general-information")

@@ -79,7 +79,12 @@ class CategoryWork:
         self._take(self.steps)
         # What is deleted anyway is not rewritten first; its content went before (P4).
         months = self._months()
-        self._anonymizing.take_all(months)
+        try:
+            self._anonymizing.take_all(months)
+        except RetentionError:
+            # What may not be stored does not wait for what may not be known.
+            self._look_for_findings()
+            raise
         self._look_for_findings()
         self._world.journal.tell(
             "category.finished", category=category, removed=self.removed, anonymized=self.anonymized

@@ -161,7 +161,8 @@ BEGIN
         EXECUTE format('SELECT count(*) FROM public.%I AS r WHERE %s AND %s', wanted, due, waiting) INTO passed_over
             USING range_start, coalesce(range_end, through);
     END IF;
-    changed := retention.anonymize_where(t, wanted, format('%s AND NOT %s', due, waiting), range_start, coalesce(range_end, through));
+    changed := retention.anonymize_all_it_can(for_run, t, wanted, format('%s AND NOT %s', due, waiting),
+        range_start, coalesce(range_end, through));
     UPDATE retention.run_category SET anonymized = anonymized + changed, anonymize_waiting = anonymize_waiting + passed_over
         WHERE run_id = for_run AND category = wanted_category;
     RETURN jsonb_build_object('anonymized', changed, 'resumeAfter', range_end);
@@ -175,26 +176,60 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHERE c.table_name = wanted AND retention.safe_method(c) IN ('Hash', 'HashAsWritten'))
 $$;
 
+CREATE OR REPLACE FUNCTION retention.anonymizing_statement(t retention.managed, wanted text, condition text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('UPDATE public.%I AS r SET %s%s WHERE %s', wanted,
+        (SELECT string_agg(format('%I = %s', c.name, retention.anonymized_value(c, retention.safe_method(c), 'r')), ', ')
+            FROM retention.anonymized_column AS c WHERE c.table_name = t.table_name),
+        CASE WHEN retention.needs_key(t.table_name) THEN ' FROM retention.anonymization_key AS k' ELSE '' END, condition)
+$$;
+
 -- Changes the rows of one month that a condition names. The key is joined to, never written into a statement: statements
 -- stand in logs and in pg_stat_activity.
 CREATE OR REPLACE FUNCTION retention.anonymize_where(
     t retention.managed, wanted text, condition text, range_start timestamptz, range_end timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
-    assignments text := (SELECT string_agg(format('%I = %s', c.name, retention.anonymized_value(c, retention.safe_method(c), 'r')), ', ')
-        FROM retention.anonymized_column AS c WHERE c.table_name = t.table_name);
-    with_key boolean := retention.needs_key(t.table_name);
     changed bigint;
 BEGIN
-    IF with_key THEN
+    IF retention.needs_key(t.table_name) THEN
         -- Destroyed since the rules were written: a new one.
         PERFORM retention.make_anonymization_key();
         -- Until this transaction ends nobody destroys it.
         LOCK TABLE retention.anonymization_key IN ACCESS SHARE MODE;
     END IF;
-    EXECUTE format('UPDATE public.%I AS r SET %s%s WHERE %s', wanted, assignments,
-        CASE WHEN with_key THEN ' FROM retention.anonymization_key AS k' ELSE '' END, condition) USING range_start, range_end;
+    EXECUTE retention.anonymizing_statement(t, wanted, condition) USING range_start, range_end;
     GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END
+$$;
+
+-- The same; where a check of the table refuses one of them (a row of before it, or a new value), row by row: the others must
+-- not wait for that one. It stays due and is told as a failure of its category.
+CREATE OR REPLACE FUNCTION retention.anonymize_all_it_can(
+    for_run uuid, t retention.managed, wanted text, condition text, range_start timestamptz, range_end timestamptz) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    one_of_them text := retention.anonymizing_statement(t, wanted, format('r.ctid = $3 AND (%s)', condition));
+    place tid;
+    done bigint;
+    changed bigint := 0;
+BEGIN
+    BEGIN
+        RETURN retention.anonymize_where(t, wanted, condition, range_start, range_end);
+    EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+        -- The key that it made and the lock on it went with it.
+        PERFORM retention.anonymize_where(t, wanted, 'false', range_start, range_end);
+    END;
+    FOR place IN EXECUTE format('SELECT r.ctid FROM public.%I AS r WHERE %s', wanted, condition) USING range_start, range_end LOOP
+        BEGIN
+            EXECUTE one_of_them USING range_start, range_end, place;
+            GET DIAGNOSTICS done = ROW_COUNT;
+            changed := changed + done;
+        EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+            PERFORM retention.record_failure(for_run, t.category, 'NotAnonymizable');
+        END;
+    END LOOP;
     RETURN changed;
 END
 $$;

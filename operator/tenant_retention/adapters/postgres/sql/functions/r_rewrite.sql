@@ -170,6 +170,9 @@ BEGIN
         format('(%s,0)', from_block), format('(%s,0)', to_block));
     GET DIAGNOSTICS copied = ROW_COUNT;
     UPDATE retention.rewrite AS x SET copied_through = to_block, rows = x.rows + copied WHERE x.partition = wanted;
+EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+    -- A row that a check refuses, or its new value: never complete, so that the month is updated instead, but for that row.
+    UPDATE retention.rewrite AS x SET copied_through = -1 WHERE x.partition = wanted;
 END
 $$;
 
@@ -181,7 +184,7 @@ DECLARE
     w retention.rewrite := retention.rewrite_of(for_run, wanted);
     i record;
 BEGIN
-    IF w.indexed THEN
+    IF w.indexed OR w.copied_through < w.blocks THEN
         RETURN;
     END IF;
     FOR i IN SELECT pg_get_constraintdef(k.oid) AS as_constraint, pg_get_indexdef(x.indexrelid) AS as_index,

@@ -60,7 +60,12 @@ BEGIN
     LOOP
         RETURN NEXT format('table %s left the profile: it stays with its data', gone);
     END LOOP;
-    INSERT INTO retention.category SELECT * FROM retention.wanted_categories
+    -- By name: in a database of before, columns that came later stand in another order.
+    INSERT INTO retention.category (name, position, active, state, content_of, minimum, keep, maximum, early_deletion, clock_event,
+        clock_column, tables, object_table, key_column, version_column, extended_keep, extended_maximum, extended_until, file_prefix)
+    SELECT name, position, active, state, content_of, minimum, keep, maximum, early_deletion, clock_event,
+        clock_column, tables, object_table, key_column, version_column, extended_keep, extended_maximum, extended_until, file_prefix
+    FROM retention.wanted_categories
     ON CONFLICT (name) DO UPDATE SET position = excluded.position, active = true, state = excluded.state,
         content_of = excluded.content_of, minimum = excluded.minimum, keep = excluded.keep, maximum = excluded.maximum,
         early_deletion = excluded.early_deletion, clock_event = excluded.clock_event, clock_column = excluded.clock_column,
@@ -70,7 +75,10 @@ BEGIN
         file_prefix = excluded.file_prefix;
     UPDATE retention.category AS c SET active = false
         WHERE active AND NOT EXISTS (SELECT FROM retention.wanted_categories AS w WHERE w.name = c.name);
-    INSERT INTO retention.managed_table SELECT * FROM retention.wanted_tables
+    INSERT INTO retention.managed_table (name, category, position, active, primary_key, born_at, back, ahead, clock_columns,
+        session_column, unit_column)
+    SELECT name, category, position, active, primary_key, born_at, back, ahead, clock_columns, session_column, unit_column
+    FROM retention.wanted_tables
     ON CONFLICT (name) DO UPDATE SET category = excluded.category, position = excluded.position, active = true,
         primary_key = excluded.primary_key, born_at = excluded.born_at, back = excluded.back, ahead = excluded.ahead,
         clock_columns = excluded.clock_columns, session_column = excluded.session_column, unit_column = excluded.unit_column;
@@ -111,9 +119,10 @@ JOIN retention.wanted_categories AS c ON t ->> 'name' = ANY (c.tables);
 -- Whether the derived tables still say what the definition says: somebody may have changed them by hand.
 CREATE OR REPLACE FUNCTION retention.rules_are_as_written() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT NOT EXISTS (SELECT * FROM retention.wanted_categories EXCEPT SELECT * FROM retention.category)
-        AND NOT EXISTS (SELECT * FROM retention.wanted_tables EXCEPT SELECT * FROM retention.managed_table)
-        AND NOT EXISTS (SELECT * FROM retention.category WHERE active EXCEPT SELECT * FROM retention.wanted_categories)
+    SELECT NOT EXISTS (SELECT to_jsonb(w) FROM retention.wanted_categories AS w EXCEPT SELECT to_jsonb(c) FROM retention.category AS c)
+        AND NOT EXISTS (SELECT to_jsonb(w) FROM retention.wanted_tables AS w EXCEPT SELECT to_jsonb(t) FROM retention.managed_table AS t)
+        AND NOT EXISTS (SELECT to_jsonb(c) FROM retention.category AS c WHERE active
+            EXCEPT SELECT to_jsonb(w) FROM retention.wanted_categories AS w)
         AND NOT EXISTS (SELECT FROM retention.settings WHERE guard_percent <> (definition ->> 'guardPercent')::integer
             OR margin_seconds <> (definition ->> 'marginSeconds')::bigint)
 $$;

@@ -189,6 +189,34 @@ def test_an_object_that_another_call_names_as_well_stays_with_that_call__P10_P3(
     enforcement.close()
 
 
+def test_a_consent_rule_that_is_new_over_old_content_asks_before_it_takes_anything_away__P10_X3(
+    tenant_databases: TenantDatabases,
+) -> None:
+    without = consenting(None)
+    with tenant_databases.having(without) as living:
+        call(living, 1, denied=True)
+        record(living, 1)
+        living.apply(RULES)
+        assert of(night(living), "recordings").against_consent == 1
+        for _ in range(2):
+            asked = night(living)
+            assert (asked.outcome, of(asked, "recordings").cleared) == ("ApprovalRequired", 0)
+        (request,) = living.observer().observe().guard_requests
+        assert (request.category, request.surplus) == ("recordings", 1)
+        with living.as_owner() as owner:
+            owner.execute(
+                "INSERT INTO retention.approval (rules_digest, max_rows, until, run_name) VALUES (%s, 1, %s, 'yes')",
+                (RULES.rules_digest(), datetime.now(UTC) + timedelta(hours=1)),
+            )
+        assert of(night(living), "recordings").cleared == 1
+        # Asked once: what a record denies later goes as everywhere.
+        call(living, 2, days_ago(2))
+        record(living, 2, born=days_ago(2))
+        living.write("UPDATE calls SET denied = true WHERE id = 2")
+        night(living)
+        assert (of(night(living), "recordings").cleared, count(living, "recordings")) == (1, 0)
+
+
 def test_many_findings_wait_for_an_approval_and_the_rest_of_the_night_goes_on__P10_X3(
     tenant_databases: TenantDatabases,
 ) -> None:

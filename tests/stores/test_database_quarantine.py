@@ -11,10 +11,16 @@ import pytest
 
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
-from tenant_retention.domain.definition import CategoryState, RetentionDefinition
+from tenant_retention.domain.definition import (
+    CategoryState,
+    ColumnDefinition,
+    ObjectsDefinition,
+    QuarantineDefinition,
+    RetentionDefinition,
+)
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.rules import Subject, define
-from tests.stores.tenant_databases import TenantDatabase, TenantDatabases
+from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, category, days_ago, definition, table, text
 from tests.stores.test_database_consent import count
 from tests.stores.test_database_findings import night, of
 from tests.support.api_cases import example_profile
@@ -153,3 +159,91 @@ def test_configuration_that_acts_until_termination_is_never_removed_by_age__T4_T
         night(made, rules)
         for kept in ("keywords", "blocked_numbers", "agents"):
             assert count(made, kept) == 1
+
+
+def artists(*, quarantine: bool = True, only: bool = True, keep: str = "P30D") -> RetentionDefinition:
+    """Media with a minimum of a year; with ``quarantine`` it waits for an approval, ``only`` that of artists."""
+    waiting = QuarantineDefinition(
+        approved_column="approved_at",
+        keep=keep,
+        only_column="source" if only else None,
+        only_value="artist" if only else None,
+    )
+    approved = (ColumnDefinition(name="approved_at", type="Timestamp"),) if quarantine else ()
+    objects = ObjectsDefinition(
+        bucket="Content", table="media", key_column="object_key", version_column="object_version"
+    )
+    columns = (text("source"), text("object_key", "ObjectKey"), text("object_version"), *approved)
+    return definition(
+        [table("media", *columns, clock_columns=("approved_at",) if quarantine else ())],
+        [
+            category(
+                "ivr-media",
+                "media",
+                objects=objects,
+                quarantine=waiting if quarantine else None,
+                minimum="P1Y",
+                keep="P2Y",
+            )
+        ],
+        guard_percent=100,
+    )
+
+
+def put(database: TenantDatabase, number: int, source: str | None, age: float = 100) -> None:
+    database.write(
+        "INSERT INTO media (id, session_id, started_at, source, object_key, object_version) VALUES (%s, %s, %s, %s, %s, 'v1')",
+        number,
+        f"s{number}",
+        days_ago(age),
+        source,
+        f"media/{number}",
+    )
+
+
+def test_media_in_use_before_its_profile_knew_approvals_counts_as_approved__M7_M8(
+    tenant_databases: TenantDatabases,
+) -> None:
+    with tenant_databases.having(artists(quarantine=False)) as living:
+        for number in range(10):
+            put(living, number, "artist")
+        living.apply(artists())
+        for _ in range(3):
+            evidence = of(night(living, artists()), "ivr-media")
+        assert (evidence.unapproved, evidence.cleared, count(living, "media")) == (0, 0, 10)
+        with living.as_owner() as owner, pytest.raises(psycopg.Error, match="younger than the minimum"):
+            owner.execute("DELETE FROM public.media")
+        with living.as_owner() as owner:
+            owner.execute("UPDATE retention.scanned_rule SET since = %s", [days_ago(50)])
+        put(living, 11, "artist", 49)
+        assert of(night(living, artists()), "ivr-media").unapproved == 1
+
+
+def test_media_that_a_changed_rule_would_ask_an_approval_for_counts_as_approved_and_a_shorter_time_changes_nothing__M7(
+    tenant_databases: TenantDatabases,
+) -> None:
+    with tenant_databases.having(artists()) as living:
+        put(living, 1, "artist", 20)
+        put(living, 2, "upload", 100)
+        shorter = artists(keep="P10D")
+        living.apply(shorter)
+        assert of(night(living, shorter), "ivr-media").unapproved == 1
+        everything = artists(only=False)
+        living.apply(everything)
+        assert of(night(living, everything), "ivr-media").unapproved == 0
+        night(living, everything)
+        assert count(living, "media") == 2
+
+
+def test_a_database_that_an_earlier_version_left_counts_its_media_as_approved__M7_M11(
+    tenant_databases: TenantDatabases,
+) -> None:
+    with tenant_databases.having(artists()) as living:
+        put(living, 1, "artist")
+        with living.as_owner() as owner:
+            owner.execute("DELETE FROM retention.scanned_rule")
+        living.apply(artists())
+        for _ in range(2):
+            night(living, artists())
+        assert count(living, "media") == 1
+        assert living.apply(artists()) == ()

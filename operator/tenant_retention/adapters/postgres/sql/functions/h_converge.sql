@@ -40,7 +40,7 @@ BEGIN
     END IF;
     IF before.definition = definition AND before.rules_digest = digest AND before.mode = converge_rules.mode
         AND before.suspended = converge_rules.suspended AND before.format = control_format
-        AND retention.rules_are_as_written() THEN
+        AND retention.rules_are_as_written() AND retention.scanned_rules_are_known() THEN
         RETURN;
     END IF;
     INSERT INTO retention.settings VALUES (true, control_format, purpose, definition, digest,
@@ -50,6 +50,7 @@ BEGIN
         rules_digest = excluded.rules_digest, policy_generation = excluded.policy_generation,
         profile_generation = excluded.profile_generation, margin_seconds = excluded.margin_seconds,
         guard_percent = excluded.guard_percent, mode = excluded.mode, suspended = excluded.suspended;
+    PERFORM retention.know_scanned_rules();
     FOR gone IN SELECT name FROM retention.category WHERE active AND NOT EXISTS (
         SELECT FROM retention.wanted_categories AS w WHERE w.name = category.name) ORDER BY 1
     LOOP

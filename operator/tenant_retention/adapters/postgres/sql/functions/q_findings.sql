@@ -45,7 +45,8 @@ BEGIN
             SELECT category, count(*) AS found FROM retention.finding WHERE found_by < r.number GROUP BY category) AS n
         WHERE rc.run_id = r.run_id AND rc.category = n.category;
     UPDATE retention.run_category SET found_guard = 'Tripped' WHERE run_id = r.run_id
-        AND found_before > retention.guard_floor() AND found_before * 100 > total * s.guard_percent;
+        AND (found_before > retention.guard_floor() AND found_before * 100 > total * s.guard_percent
+            OR retention.found_by_new_rule(category, r.number));
     room := retention.room_of_approval(r.rules_digest)
         - (SELECT coalesce(sum(approved), 0) FROM retention.run_category WHERE run_id = r.run_id);
     UPDATE retention.run_category SET found_guard = 'Approved' WHERE run_id = r.run_id AND found_guard = 'Tripped'

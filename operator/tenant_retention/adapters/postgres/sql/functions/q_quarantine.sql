@@ -1,19 +1,17 @@
 -- Media that waits for the customer's approval is not yet what its category keeps (M7): it has no minimum and no clock of its own,
 -- and is removed when its time is over without one. What is approved counts as its category says, from then on for ever.
 
--- The categories with a quarantine, by today's rules.
-CREATE OR REPLACE VIEW retention.quarantine AS
-SELECT c ->> 'name' AS category, c #>> '{quarantine,approvedColumn}' AS approved_column, c #>> '{quarantine,keep}' AS keep,
-    c #>> '{quarantine,onlyColumn}' AS only_column, c #>> '{quarantine,onlyValue}' AS only_value
-FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') AS c
-WHERE c ->> 'database' = s.purpose AND c ->> 'quarantine' IS NOT NULL;
-
 -- The condition under which a row waits for its approval; 'false' where none is asked for.
 CREATE OR REPLACE FUNCTION retention.quarantined_condition(wanted text, alias text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT format('(%1$I.%2$I IS NULL%3$s)', alias, q.approved_column,
-            CASE WHEN q.only_column IS NULL THEN '' ELSE format(' AND %I.%I = %L', alias, q.only_column, q.only_value) END)
-        FROM retention.quarantine AS q JOIN retention.managed AS t USING (category) WHERE t.table_name = wanted), 'false')
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+    SELECT coalesce((SELECT format('(%1$I.%2$I IS NULL%3$s%4$s)', alias, q.approved_column,
+            CASE WHEN q.only_column IS NULL THEN '' ELSE format(' AND %I.%I = %L', alias, q.only_column, q.only_value) END,
+            -- What nobody knows the rule's age of is in use.
+            CASE WHEN k.since = '-infinity' THEN '' ELSE format(' AND %I.%I > %L::timestamptz', alias, t.born_at,
+                coalesce(k.since, 'infinity')) END)
+        FROM retention.quarantine AS q JOIN retention.managed AS t USING (category)
+        LEFT JOIN retention.scanned_rule AS k ON k.category = q.category AND k.kind = 'Quarantine'
+        WHERE t.table_name = wanted), 'false')
 $$;
 
 -- The condition under which its time is over.

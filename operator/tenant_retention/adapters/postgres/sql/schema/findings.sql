@@ -22,6 +22,15 @@ CREATE TABLE IF NOT EXISTS retention.masked_month (
     PRIMARY KEY (table_name, partition)
 );
 
+-- Since when the database knows a category's rule on consent or quarantine; -infinity: since its first row, or approved since.
+CREATE TABLE IF NOT EXISTS retention.scanned_rule (
+    category text NOT NULL,
+    kind text NOT NULL,
+    rule text NOT NULL,
+    since timestamptz NOT NULL,
+    PRIMARY KEY (category, kind)
+);
+
 -- Of an earlier version, which knew two kinds.
 ALTER TABLE retention.finding DROP CONSTRAINT IF EXISTS finding_kind_check;
 

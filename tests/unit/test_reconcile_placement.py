@@ -369,3 +369,36 @@ async def test_an_upgrade_while_a_region_is_away_brings_the_new_image_to_the_nig
     (container,) = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "job:2"
     assert places_of(plan_of(operator)) == PLACES
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_rows_that_come_late_into_an_emptied_store_of_a_unit_that_is_gone_expire_like_all_others__D4_M10(
+    restarted: bool,
+) -> None:
+    operator = await with_units(*UNITS)
+    await operator.settled()
+    for kept in operator.stores.databases.values():
+        kept.rows = 0
+    await change_units(operator)
+    await operator.settled()
+    beds = next(each for each in operator.objects("DataStore") if each["spec"].get("unit") == "beds")
+    assert (beds["status"]["phase"], places_of(plan_of(operator))) == ("Released", ["Analytical", "Dialogue"])
+    if restarted:
+        operator.restart()
+        await operator.settled()
+    kept = operator.stores.databases[beds["spec"]["name"]]
+    kept.rows, kept.overdue = 9, 9
+    name = beds["metadata"]["name"]
+    await operator.reconcile(STORE.name, "", name)
+    beds = operator.cluster.objects[("DataStore", None, name)]
+    assert (beds["status"]["phase"], beds["status"]["overdue"]) == ("Released", 27), "the policy does not have it yet"
+    assert operator.shown.released[name] == 27, "nor is its debt hidden"
+    found = await operator.settled()
+    assert "Analytical:beds" in places_of(plan_of(operator))
+    assert operator.cluster.objects[("DataStore", None, name)]["status"]["phase"] == "Bound"
+    assert found["status"]["overdue"] == 27
+    kept.overdue = 50
+    assert (await operator.settled())["status"]["overdue"] == 150
+    kept.rows, kept.overdue = 0, 0
+    await operator.settled()
+    assert places_of(plan_of(operator)) == ["Analytical", "Dialogue"]

@@ -138,17 +138,20 @@ async def follow_marker(
 
 
 async def unasked_databases(
-    world: World, claimant: Claimant, asked: Sequence[WantedStore], *, look_back: bool
+    world: World, claimant: Claimant, asked: Sequence[WantedStore], names: Sequence[str] | None
 ) -> list[DataStore]:
-    """The databases that the policy has, asks for no more, and that may still have rows: not counted yet is not empty.
+    """The databases that the policy has and asks for no more, those that were emptied too.
 
-    Home stores are read by name. Those of units and regions that are gone are found by their labels: only if ``look_back``.
+    Home stores are read by name. Those of units and regions that are gone have these ``names``; None: they are found by
+    their labels.
     """
     places = {store.place for store in asked}
     homes = [Place(purpose) for purpose in sorted(DATABASE_PURPOSES) if Place(purpose) not in places]
     found = [await world.cluster.get(STORE, identity_for(world, claimant, place).store_id()) for place in homes]
-    if look_back:
+    if names is None:
         found += await world.cluster.list(STORE, labels=ledger.selector(claimant.namespace, claimant.policy))
+    else:
+        found += [await world.cluster.get(STORE, name) for name in names]
     entries = {
         entry.metadata.name: entry
         for known in found
@@ -157,9 +160,7 @@ async def unasked_databases(
     return [
         entry
         for entry in entries.values()
-        if ledger.place_of(entry.spec) not in places
-        and ledger.standing(entry.spec, claimant) is Standing.BOUND
-        and entry.status.empty is not True
+        if ledger.place_of(entry.spec) not in places and ledger.standing(entry.spec, claimant) is Standing.BOUND
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
@@ -20,38 +21,51 @@ from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, parse
 
 
+@dataclass(frozen=True)
+class NothingLeft:
+    """A search of the ledger found nothing with rows that ``spec`` does not ask for. ``emptied``: the names of the databases of
+    units and regions that it found without any; rows that come late into one must not be missed (M10)."""
+
+    spec: TenantRetentionPolicySpec
+    emptied: tuple[str, ...]
+
+
 async def claim_all(
-    world: World, claimant: Claimant, home: Home, rules: Rules, nothing_left: TenantRetentionPolicySpec | None
-) -> tuple[Rules, Claims, tuple[LeftStore, ...], TenantRetentionPolicySpec | None]:
+    world: World, claimant: Claimant, home: Home, rules: Rules, nothing_left: NothingLeft | None
+) -> tuple[Rules, Claims, tuple[LeftStore, ...], NothingLeft | None]:
     """Claims the home stores, then those that follow from them. The rules with all of them (see ``placed``), the claims, what
-    left the profile, and the next ``nothing_left``: the spec for which a search of the ledger found nothing that was left."""
+    left the profile, and the next ``nothing_left``."""
     claims = await claim(world, claimant, home, rules.stores)
     spec = rules.policy
-    look_back = spec is None or spec != nothing_left or needs_placing(spec)
-    known, left = await placed(world, claimant, rules, look_back=look_back)
+    names = None
+    if nothing_left is not None and spec == nothing_left.spec and not needs_placing(spec):
+        names = nothing_left.emptied
+    known, left, emptied = await placed(world, claimant, rules, names)
     further = await claim(world, claimant, home, known.stores[len(rules.stores) :])
     claims.claimed += further.claimed
     claims.refused += further.refused
     claims.problem = claims.problem or further.problem
     known = entered(known, claims.unentered | further.unentered)
-    if look_back:
-        # While anything is left, the ledger is searched each time.
-        nothing_left = None if left or any(store.leaving for store in known.stores) else spec
-    return known, claims, left, nothing_left
+    # While anything is left, the ledger is searched each time.
+    has_rows = spec is None or bool(left) or any(store.leaving for store in known.stores)
+    return known, claims, left, None if spec is None or has_rows else NothingLeft(spec, emptied)
 
 
 async def placed(
-    world: World, claimant: Claimant, rules: Rules, *, look_back: bool = True
-) -> tuple[Rules, tuple[LeftStore, ...]]:
+    world: World, claimant: Claimant, rules: Rules, names: Sequence[str] | None = None
+) -> tuple[Rules, tuple[LeftStore, ...], tuple[str, ...]]:
     """``rules``, which have a definition, with the databases of the units and those that go on expiring: part of the plan,
-    and asked before an object of a shared bucket goes. Beside them, what left the profile and is only counted (M10).
+    and asked before an object of a shared bucket goes. Beside them, what left the profile and is only counted (M10),
+    and the names of what was emptied: not counted yet is not empty.
 
-    The home stores are claimed first: only their ledger entries say which region is a further one. ``look_back`` False: the
-    ledger was searched since the spec changed, and nothing was left.
+    The home stores are claimed first: only their ledger entries say which region is a further one. ``names``: of the emptied
+    ones, where the ledger was searched since the spec changed and had nothing else; None: it is searched.
     """
     assert rules.definition is not None
     asked = (*rules.stores, *await _of_units(world, claimant, rules))
-    unasked = await unasked_databases(world, claimant, asked, look_back=look_back)
+    found = await unasked_databases(world, claimant, asked, names)
+    unasked = [entry for entry in found if entry.status.empty is not True]
+    emptied = tuple(entry.metadata.name for entry in found if entry.status.empty is True)
     used = {category.database for category in rules.definition.categories if category.tables}
     leaving = (_leaving(entry) for entry in unasked if entry.spec.purpose in used)
     left = (
@@ -60,7 +74,7 @@ async def placed(
         if entry.spec.purpose not in used
     )
     stores = (*asked, *leaving)
-    return entered(replace(rules, stores=stores), set()), tuple(left)
+    return entered(replace(rules, stores=stores), set()), tuple(left), emptied
 
 
 def entered(rules: Rules, unentered: AbstractSet[Place]) -> Rules:

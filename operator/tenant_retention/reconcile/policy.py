@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
 from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
@@ -31,7 +31,7 @@ from tenant_retention.reconcile.claims import Claims
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.encrypting import Encryption
 from tenant_retention.reconcile.measuring import Measuring
-from tenant_retention.reconcile.placing import claim_all
+from tenant_retention.reconcile.placing import NothingLeft, claim_all
 from tenant_retention.reconcile.preparing import Preparing
 from tenant_retention.reconcile.probing import Isolation, Prober, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
@@ -55,7 +55,7 @@ class Memory:
 
     uid: str
     prepared: dict[str, str] = field(default_factory=dict)
-    nothing_left: TenantRetentionPolicySpec | None = None
+    nothing_left: NothingLeft | None = None
     isolation: Isolation = field(default_factory=Isolation)
     encryption: Encryption = field(default_factory=Encryption)
     measuring: Measuring = field(default_factory=Measuring)

@@ -101,7 +101,9 @@ class StoreReconciler:
         empty = entry.status.empty is True if facts is None else facts.rows() == 0
         # A live policy's store that it asks for no more is Released once it is empty, and its claim stays: asked for again,
         # it is bound at once.
-        status = await tell_store(world, name, policy is not None and not empty, facts, problem, None) or {}
+        # With rows again it stays so until the policy has taken it, and says so: nobody else would count it meanwhile (M10).
+        bound = policy is not None and not empty and entry.spec.purpose not in used
+        status = await tell_store(world, name, bound, facts, problem, None) or {}
         # Never counted is not zero: such a store has no series (D7).
         world.shown.released_store(name, status.get("overdue"))
         if "overdue" in status:

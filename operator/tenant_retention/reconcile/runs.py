@@ -118,7 +118,7 @@ class RunReconciler:
                 reason=Reason.PENDING,
             )
         claimant = Claimant(namespace, home.uid, name, reference.uid)
-        rules, _ = await placed(world, claimant, rules)
+        rules, _, _ = await placed(world, claimant, rules)
         entries = {}
         for wanted in rules.stores:
             found = await world.cluster.get(STORE, identity_for(world, claimant, wanted.place).store_id())

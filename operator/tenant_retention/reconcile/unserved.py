@@ -39,7 +39,7 @@ async def count_unserved(
     servers = Servers(world, authorities, reference, manifest)
     results: list[Result] = []
     if rules.definition is not None:
-        rules, _ = await placed(world, Claimant(reference.namespace, "", reference.name, reference.uid), rules)
+        rules, _, _ = await placed(world, Claimant(reference.namespace, "", reference.name, reference.uid), rules)
     for wanted in rules.stores:
         store = await _claimed(world, reference, wanted)
         if store is None:

@@ -105,6 +105,26 @@ def test_content_is_extended_no_longer_than_its_record__T5_X1_P4() -> None:
         defined(CALLS, {"category": "call-recordings", "keep": "P1Y"})
 
 
+def test_content_cannot_be_bought_beyond_the_age_at_which_its_record_loses_the_person__X1_T5() -> None:
+    early = [{"category": "call-data", "keep": "P6M", "anonymizeAfter": "P3M"}]
+    assert defined(CALLS, retention=early).category("call-recordings").extended is None
+    for keep in ("P1Y", "P4M"):
+        bought = {**RECORDINGS, "keep": keep}
+        with pytest.raises(Invalid, match=f"keep {keep} is longer than anonymizeAfter P3M of its record") as refused:
+            define(profile(call_recordings={"default": "P1M"}), policy(CALLS, bought, retention=early), SUBJECT)
+        assert refused.value.field == "spec.extendedStorage[call-recordings].keep"
+        assert refused.value.reason == "ContentOutlivesRecord"
+    just = {**RECORDINGS, "keep": "P3M"}
+    found = define(profile(call_recordings={"default": "P1M"}), policy(CALLS, just, retention=early), SUBJECT)
+    assert found.category("call-recordings").extended is not None
+
+
+def test_bought_content_gives_way_where_the_last_good_choice_anonymizes_its_record_before__X1_M10() -> None:
+    early = [{"category": "call-data", "keep": "P6M", "anonymizeAfter": "P3M"}]
+    inside = inside_bounds(profile(), policy(CALLS, RECORDINGS, retention=early))
+    assert [bought.category for bought in inside.extended_storage] == ["call-data"]
+
+
 def test_what_the_profile_no_longer_offers_is_cut_and_what_has_no_room_goes__T5_M10() -> None:
     good = policy(CALLS, RECORDINGS)
     cut = inside_bounds(profile(call_data={"extendedMax": "P1Y"}), good)

@@ -18,9 +18,13 @@ ANNOUNCED_BEFORE = timedelta(days=30)
 
 
 def extensions(
-    profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, keeps: Mapping[str, str | None]
+    profile: RetentionProfileSpec,
+    policy: TenantRetentionPolicySpec,
+    keeps: Mapping[str, str | None],
+    afters: Mapping[str, str | None],
 ) -> dict[str, ExtendedDefinition]:
-    """By category what was bought for it. ``keeps``: the categories' keep without it, which a shorter one does not shorten.
+    """By category what was bought for it. ``keeps``: the categories' keep without it, which a shorter one does not shorten;
+    ``afters``: the ages at which they lose the person.
 
     Raises Invalid naming category, value and bound (CategoryUnknown, KeepOutOfBounds, ContentOutlivesRecord).
     """
@@ -32,11 +36,16 @@ def extensions(
         category = profile.category(name)
         if category is not None and category.content_of is not None:
             _check_content(category, extended, keeps.get(category.content_of), found.get(category.content_of))
+            if extended.keep != keeps.get(name):
+                _check_anonymized(category, extended, afters.get(category.content_of))
     return found
 
 
 def extensions_inside_bounds(
-    profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, keeps: Mapping[str, str | None]
+    profile: RetentionProfileSpec,
+    policy: TenantRetentionPolicySpec,
+    keeps: Mapping[str, str | None],
+    afters: Mapping[str, str | None],
 ) -> tuple[ExtendedStorage, ...]:
     """What was bought as today's profile allows it: cut to extendedMax, left out where there is no room any more (M10)."""
     inside: list[ExtendedStorage] = []
@@ -51,7 +60,7 @@ def extensions_inside_bounds(
         inside.append(cut)
     while True:
         try:
-            extensions(profile, policy.model_copy(update={"extended_storage": tuple(inside)}), keeps)
+            extensions(profile, policy.model_copy(update={"extended_storage": tuple(inside)}), keeps, afters)
         except Invalid as problem:
             # What still does not fit goes: its category is kept by its own rule again.
             inside = [bought for bought in inside if _field(bought.category) not in (problem.field or "")]
@@ -133,6 +142,19 @@ def _check_content(
     raise Invalid(
         f"{field}: category {category.name}: keep {extended.keep} is longer than {longest} of its record "
         f"{category.content_of}; write {longest} or shorter, or extend the record too",
+        reason="ContentOutlivesRecord",
+        field=field,
+    )
+
+
+def _check_anonymized(category: Category, extended: ExtendedDefinition, after: str | None) -> None:
+    """Content goes before its record loses the person, bought time or not: it tells who it was (X1)."""
+    if after is None or Period.parse(extended.keep).never_longer_than(Period.parse(after)):
+        return
+    field = f"{_field(category.name)}.keep"
+    raise Invalid(
+        f"{field}: category {category.name}: keep {extended.keep} is longer than anonymizeAfter {after} of its record "
+        f"{category.content_of}; write {after} or shorter, or a later anonymizeAfter",
         reason="ContentOutlivesRecord",
         field=field,
     )

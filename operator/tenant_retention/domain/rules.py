@@ -48,7 +48,7 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
         if category.content_of is not None:
             record_after = afters.get(category.content_of)
             keeps[category.name] = content_keep.before_anonymized(category, policy, keeps[category.name], record_after)
-    extended = extensions(profile, policy, keeps)
+    extended = extensions(profile, policy, keeps, afters)
     # Content first: a record's rows wait until its content is gone (P4).
     ordered = sorted(profile.categories, key=lambda category: category.content_of is None)
     return RetentionDefinition(
@@ -104,7 +104,7 @@ def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolic
         CategoryRetention(category=name, keep=keep, anonymize_after=afters.get(name)) for name, keep in chosen.items()
     )
     keeps = {category.name: chosen.get(category.name, category.default) for category in profile.categories}
-    bought = extensions_inside_bounds(profile, last_good, keeps)
+    bought = extensions_inside_bounds(profile, last_good, keeps, afters)
     return last_good.model_copy(update={"retention": retention, "extended_storage": bought})
 
 

@@ -68,6 +68,14 @@ def test_a_key_never_ends_before_min__M8() -> None:
     assert longest_life(category(minimum="P6M", keep="P6M", maximum="P6M"), DAY, NOW) == timedelta(days=181)
 
 
+@pytest.mark.parametrize("bought", [None, {"keep": "P1000D", "maximum": "P3000D"}], ids=["own keep", "bought time"])
+def test_a_cached_copy_ends_at_the_age_at_which_its_row_loses_the_person__T6_X1(bought: dict[str, str] | None) -> None:
+    assert longest_life(category(anonymize_after="P7D", extended=bought), DAY, NOW) == timedelta(days=7)
+    assert longest_life(category(anonymize_after="P30D", extended=bought), DAY, NOW) == timedelta(days=30)
+    bound = category(minimum="P7D", anonymize_after="P7D", extended=bought)
+    assert longest_life(bound, DAY, NOW) == timedelta(days=7), "and never before min (M8)"
+
+
 @pytest.mark.parametrize(
     ("until", "days"), [(None, 1000), (5, 30), (100, 100), (2000, 1000)], ids=["for good", "ends soon", "ends", "long"]
 )

@@ -55,6 +55,9 @@ def longest_life(category: CategoryDefinition, margin: timedelta, now: datetime)
     if (bought := category.extended) is not None and is_lasting(bought, now):
         longer = _end(bought.keep, bought.maximum, margin, now)
         end = max(end, longer if bought.until is None else min(longer, bought.until))
+    if category.anonymize_after is not None:
+        # A copy must not tell who it was once its row does not (T6). The night that anonymizes is as late as one that deletes.
+        end = min(end, end_of_period(now, Period.parse(category.anonymize_after)))
     if category.minimum is not None:
         end = max(end, end_of_period(now, Period.parse(category.minimum)))
     return end - now

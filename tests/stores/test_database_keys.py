@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tenant_retention.domain.object_keys import UNPLAIN, folded_version, is_plain
-from tenant_retention.domain.orphans import ObjectRow
+from tenant_retention.domain.orphans import ObjectRow, StoredObject
 from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, archive, days_ago
 from tests.stores.test_database_content import RULES, begin, left
 
@@ -248,4 +248,14 @@ def test_one_row_with_an_endless_name_of_its_object_does_not_keep_all_others_fro
     database.write(NAMED, 2, "s", days_ago(31), *longest.values())
     enforcement, run_id = begin(database)
     assert len(enforcement.claim_content(run_id, "recordings", 10)) == 2
+    enforcement.close()
+
+
+def test_a_row_keeps_the_object_whose_key_it_spells_otherwise_also_from_categories_of_files__M5_M8(
+    database: TenantDatabase,
+) -> None:
+    before_the_rule(database, 1, 60, "logs//call1.wav")
+    enforcement = database.enforcer()
+    listed = [StoredObject(key, "v1", None) for key in ("logs/call1.wav", "logs/other.wav", "logs/call1.wav")]
+    assert enforcement.unnamed_objects(listed) == (1,)
     enforcement.close()

@@ -26,12 +26,13 @@ DECLARE
 BEGIN
     FOR t IN SELECT * FROM retention.managed WHERE has_objects LOOP
         -- Joined from the few objects to one reading of the table: nobody promises an index on its key.
-        EXECUTE format('SELECT array_agg(DISTINCT o.place)'
-            ' FROM (SELECT place - 1 AS place, object ->> 0 AS key, object ->> 1 AS version'
-            ' FROM jsonb_array_elements($1) WITH ORDINALITY AS listed(object, place)) AS o'
-            ' JOIN public.%I AS r ON r.%I::text = o.key'
-            ' AND (o.version IS NULL OR coalesce(nullif(r.%I::text, ''''), o.version) = o.version)',
-            t.table_name, t.key_column, t.version_column) INTO named USING objects;
+        -- A key that a store could take for the object's counts as its own.
+        EXECUTE format('WITH o AS (SELECT place - 1 AS place, object ->> 0 AS key, object ->> 1 AS version'
+            ' FROM jsonb_array_elements($1) WITH ORDINALITY AS listed(object, place))'
+            ' SELECT array_agg(place) FROM (SELECT o.place FROM o JOIN public.%I AS r ON r.%I::text = o.key'
+            ' AND (o.version IS NULL OR coalesce(nullif(r.%I::text, ''''), o.version) = o.version)'
+            ' UNION SELECT o.place FROM o WHERE %s) AS found',
+            t.table_name, t.key_column, t.version_column, retention.respelled_condition(t, 'o.key', 'true')) INTO named USING objects;
         unnamed := ARRAY(SELECT unnest(unnamed) EXCEPT SELECT unnest(named));
     END LOOP;
     RETURN coalesce((SELECT jsonb_agg(place ORDER BY place) FROM unnest(unnamed) AS place), '[]');

@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from tenant_retention.domain.definition import ColumnDefinition, RetentionDefinition
+from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 from tests.stores.tenant_databases import (
@@ -186,6 +187,25 @@ def test_an_object_that_another_call_names_as_well_stays_with_that_call__P10_P3(
     enforcement, run_id = database.enforcer(), uuid4()
     enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
     assert enforcement.claim_content(run_id, "recordings", 10) == ()
+    enforcement.close()
+
+
+def test_a_row_that_was_accepted_since_the_scan_keeps_the_object_that_it_shares__P10_M8(
+    database: TenantDatabase,
+) -> None:
+    call(database, 1)
+    call(database, 2)
+    shared = "INSERT INTO recordings (id, session_id, started_at, object_key, object_version) VALUES (%s, %s, %s, 'conference/1', 'v1')"
+    database.write(shared, 10, "s1", days_ago(1))
+    database.write(shared, 20, "s2", days_ago(1))
+    database.write("UPDATE calls SET denied = true WHERE id = 1")
+    database.write("UPDATE calls SET forced = true WHERE id = 2")
+    assert of(night(database), "recordings").against_consent == 2
+    database.write("UPDATE calls SET accepted = true WHERE id = 2")
+    enforcement, run_id = database.enforcer(), uuid4()
+    enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+    named = enforcement.objects_named_here(run_id, [ObjectRow("conference/1", "v1")])
+    assert (enforcement.claim_content(run_id, "recordings", 100), len(named)) == ((), 1)
     enforcement.close()
 
 

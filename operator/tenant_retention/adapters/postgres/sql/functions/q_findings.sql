@@ -27,10 +27,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM retention.managed AS t WHERE t.table_name = wanted
 $$;
 
--- The same for what this run may take away; 'false' where the guard asks first.
+-- The same for what this run may take away: still so, for a mark is only looked at again after the night's work; 'false' where the
+-- guard asks first.
 CREATE OR REPLACE FUNCTION retention.removable_finding(for_run uuid, wanted_category text, wanted text, alias text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT retention.found_condition(wanted, alias, r.number) FROM retention.run AS r
+    SELECT coalesce((SELECT CASE retention.found_condition(wanted, alias, r.number) WHEN 'false' THEN 'false'
+            ELSE format('(%s AND (%s OR %s))', retention.found_condition(wanted, alias, r.number),
+                retention.denied_condition(wanted, alias, '-infinity', 'infinity'), retention.unapproved_condition(wanted, alias)) END
+        FROM retention.run AS r
         JOIN retention.run_category AS rc USING (run_id)
         WHERE r.run_id = for_run AND rc.category = wanted_category AND rc.found_guard <> 'Tripped'), 'false')
 $$;

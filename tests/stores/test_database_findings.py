@@ -209,6 +209,34 @@ def test_a_row_that_was_accepted_since_the_scan_keeps_the_object_that_it_shares_
     enforcement.close()
 
 
+def test_what_a_scan_found_is_forgotten_when_the_profile_looks_for_it_no_more__P10_P3(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules, without = consenting(guard_percent=10), consenting(None, guard_percent=10)
+    with tenant_databases.having(rules) as living:
+        for number in range(1, 15):
+            call(living, number)
+            record(living, number)
+            living.write("UPDATE calls SET denied = true WHERE id = %s", number)
+        assert of(night(living, rules), "recordings").against_consent == 14
+        living.apply(without)
+        assert living.value("SELECT count(*) FROM retention.finding") == 0
+        assert (night(living, without).outcome, count(living, "recordings")) == ("Succeeded", 14)
+
+
+def test_digits_and_consent_of_one_table_are_forgotten_each_with_its_own_rule__P10_P11(
+    tenant_databases: TenantDatabases,
+) -> None:
+    with tenant_databases.having(masked(None)) as living:
+        living.write(ENTER, 1, days_ago(1), "4711")
+        living.apply(masked())
+        assert of(night(living, masked()), "inputs").unmasked == 1
+        living.apply(masked())
+        assert living.value("SELECT count(*) FROM retention.finding") == 1
+        living.apply(masked(None))
+        assert living.value("SELECT count(*) FROM retention.finding") == 0
+
+
 def test_a_consent_rule_that_is_new_over_old_content_asks_before_it_takes_anything_away__P10_X3(
     tenant_databases: TenantDatabases,
 ) -> None:

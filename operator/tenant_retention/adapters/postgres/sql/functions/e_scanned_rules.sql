@@ -31,7 +31,12 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT w.category, w.kind, w.rule, CASE WHEN EXISTS (SELECT FROM unnest(w.tables) AS t
         WHERE to_regclass(format('public.%I', t)) IS NOT NULL) THEN now() ELSE '-infinity' END
     FROM retention.wanted_scanned_rule AS w
-    ON CONFLICT (category, kind) DO UPDATE SET rule = excluded.rule, since = excluded.since WHERE k.rule <> excluded.rule
+    ON CONFLICT (category, kind) DO UPDATE SET rule = excluded.rule, since = excluded.since WHERE k.rule <> excluded.rule;
+    -- What nobody looks for any more is asked about no more, and its keys are kept no longer (P3).
+    DELETE FROM retention.finding AS f WHERE NOT EXISTS (
+        SELECT FROM retention.wanted_scanned_rule AS w WHERE w.category = f.category AND w.kind = f.kind AND f.table_name = ANY (w.tables))
+        AND NOT (f.kind = 'Digits' AND EXISTS (SELECT FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'tables') AS t,
+            LATERAL jsonb_array_elements(t -> 'columns') AS c WHERE t ->> 'name' = f.table_name AND c ->> 'visibleDigits' IS NOT NULL))
 $$;
 
 -- Whether earlier runs found content that was there before its rule on consent was.

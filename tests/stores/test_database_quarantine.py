@@ -247,3 +247,18 @@ def test_a_database_that_an_earlier_version_left_counts_its_media_as_approved__M
             night(living, artists())
         assert count(living, "media") == 1
         assert living.apply(artists()) == ()
+
+
+def test_media_whose_kind_nobody_wrote_is_locked_like_any_other__M7_M8(tenant_databases: TenantDatabases) -> None:
+    with tenant_databases.having(artists()) as made:
+        for number, source in enumerate((None, "speech", "artist")):
+            put(made, number, source, 5)
+        enforcement, run_id = made.enforcer(), uuid4()
+        enforcement.begin_run(run_id, Mode.ENFORCE, artists().rules_digest(), datetime.now(UTC))
+        locked, resume_from = set(), None
+        while (batch := enforcement.objects_to_lock(run_id, "ivr-media", resume_from, 100)).resume_from:
+            locked |= {lock.key for lock in batch.locks}
+            resume_from = batch.resume_from
+        locked |= {lock.key for lock in batch.locks}
+        enforcement.close()
+        assert locked == {"media/0", "media/1"}

@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION retention.quarantined_condition(wanted text, alias text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT coalesce((SELECT format('(%1$I.%2$I IS NULL%3$s%4$s)', alias, q.approved_column,
-            CASE WHEN q.only_column IS NULL THEN '' ELSE format(' AND %I.%I = %L', alias, q.only_column, q.only_value) END,
+            CASE WHEN q.only_column IS NULL THEN '' ELSE format(' AND (%I.%I = %L) IS TRUE', alias, q.only_column, q.only_value) END,
             -- What nobody knows the rule's age of is in use.
             CASE WHEN k.since = '-infinity' THEN '' ELSE format(' AND %I.%I > %L::timestamptz', alias, t.born_at,
                 coalesce(k.since, 'infinity')) END)

@@ -249,6 +249,22 @@ def test_a_database_that_an_earlier_version_left_counts_its_media_as_approved__M
         assert living.apply(artists()) == ()
 
 
+def test_media_cannot_be_made_an_artists_after_it_was_written__M7_M8(tenant_databases: TenantDatabases) -> None:
+    with tenant_databases.having(artists()) as made:
+        put(made, 1, "upload")
+        put(made, 2, None)
+        for _ in range(2):
+            with pytest.raises(psycopg.Error, match="is written once"):
+                made.write("UPDATE media SET source = 'artist' WHERE id = 1")
+            with pytest.raises(psycopg.Error, match="is written once"):
+                made.write("UPDATE media SET source = 'artist' WHERE id = 2")
+            assert made.apply(artists()) == ()
+        made.write("UPDATE media SET source = 'speech' WHERE id = 2")
+        for _ in range(2):
+            night(made, artists())
+        assert count(made, "media") == 2
+
+
 def test_media_whose_kind_nobody_wrote_is_locked_like_any_other__M7_M8(tenant_databases: TenantDatabases) -> None:
     with tenant_databases.having(artists()) as made:
         for number, source in enumerate((None, "speech", "artist")):

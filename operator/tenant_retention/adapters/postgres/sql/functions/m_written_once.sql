@@ -2,24 +2,29 @@
 
 -- Clocks and births: a young row could be moved into an expired month, a case be closed anew. Session and unit: content could
 -- be cut loose from its record, a row from its hold. Key and version of an object: a young row could let go of its object, an
--- old one name it, and the run would delete it below its minimum. Doubt keeps the data: who moves an object writes a new row.
+-- old one name it, and the run would delete it below its minimum. The kind that waits for approvals (M7): any row could be made
+-- one. Doubt keeps the data: who moves an object writes a new row.
 CREATE OR REPLACE FUNCTION retention.written_once(wanted text) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ARRAY(SELECT DISTINCT a.attname::text
         FROM retention.managed AS m JOIN retention.managed_table AS t ON t.name = m.table_name
         JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('public.%I', m.table_name)) AND NOT a.attisdropped
         WHERE m.table_name = wanted AND a.attname = ANY (ARRAY[m.born_at, m.session_column, m.unit_column]
-            || CASE WHEN m.has_objects THEN ARRAY[m.key_column, m.version_column] END || t.clock_columns)
+            || CASE WHEN m.has_objects THEN ARRAY[m.key_column, m.version_column] END || t.clock_columns
+            || (SELECT q.only_column FROM retention.quarantine AS q WHERE q.category = m.category))
         ORDER BY 1)
 $$;
 
--- Whether an update changes such a column. The empty text names no object and no version: it may still get its value.
+-- Whether an update changes such a column. The empty text names no object and no version: it may still get its value. A row that
+-- waits for an approval says so from its first moment on.
 CREATE OR REPLACE FUNCTION retention.overwriting_condition(wanted text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT string_agg(format(CASE WHEN m.has_objects AND name IN (m.key_column, m.version_column)
         THEN '(nullif(OLD.%I::text, '''') IS NOT NULL AND OLD.%1$I IS DISTINCT FROM NEW.%1$I)'
-        ELSE '(OLD.%I IS NOT NULL AND OLD.%1$I IS DISTINCT FROM NEW.%1$I)' END, name), ' OR ' ORDER BY name)
-    FROM retention.managed AS m, unnest(retention.written_once(wanted)) AS name WHERE m.table_name = wanted
+        WHEN name = q.only_column THEN '(OLD.%I IS DISTINCT FROM NEW.%1$I AND (OLD.%1$I IS NOT NULL OR NEW.%1$I = %2$L))'
+        ELSE '(OLD.%I IS NOT NULL AND OLD.%1$I IS DISTINCT FROM NEW.%1$I)' END, name, q.only_value), ' OR ' ORDER BY name)
+    FROM retention.managed AS m LEFT JOIN retention.quarantine AS q USING (category), unnest(retention.written_once(wanted)) AS name
+    WHERE m.table_name = wanted
 $$;
 
 CREATE OR REPLACE FUNCTION retention.converge_written_once() RETURNS SETOF text

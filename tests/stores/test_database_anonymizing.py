@@ -422,6 +422,9 @@ def rewritten(every: TenantDatabase) -> TenantDatabase:
     return every
 
 
+PLACE = {"category", "table", "partition"}
+
+
 def begun(database: TenantDatabase, enforcement: PostgresEnforcementDatabase) -> tuple[UUID, tuple[AnonymizeStep, ...]]:
     run_id = uuid4()
     enforcement.begin_run(run_id, Mode.ENFORCE, EVERY.rules_digest(), datetime.now(UTC))
@@ -576,6 +579,29 @@ def test_a_copy_that_a_killed_run_left_is_gone_before_the_next_one_does_anything
     assert left_over(rewritten) == 0
     assert again.rewrite_months(run_id, steps) == (100, 100)
     again.close()
+
+
+def test_a_copy_that_a_killed_run_left_is_seen_and_counted_until_the_operator_discards_it__M11_M10_X5(
+    rewritten: TenantDatabase,
+) -> None:
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    blocks = enforcement._call("rewrite_begin", run_id, *steps[0].model_dump(include=PLACE).values())["blocks"]
+    enforcement._call("rewrite_copy", run_id, steps[0].partition, 0, blocks)
+    copy = f"{steps[0].partition}_rewrite"
+    living = rewritten.observer().observe()
+    assert (living.categories[0].rows, living.uncovered.names) == (200, ())
+    rewritten.apply(EVERY, suspended=True)
+    assert left_over(rewritten) == 2, "nobody discards what a living run copies"
+    enforcement.close()
+    with rewritten.as_owner() as owner:
+        owner.execute("DELETE FROM public.calls")
+    after = rewritten.observer().observe()
+    assert (after.categories[0].rows, after.uncovered.names) == (100, (f"public.{copy}",))
+    assert after.categories[0].oldest is not None
+    (told,) = rewritten.apply(EVERY, suspended=True)
+    assert told == f"{copy}, which a run that was killed left, is discarded"
+    assert (left_over(rewritten), rewritten.observer().observe().categories[0].rows) == (0, 0)
 
 
 def test_a_month_with_something_on_it_that_a_copy_would_lose_is_updated__P12(rewritten: TenantDatabase) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.observation import Uncovered
 from tests.stores.tenant_databases import TenantDatabases, category, days_ago, definition, records, run, table, text
 
@@ -55,8 +59,13 @@ def test_a_month_that_a_run_is_writing_anew_is_known__M11_X3(tenant_databases: T
     with tenant_databases.having(RULES) as made:
         with made.as_owner() as owner:
             owner.execute("CREATE TABLE public.calls_copy (id bigint)")
+        enforcement, run_id = made.enforcer(), uuid4()
+        enforcement.begin_run(run_id, Mode.ENFORCE, RULES.rules_digest(), datetime.now(UTC))
+        with made.as_owner() as owner:
             owner.execute(
                 "INSERT INTO retention.rewrite (partition, table_name, category, copy, run_id, relation, filenode, blocks, due)"
-                " VALUES ('calls_p202601', 'calls', 'records', 'calls_copy', gen_random_uuid(), 0, 0, 0, 0)"
+                " VALUES ('calls_p202601', 'calls', 'records', 'calls_copy', %s, 0, 0, 0, 0)",
+                [run_id],
             )
         assert made.observer().observe().uncovered.names == ()
+        enforcement.close()

@@ -63,6 +63,7 @@ def apply_definition(
             changes += _told(connection, statement("calls", "converge_rules"), arguments)
             changes += _told(connection, statement("calls", "converge_tables"))
             changes += _told(connection, statement("calls", "converge_anonymizing"))
+            changes += _told(connection, statement("calls", "converge_rewrites"))
             changes += _told(connection, statement("calls", "converge_guards"))
             changes += _told(connection, statement("calls", "converge_consent"))
             changes += _told(connection, statement("calls", "converge_masked_digits"))

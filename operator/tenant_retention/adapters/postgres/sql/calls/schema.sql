@@ -46,6 +46,9 @@ SELECT retention.converge_tables()
 -- name: converge_anonymizing
 SELECT retention.converge_anonymizing()
 
+-- name: converge_rewrites
+SELECT retention.converge_rewrites()
+
 -- name: converge_guards
 SELECT retention.converge_guards()
 

@@ -102,6 +102,12 @@ BEGIN
         CASE WHEN d.born_to - interval '1 microsecond' <= previous THEN d.rows ELSE 0 END, 0::bigint,
         CASE WHEN d.born_to - interval '1 microsecond' <= overdue_at THEN d.rows ELSE 0 END, 0::bigint, retention.readable(d.born_from)
         FROM retention.detached_partition AS d WHERE d.table_name = t.table_name;
+    -- So is what a killed run copied; of a month that is gone by now it is overdue.
+    RETURN QUERY SELECT w.table_name, NULL::text, x.born_from, x.born_to, w.rows, 0::bigint, 0::bigint, 0::bigint,
+        CASE WHEN coalesce(x.born_to, '-infinity') - interval '1 microsecond' <= overdue_at THEN w.rows ELSE 0 END, 0::bigint,
+        retention.readable(coalesce(x.born_from, '-infinity'))
+        FROM retention.abandoned_rewrites() AS w LEFT JOIN retention.partition AS x ON x.partition = w.partition
+        WHERE w.table_name = t.table_name AND w.rows > 0;
 END
 $$;
 

@@ -14,8 +14,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             -- A table of somebody's is told once, not once for each of its partitions.
             AND NOT c.relispartition
             AND NOT EXISTS (SELECT FROM retention.detached_partition AS d WHERE n.nspname = 'public' AND d.partition = c.relname)
-            -- A month that a run is writing anew.
-            AND NOT EXISTS (SELECT FROM retention.rewrite AS w WHERE n.nspname = 'public' AND w.copy = c.relname)
+            -- A month that a run is writing anew; not what a killed one left.
+            AND (n.nspname <> 'public' OR c.relname NOT IN (SELECT w.copy FROM retention.rewrite AS w)
+                OR c.relname IN (SELECT w.copy FROM retention.abandoned_rewrites() AS w))
             AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
         UNION ALL
         SELECT 'column', format('%s.%s', o.table_name, a.attname)

@@ -129,6 +129,7 @@ class Reason(StrEnum):
     CONSENT_REFUSED = "ConsentRefused"
     DIGITS_UNMASKED = "DigitsUnmasked"
     CONTENT_AGAINST_CONSENT = "ContentAgainstConsent"
+    MEDIA_UNAPPROVED = "MediaUnapproved"
     NOT_IN_PROFILE = "NotInProfile"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
@@ -213,6 +214,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.CATEGORIES_NOT_ENFORCED,
         Reason.EXTENDED_STORAGE_ENDS,
         Reason.CONTENT_AGAINST_CONSENT,
+        Reason.MEDIA_UNAPPROVED,
         Reason.NOT_IN_PROFILE,
         Reason.POD_PENDING,
         Reason.RUN_MISSED,

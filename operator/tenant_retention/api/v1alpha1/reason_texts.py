@@ -136,6 +136,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.DIGITS_UNMASKED: "Digits in a masked column (P11): a write is refused; of rows that have them the next run blanks them.",
     Reason.NOT_IN_PROFILE: "Somebody made tables or columns that the profile does not know; they are told by name, never touched.",
     Reason.CONTENT_AGAINST_CONSENT: "The last run found content without consent (P10); the next one takes it away.",
+    Reason.MEDIA_UNAPPROVED: "The last run found media whose time for an approval is over (M7); the next one takes it away.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

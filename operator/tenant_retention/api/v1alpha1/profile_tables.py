@@ -73,7 +73,7 @@ class TableColumn(ApiModel):
     )
     mask: Mask | None = Field(
         default=None,
-        description="What a column with role MaskedDigits may show; only there. Absent: no digit at all.",
+        description="What a column with role MaskedDigits may show; only there. Absent: digits are neither refused nor blanked.",
         examples=[{"visibleDigits": 4}],
     )
     anonymize: Anonymize | None = Field(default=None, description="How anonymization treats the column; absent: not.")
@@ -82,9 +82,7 @@ class TableColumn(ApiModel):
     @property
     def visible_digits(self) -> int | None:
         """How many digits a value may show; None where the column is not masked (P11)."""
-        if self.role != "MaskedDigits":
-            return None
-        return self.mask.visible_digits if self.mask else 0
+        return self.mask.visible_digits if self.mask and self.role == "MaskedDigits" else None
 
 
 class Partitions(ApiModel):

@@ -17,6 +17,7 @@ import pytest
 
 from tenant_retention.adapters.postgres.encryption import admits_plain
 from tenant_retention.adapters.s3.connection import S3Connection
+from tenant_retention.adapters.s3.encryption import answers_plainly
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets, identities
 from tenant_retention.adapters.tenant_stores import RealTenantStores
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, wanted_identity
@@ -205,6 +206,34 @@ def test_an_address_that_also_answers_without_tls_is_found__T8(bucket: BucketReq
         (breach,) = S3TenantBuckets().probe_encryption(behind, bucket.held)
     assert breach.startswith(url.replace("https:", "http:"))
     assert "aws:SecureTransport" in breach
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "400 Bad Request\r\nContent-Length: 48\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+        "301 Moved Permanently\r\nLocation: https://s3.example/\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["speaks TLS alone", "sends on to https"],
+)
+def test_no_key_travels_in_the_clear_to_an_address_that_serves_nothing_without_tls__T8(answer: str) -> None:
+    heard = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def listen() -> None:
+            client, _ = listener.accept()
+            with client:
+                heard.extend(client.recv(10_000))
+                client.sendall(f"HTTP/1.1 {answer}".encode())
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/acme-content/nothing"
+        assert answers_plainly(url, AccessKey("AKIAACME", "x" * 40), "eu-1") is False
+        thread.join(10)
+    assert heard.startswith(b"GET /acme-content/nothing")
+    assert b"AKIAACME" not in heard
+    assert b"Authorization" not in heard
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from tenant_retention.domain.errors import NotReady
 _HEADER = "x-amz-server-side-encryption"
 _PLAIN_WAIT = 3.0
 """Seconds: where nobody listens without TLS, a firewall may let the question vanish."""
+_READ_OR_REFUSED = frozenset({200, 401, 403, 404})
+"""How a store answers a question without a key."""
 
 
 def clear_bucket_data(
@@ -81,19 +84,20 @@ def _served_plainly(administrator: S3Connection, bucket: str, keys: Mapping[Buck
     address = urlsplit(endpoint.url)
     ports = [address.port or 443] + ([80] if address.port in (None, 443) else [])
     places = [f"http://{address.hostname}:{port}" for port in ports]
-    return [place for place in places if _answers(f"{place}/{bucket}/{nothing}", key, endpoint.region)]
+    return [place for place in places if answers_plainly(f"{place}/{bucket}/{nothing}", key, endpoint.region)]
 
 
-def _answers(url: str, key: AccessKey, region: str) -> bool:
+def answers_plainly(url: str, key: AccessKey, region: str) -> bool:
+    """Whether a key reads ``url`` (http) there. It travels only where a service of that kind answers whoever asks: an address
+    that is closed, speaks TLS alone or sends on to https never hears of it."""
     with requests.Session() as session:
         session.trust_env = False
+        ask = partial(session.get, url, timeout=_PLAIN_WAIT, allow_redirects=False)
         try:
-            answer = session.get(
-                url,
-                auth=AWS4Auth(key.key_id, key.secret, region, "s3"),
-                timeout=_PLAIN_WAIT,
-                allow_redirects=False,
-            )
+            if ask(headers={"Connection": "close"}).status_code not in _READ_OR_REFUSED:
+                return False
+            # Only to a known key does a store say whether it would serve it without TLS.
+            answer = ask(auth=AWS4Auth(key.key_id, key.secret, region, "s3"))
         except requests.RequestException:
             # Nobody listens, or not for this: that is the answer that is wanted.
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizeStep
 from tenant_retention.domain.ports.evidence import RunEvidence
+from tenant_retention.enforcement.few_connections import FewConnections
 from tests.stores.tenant_databases import (
     TenantDatabase,
     TenantDatabases,
@@ -602,6 +604,31 @@ def test_a_copy_that_a_killed_run_left_is_seen_and_counted_until_the_operator_di
     (told,) = rewritten.apply(EVERY, suspended=True)
     assert told == f"{copy}, which a run that was killed left, is discarded"
     assert (left_over(rewritten), rewritten.observer().observe().categories[0].rows) == (0, 0)
+
+
+def test_two_sessions_that_copy_side_by_side_are_both_counted_and_neither_closes_the_other__D4(
+    rewritten: TenantDatabase,
+) -> None:
+    few, opened = FewConnections(2), list[psycopg.Connection[Any]]()
+
+    def connect() -> psycopg.Connection[Any]:
+        opened.append(rewritten.connect("enforcer"))
+        return opened[-1]
+
+    main = PostgresEnforcementDatabase(
+        partial(few.opening, "one", connect), partial(few.opening, "one, beside", connect, beside="one")
+    )
+    try:
+        run_id, steps = begun(rewritten, main)
+        few.opening("another", connect)
+        assert main.rewrite_months(run_id, steps) == (100, 100)
+        assert [each.closed for each in opened] == [False, True, True], "another one gave way, the run's own never does"
+        few.opening("second", connect)
+        few.opening("third", connect)
+        assert [each.closed for each in opened] == [True, True, True, False, False]
+    finally:
+        for each in opened:
+            each.close()
 
 
 def test_a_month_with_something_on_it_that_a_copy_would_lose_is_updated__P12(rewritten: TenantDatabase) -> None:

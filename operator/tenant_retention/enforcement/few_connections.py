@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -19,26 +19,32 @@ _BETWEEN_LOOKS = 0.1
 
 class FewConnections:
     """Counts the connections of one run. One that gave way is opened anew by its next call: a run is in tables, not in a
-    session, and goes on in the next session of the same login. ``pause``: waits that many seconds."""
+    session, and goes on in the next session of the same login. ``pause``: waits that many seconds. Two threads may open:
+    a month is copied by two sessions side by side."""
 
     def __init__(self, most: int = MOST_CONNECTIONS, pause: Callable[[float], None] = time.sleep) -> None:
         self._most = most
         self._pause = pause
-        self._open: OrderedDict[str, psycopg.Connection[Any]] = OrderedDict()
+        self._open: dict[str, psycopg.Connection[Any]] = {}
         self._gave_way: dict[str, int] = {}
+        self._one_opens = Lock()
 
-    def opening(self, name: str, connect: Callable[[], psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
-        """Opens the connection of the database of this name; the oldest one closes where there are too many."""
-        self._open.pop(name, None)
-        while len(self._open) >= self._most:
-            closed, oldest = self._open.popitem(last=False)
-            if not oldest.closed:
-                self._gave_way[closed] = oldest.info.backend_pid
-                oldest.close()
-        connection = connect()
-        self._open[name] = connection
-        self._wait_for_end(connection, self._gave_way.pop(name, None))
-        return connection
+    def opening(
+        self, name: str, connect: Callable[[], psycopg.Connection[Any]], beside: str | None = None
+    ) -> psycopg.Connection[Any]:
+        """Opens the connection of this name; the oldest one closes where there are too many. ``beside``: the name of the
+        one that works at the same time, and so never gives way to this one."""
+        with self._one_opens:
+            self._open = {each: found for each, found in self._open.items() if each != name and not found.closed}
+            others = [each for each in self._open if each != beside]
+            for oldest in others[: max(len(self._open) + 1 - self._most, 0)]:
+                found = self._open.pop(oldest)
+                self._gave_way[oldest] = found.info.backend_pid
+                found.close()
+            connection = connect()
+            self._open[name] = connection
+            self._wait_for_end(connection, self._gave_way.pop(name, None))
+            return connection
 
     def _wait_for_end(self, connection: psycopg.Connection[Any], pid: int | None) -> None:
         """Until the server has noticed that the session before hung up: until then the run looks like another session's."""

@@ -48,7 +48,9 @@ def open_stores(plan: PlanDocument, base: Path) -> Iterator[Stores]:
         for name, directory in _directories(plan.databases, base, "databases").items():
             access = server_access(read_postgres_binding(directory))
             opened = partial(connect, access, application_name=APPLICATION_NAME, timeouts=_TIMEOUTS)
-            database = PostgresEnforcementDatabase(partial(few.opening, name, opened))
+            database = PostgresEnforcementDatabase(
+                partial(few.opening, name, opened), partial(few.opening, f"{name}, beside", opened, beside=name)
+            )
             closing.callback(database.close)
             databases[name] = database
         buckets: dict[str, ContentBucket] = {}

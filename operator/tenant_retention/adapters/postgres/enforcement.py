@@ -51,8 +51,10 @@ class PostgresEnforcementDatabase(PostgresFindings, PostgresFiles, PostgresCache
     Suspended ...), lock timeouts and lost connections as Unavailable; after those the next call connects anew.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, connect_beside: Connect | None = None) -> None:
+        """``connect_beside``: for a second session of the same run, which works at the same time; None: as ``connect``."""
         self._connect = connect
+        self._connect_beside = connect_beside or connect
         self._connection: psycopg.Connection[Any] | None = None
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:
@@ -213,7 +215,7 @@ class PostgresEnforcementDatabase(PostgresFindings, PostgresFiles, PostgresCache
             batch = self.expire_range(run_id, step, batch.resume_after, _FALLBACK_BATCH)
 
     def _beside(self) -> tuple[Callable[..., Any], Callable[[], None]]:
-        session = PostgresEnforcementDatabase(self._connect)
+        session = PostgresEnforcementDatabase(self._connect_beside)
         return session._call, session.close
 
     def _call(self, name: str, *arguments: object) -> Any:

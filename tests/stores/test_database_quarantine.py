@@ -278,3 +278,17 @@ def test_media_whose_kind_nobody_wrote_is_locked_like_any_other__M7_M8(tenant_da
         locked |= {lock.key for lock in batch.locks}
         enforcement.close()
         assert locked == {"media/0", "media/1"}
+
+
+def test_whether_the_time_for_an_approval_is_over_is_told_by_the_runs_own_clock__M7_X9(
+    tenant_databases: TenantDatabases,
+) -> None:
+    with tenant_databases.having(artists()) as made:
+        put(made, 1, "artist", 30 + 1 / 48)
+        for earlier, found in ((timedelta(hours=1), 0), (timedelta(0), 1)):
+            enforcement, run_id = made.enforcer(), uuid4()
+            enforcement.begin_run(run_id, Mode.ENFORCE, artists().rules_digest(), datetime.now(UTC))
+            with made.as_owner() as owner:
+                owner.execute("UPDATE retention.run SET clock = clock - %s WHERE run_id = %s", [earlier, run_id])
+            assert enforcement.scan_findings(run_id, "ivr-media", "media", None).found == found
+            enforcement.close()

@@ -73,7 +73,8 @@ BEGIN
         t.table_name, retention.claimed_row_condition(t.table_name), t.category, t.born_at,
         retention.due_condition(t, 'r', through), retention.named_by_others(for_run, 'c.object_key', 'c.object_version', false),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true),
-        retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.unapproved_condition(t.table_name, 'r'))
+        retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.unapproved_condition(t.table_name, 'r',
+            (SELECT clock FROM retention.run WHERE run_id = for_run)))
         INTO taken USING for_run, batch;
     RETURN taken;
 END

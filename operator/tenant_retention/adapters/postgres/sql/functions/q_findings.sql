@@ -8,11 +8,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The condition under which a row is what a scan looks for; 'false' where the table can have none.
+DROP FUNCTION IF EXISTS retention.unwanted_condition(text, text, text, timestamptz, timestamptz);
 CREATE OR REPLACE FUNCTION retention.unwanted_condition(
-    wanted text, wanted_kind text, alias text, born_from timestamptz, born_to timestamptz)
+    wanted text, wanted_kind text, alias text, born_from timestamptz, born_to timestamptz, at timestamptz)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE wanted_kind WHEN 'Consent' THEN retention.denied_condition(wanted, alias, born_from, born_to)
-        WHEN 'Quarantine' THEN retention.unapproved_condition(wanted, alias)
+        WHEN 'Quarantine' THEN retention.unapproved_condition(wanted, alias, at)
         ELSE retention.unmasked_condition(wanted, alias) END
 $$;
 
@@ -33,7 +34,7 @@ CREATE OR REPLACE FUNCTION retention.removable_finding(for_run uuid, wanted_cate
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce((SELECT CASE retention.found_condition(wanted, alias, r.number) WHEN 'false' THEN 'false'
             ELSE format('(%s AND (%s OR %s))', retention.found_condition(wanted, alias, r.number),
-                retention.denied_condition(wanted, alias, '-infinity', 'infinity'), retention.unapproved_condition(wanted, alias)) END
+                retention.denied_condition(wanted, alias, '-infinity', 'infinity'), retention.unapproved_condition(wanted, alias, r.clock)) END
         FROM retention.run AS r
         JOIN retention.run_category AS rc USING (run_id)
         WHERE r.run_id = for_run AND rc.category = wanted_category AND rc.found_guard <> 'Tripped'), 'false')
@@ -62,7 +63,7 @@ $$;
 CREATE OR REPLACE FUNCTION retention.scan_month(r retention.run, t retention.managed, p retention.partition, wanted_kind text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
-    unwanted text := retention.unwanted_condition(t.table_name, wanted_kind, 'r', p.born_from, p.born_to);
+    unwanted text := retention.unwanted_condition(t.table_name, wanted_kind, 'r', p.born_from, p.born_to, r.clock);
 BEGIN
     EXECUTE format('DELETE FROM retention.finding AS c WHERE c.kind = $1 AND c.table_name = $2 AND c.born_at >= $3 AND c.born_at < $4'
         ' AND NOT EXISTS (SELECT FROM public.%I AS r WHERE %s AND %s)', p.partition, retention.claimed_row_condition(t.table_name), unwanted)
@@ -124,7 +125,7 @@ BEGIN
         ' AND NOT %s ORDER BY c.finding_id LIMIT $4) AS n',
         t.table_name, retention.claimed_row_condition(t.table_name),
         CASE wanted_kind WHEN 'Digits' THEN 'true' ELSE retention.without_object_condition(t, 'r') END,
-        retention.unwanted_condition(t.table_name, wanted_kind, 'r', '-infinity', 'infinity'),
+        retention.unwanted_condition(t.table_name, wanted_kind, 'r', '-infinity', 'infinity', r.clock),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true))
         INTO ids USING wanted_kind, t.table_name, r.number, greatest(batch, 1);
     RETURN ids;
@@ -195,7 +196,7 @@ BEGIN
         retention.without_object_condition(t, 'r'), retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true), retention.row_locked_condition(t),
         retention.named_by_others(for_run, format('r.%I::text', t.key_column), format('nullif(r.%I::text, '''')', t.version_column), false),
-        t.category, retention.unapproved_condition(t.table_name, 'r'))
+        t.category, retention.unapproved_condition(t.table_name, 'r', r.clock))
         INTO claimed USING for_run, batch, r.number;
     RETURN claimed;
 END

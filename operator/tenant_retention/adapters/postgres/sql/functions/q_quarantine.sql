@@ -14,10 +14,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' S
         WHERE t.table_name = wanted), 'false')
 $$;
 
--- The condition under which its time is over.
-CREATE OR REPLACE FUNCTION retention.unapproved_condition(wanted text, alias text) RETURNS text
+DROP FUNCTION IF EXISTS retention.unapproved_condition(text, text);
+-- The condition under which its time is over at that instant, a run's.
+CREATE OR REPLACE FUNCTION retention.unapproved_condition(wanted text, alias text, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT coalesce((SELECT format('(%s AND %I.%I <= %L::timestamptz)', retention.quarantined_condition(wanted, alias), alias,
-            t.born_at, retention.cutoff(now(), q.keep))
+            t.born_at, retention.cutoff(at, q.keep))
         FROM retention.quarantine AS q JOIN retention.managed AS t USING (category) WHERE t.table_name = wanted), 'false')
 $$;

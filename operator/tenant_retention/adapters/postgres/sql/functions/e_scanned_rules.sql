@@ -22,14 +22,32 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         AND NOT EXISTS (SELECT category, kind, rule FROM retention.scanned_rule EXCEPT SELECT category, kind, rule FROM retention.wanted_scanned_rule)
 $$;
 
--- Before the tables are made: a rule that comes with its tables has been there from their first row on.
+-- Whether one of these tables is there and has a row.
+CREATE OR REPLACE FUNCTION retention.any_has_rows(tables text[]) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text;
+    has_one boolean;
+BEGIN
+    FOREACH name IN ARRAY tables LOOP
+        IF to_regclass(format('public.%I', name)) IS NOT NULL THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', name) INTO has_one;
+            IF has_one THEN
+                RETURN true;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN false;
+END
+$$;
+
+-- Before the tables are made: a rule that comes with its tables, or before their first row, is older than all their rows.
 CREATE OR REPLACE FUNCTION retention.know_scanned_rules() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM retention.scanned_rule AS k WHERE NOT EXISTS (
         SELECT FROM retention.wanted_scanned_rule AS w WHERE w.category = k.category AND w.kind = k.kind);
     INSERT INTO retention.scanned_rule AS k (category, kind, rule, since)
-    SELECT w.category, w.kind, w.rule, CASE WHEN EXISTS (SELECT FROM unnest(w.tables) AS t
-        WHERE to_regclass(format('public.%I', t)) IS NOT NULL) THEN now() ELSE '-infinity' END
+    SELECT w.category, w.kind, w.rule, CASE WHEN retention.any_has_rows(w.tables) THEN now() ELSE '-infinity' END
     FROM retention.wanted_scanned_rule AS w
     ON CONFLICT (category, kind) DO UPDATE SET rule = excluded.rule, since = excluded.since WHERE k.rule <> excluded.rule;
     -- What nobody looks for any more is asked about no more, and its keys are kept no longer (P3).

@@ -285,7 +285,7 @@ def cases(**more: Any) -> RetentionDefinition:
 def run(
     database: TenantDatabase, rules: RetentionDefinition, mode: Mode = Mode.ENFORCE, *, batch: int = 5000
 ) -> RunEvidence:
-    """A whole run as the engine drives it; every object of the bucket can be deleted."""
+    """A whole run as the engine drives it; every object of the bucket can be deleted, and no log file is there."""
     enforcement = database.enforcer()
     run_id = uuid4()
     try:
@@ -293,8 +293,13 @@ def run(
         if mode is Mode.ENFORCE:
             enforcement.ensure_partitions(run_id)
             enforcement.finish_detached(run_id)
+        files = [each.category for each in categories if each.file_edges]
+        for category in files:
+            enforcement.count_files(run_id, category, datetime.now(UTC), ())
         for each in categories:
             work(enforcement, run_id, each, mode, batch)
+        for category in files if mode is Mode.ENFORCE else ():
+            enforcement.recount_files(run_id, category, ())
         return enforcement.finish_run(run_id)
     finally:
         enforcement.close()

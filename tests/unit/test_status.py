@@ -303,6 +303,11 @@ NOT_COMPLIANT: dict[str, tuple[Reason, dict[str, Any], str]] = {
         {"counts": counted(facts(seen("calls"), seen("recordings", against_consent=2)))},
         "the next run takes it away",
     ),
+    "media without approval": (
+        Reason.MEDIA_UNAPPROVED,
+        {"counts": counted(facts(seen("calls", unapproved=2)))},
+        "the next run takes it away",
+    ),
     "a missed run": (
         Reason.RUN_MISSED,
         {"runs": RunReport(missed=True)},

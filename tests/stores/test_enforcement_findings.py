@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -44,7 +45,7 @@ def consenting(installation: str, guard_percent: int = 100) -> RetentionDefiniti
     )
 
 
-class FindingsContract:
+class FindingsContract(ABC):
     """The contract; subclasses say which tenant and how it runs and denies."""
 
     def test_content_that_was_denied_later_is_found_by_one_run_and_gone_after_the_next__P10_P3(
@@ -92,11 +93,13 @@ class FindingsContract:
         assert found(self.run(tenant))["chat-logs"] == (0, 12)
         assert len(tenant.left()) == 12
 
+    @abstractmethod
     def deny(self, tenant: Tenant, name: str) -> None:
-        raise NotImplementedError
+        """The record of this call denies content from now on."""
 
+    @abstractmethod
     def run(self, tenant: Tenant, mode: Mode = Mode.ENFORCE) -> RunResult:
-        raise NotImplementedError
+        """A whole run of the engine."""
 
 
 def found(result: RunResult) -> dict[str, tuple[int | None, int]]:

@@ -45,7 +45,7 @@ _PARAMETERS: Final = {
 _CLOSED: Final = (
     # PUBLIC may enter no database; only those that are named may enter this one.
     "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC",
-    f"GRANT CONNECT ON DATABASE postgres TO {ADMINISTRATOR}",
+    "GRANT CONNECT ON DATABASE postgres TO tro_admin",
     # CloudNativePG's own metrics come from there.
     "GRANT CONNECT ON DATABASE postgres TO pg_monitor",
     # CloudNativePG makes this role a little later. Without CONNECT a former primary could not become a standby (pg_rewind).
@@ -132,7 +132,7 @@ def _cluster(server: PostgresCluster, name: str, labelled: dict[str, str]) -> Ma
                 "localeCollate": "C.UTF-8",
                 "localeCType": "C.UTF-8",
                 "postInitSQL": list(_CLOSED),
-                "postInitApplicationSQL": [f"REVOKE ALL ON DATABASE {ADMINISTRATOR} FROM PUBLIC"],
+                "postInitApplicationSQL": ["REVOKE ALL ON DATABASE tro_admin FROM PUBLIC"],
             }
         },
         "managed": {

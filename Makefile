@@ -13,7 +13,7 @@ setup: ## make .venv from uv.lock (fetches uv first where there is none)
 	@$(PYTHON) tests/setup.py
 
 .PHONY: demo
-demo: setup ## a real cluster, four customers, a night's run, and a table of expected against actual counts
+demo: setup ## a real cluster, five customers, a night's run, and a table of expected against actual counts
 	@.venv/bin/python -m demo
 
 .PHONY: test
@@ -38,7 +38,7 @@ bench: setup ## benchmarks: this product beside other ways to do the same, in on
 
 .PHONY: soak
 soak: setup ## the reference model against the engine over a million simulated tenant-days: hours (MODEL_TENANT_DAYS, MODEL_SEED)
-	@MODEL_TENANT_DAYS=$${MODEL_TENANT_DAYS:-1000000} MODEL_SEED=$${MODEL_SEED:-$$RANDOM} .venv/bin/python -m pytest -q tests/stores/model
+	@MODEL_TENANT_DAYS=$${MODEL_TENANT_DAYS:-1000000} MODEL_SEED=$${MODEL_SEED:-$$RANDOM} .venv/bin/python -m pytest -q -o log_cli=true -o log_cli_level=INFO tests/stores/model
 
 .PHONY: generate
 generate: setup ## write the generated files anew: CRDs, chart CRDs, reference pages

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Literal
+
 from demo import checks, runs
 from demo.customers import Customer
 from demo.kubectl import DemoFailure, wait
 from demo.pods import run_loader
 from demo.story import Story
 
+Stage = Literal["Written", "Asked", "Deleted"]
+"""Nothing but dry runs has run; a night has run and the guard asked; a run has deleted what was due."""
 
-def check(story: Story, deleted: bool) -> None:
-    """Raises DemoFailure with the table if one count is not as expected; ``deleted``: a run has deleted what was due."""
-    lines = lines_of(story, deleted)
+
+def check(story: Story, stage: Stage) -> None:
+    """Raises DemoFailure with the table if one count is not as expected at this stage."""
+    lines = lines_of(story, stage)
     wrong = [line for line in lines if not line.same]
     if wrong:
         checks.show(lines)
@@ -20,17 +26,19 @@ def check(story: Story, deleted: bool) -> None:
     print(f"      checked: {len(lines)} counts and checksums as expected, {left} items in all")
 
 
-def lines_of(story: Story, deleted: bool) -> list[checks.Line]:
-    """The lines of every customer, counted by a pod of its own; ``deleted``: a run has deleted what was due."""
+def lines_of(story: Story, stage: Stage) -> list[checks.Line]:
+    """The lines of every customer, counted by a pod of its own."""
 
     def one(customer: Customer) -> list[checks.Line]:
-        job = story.jobs[customer.namespace]
+        loaded = story.jobs[customer.namespace]
         # The customer's own night may come while the story is told; it is no mistake, and it is counted.
         jobs = f"the jobs of {customer.namespace} to end"
         wait(jobs, 600, lambda: not runs.at_work(story, customer), tell=False)
         actual = run_loader(story.kubectl, customer.application(), "count", "counter")
-        clock = runs.last_clock(story, customer) if deleted else None
-        return checks.compare(customer, job, actual, clock, story.policies[customer.namespace])
+        deletion = runs.last_clock(story, customer) if stage == "Deleted" else None
+        night = deletion or (datetime.now(UTC) if stage == "Asked" else None)
+        clocks = checks.Clocks(deletion, night)
+        return checks.compare(customer, loaded, actual, clocks, story.policies[customer.namespace])
 
     counting = "counting what is left, a pod of each customer"
     return [line for lines in story.all_customers(counting, one) for line in lines]

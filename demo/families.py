@@ -17,6 +17,15 @@ CHILD_EVERY = 4
 """Further tables of a category (surveys, say) have a row for every fourth record."""
 OPEN_EVERY = 10
 """Every tenth row of a category that counts from its closing is still open: no clock, kept for ever."""
+WAITS_EVERY = 40
+YOUNG_THAT_WAIT = 3
+"""Media without an approval: every fortieth, and the youngest, whose time is not over."""
+STAFF = 60
+"""Agents of a customer, each with many rows."""
+FILES = 50
+"""Log files below each prefix; a store tells when a file was modified, so all of them are of today."""
+GONE = 40
+"""Cached keys about nobody that a row names."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ class Row:
     born: datetime
     session: int
     clock: datetime | None
+    waits: bool = False
+    """Whether it is media that waits for an approval which never came."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,44 @@ class TableRows:
     rows: tuple[Row, ...]
 
 
+def label(job: dict[str, Any], name: str) -> str:
+    """A table's name among all places of the customer."""
+    return f"{name} ({job['place']})" if job["place"] else name
+
+
+def in_archive(name: str) -> str:
+    """What the tables of counts call the part of a table that lies in the archive."""
+    return f"{name}, archived"
+
+
+def object_prefix(job: dict[str, Any], name: str) -> str:
+    """The first part of the keys of a table's objects."""
+    return f"{name}-{job['place']}" if job["place"] else name
+
+
+def identity_column(table: dict[str, Any]) -> str | None:
+    """The first column that anonymization empties."""
+    emptied = [c["name"] for c in table["columns"] if c.get("anonymize", {}).get("method") == "SetNull"]
+    return emptied[0] if emptied else None
+
+
+def cached_keys(job: dict[str, Any]) -> dict[str, list[str]]:
+    """Keys in the cache: of those whom a row names, and of others who are gone."""
+    keys: dict[str, list[str]] = {"keys": [], "keys of nobody": []} if job["cached"] else {}
+    for category in job["categories"] if keys else []:
+        if cache := category.get("cache"):
+            for number in range(STAFF + GONE):
+                about = "keys" if number < STAFF else "keys of nobody"
+                person = f"{cache['prefix']}:{staff(number)}"
+                keys[about] += [person, f"{person}:online-status"]
+    return keys
+
+
+def staff(number: int) -> str:
+    """The staff id of one of the agents."""
+    return f"agent-{number}"
+
+
 def plan(job: dict[str, Any]) -> Iterator[TableRows]:
     """Every table of the job with its rows, records before their children and content."""
     anchor = datetime.fromisoformat(job["anchor"])
@@ -48,8 +97,10 @@ def plan(job: dict[str, Any]) -> Iterator[TableRows]:
     contents = [category for category in job["categories"] if category.get("objects")]
     for record in records:
         members = [record, *(c for c in job["categories"] if c.get("contentOf") == record["name"])]
-        keeps = sorted({job["keeps"][c["name"]] for c in members if job["keeps"].get(c["name"])})
-        born = births(f"{job['seed']}/{record['name']}", anchor, share, keeps, step=1)
+        ages = (job["keeps"].get(c["name"]) for c in members)
+        marks = (job[kind].get(record["name"]) for kind in ("anonymized", "archived"))
+        keeps = sorted({age for age in (*ages, *marks) if age})
+        born = births(f"{job['seed']}/{record['name']}", anchor, share, keeps, step=job["step"])
         for category in members:
             chosen = list(enumerate(born))
             if category.get("objects"):
@@ -59,7 +110,8 @@ def plan(job: dict[str, Any]) -> Iterator[TableRows]:
                 chosen = chosen[::CHILD_EVERY]
             for position, name in enumerate(category.get("tables", [])):
                 picked = chosen if position == 0 else chosen[::CHILD_EVERY]
-                rows = tuple(_row(category, number, birth, anchor) for number, birth in picked)
+                waiting = _waiting(category, picked)
+                rows = tuple(_row(category, number, birth, anchor, number in waiting) for number, birth in picked)
                 objects = category.get("objects", {}).get("table") == name
                 database = category.get("database") or record.get("database") or "Analytical"
                 yield TableRows(tables[name], category, database, objects, rows)
@@ -79,7 +131,15 @@ def _contents(
     ]
 
 
-def _row(category: dict[str, Any], number: int, birth: datetime, anchor: datetime) -> Row:
+def _waiting(category: dict[str, Any], picked: list[tuple[int, datetime]]) -> set[int]:
+    if not category.get("quarantine"):
+        return set()
+    return {number for number, _ in (*picked[::WAITS_EVERY], *picked[-YOUNG_THAT_WAIT:])}
+
+
+def _row(category: dict[str, Any], number: int, birth: datetime, anchor: datetime, waits: bool) -> Row:
+    if waits:
+        return Row(birth, number, None, waits=True)
     if category["clock"]["event"] == "Created":
         return Row(birth, number, birth)
     closed = birth + timedelta(minutes=5)

@@ -93,4 +93,5 @@ def wait(what: str, seconds: float, look: Callable[[], Any], *, tell: bool = Tru
         if tell and now >= told + TOLD_EVERY_SECONDS:
             told = now
             print(f"        waiting for {what}, {now - began:.0f} s", flush=True)
-        time.sleep(1)
+        # A look is a kubectl of its own, a fifth of a core for a second: the longer the wait, the rarer.
+        time.sleep(min(1 + (now - began) / 20, 4))

@@ -1,7 +1,7 @@
 """The customer's application of the demo: writes records and objects with the app binding it was given, or counts them.
 
 Runs in a pod of the customer's namespace: ``python3 -m demo.loader load|count --job job.json``. Uses nothing but the
-binding directories, the standard library, psycopg and minio. Prints one JSON object.
+binding directories, the standard library, psycopg, minio and redis. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -20,11 +20,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import redis
 import urllib3
 from minio import Minio
 from psycopg import sql
 
-from demo.families import Row, TableRows, plan
+from demo.families import (
+    FILES,
+    STAFF,
+    Row,
+    TableRows,
+    cached_keys,
+    identity_column,
+    in_archive,
+    label,
+    object_prefix,
+    plan,
+    staff,
+)
 
 WRITERS = 8
 _NAMES = uuid.UUID("6d7a1c0e-4c5b-4a57-9b0c-0d9a1f7b2e11")
@@ -53,8 +66,15 @@ def bucket(directory: Path) -> tuple[Minio, str]:
     return client, value["BUCKET_NAME"]
 
 
-def load(job: dict[str, Any]) -> dict[str, Any]:
-    """Writes everything of the job; rows are copied in one transaction a table, after their objects."""
+def cache(directory: Path) -> tuple[redis.Redis, str]:
+    """A client by the ``uri`` of the binding, and the prefix that every key must have."""
+    authority = (directory / "ca.crt").read_text()
+    client = redis.Redis.from_url((directory / "uri").read_text(), ssl_ca_data=authority, protocol=2)
+    return client, (directory / "prefix").read_text()
+
+
+def load(job: dict[str, Any]) -> dict[str, int]:
+    """Writes everything of the job; rows are copied in one transaction a table, after their objects; the number by table."""
     written: dict[str, int] = {}
     for table in plan(job):
         versions = upload(job, table) if table.has_objects else {}
@@ -68,10 +88,14 @@ def load(job: dict[str, Any]) -> dict[str, Any]:
             with cursor.copy(statement) as copy:
                 for row in table.rows:
                     copy.write_row([make(row) for make in makers])
-        written[table.table["name"]] = len(table.rows)
+        written[label(job, table.table["name"])] = len(table.rows)
         now = f"{datetime.now(UTC):%H:%M:%S}"
         print(f"{now} wrote {len(table.rows)} rows into {table.table['name']}", file=sys.stderr, flush=True)
-    return {"rows": written}
+    _put_files(job)
+    if job["cached"]:
+        client, prefix = cache(Path(job["bindings"]["Cache"]))
+        client.mset({f"{prefix}{key}": "{}" for keys in cached_keys(job).values() for key in keys})
+    return written
 
 
 def upload(job: dict[str, Any], table: TableRows) -> dict[int, str | None]:
@@ -80,31 +104,58 @@ def upload(job: dict[str, Any], table: TableRows) -> dict[int, str | None]:
 
     def put(row: Row) -> tuple[int, str | None]:
         body = f"content of session {row.session}".encode()
-        result = client.put_object(name, _object_key(table, row), io.BytesIO(body), len(body))
+        result = client.put_object(name, _object_key(job, table, row), io.BytesIO(body), len(body))
         return row.session, result.version_id
 
     with ThreadPoolExecutor(WRITERS) as pool:
         return dict(pool.map(put, table.rows))
 
 
-def count(job: dict[str, Any]) -> dict[str, Any]:
-    """Per table: rows and the sum of their births in seconds, objects and the sum of their sessions; by the app's rights."""
-    tables: dict[str, list[int]] = {}
-    for table in plan({**job, "records": 0, "contents": len(job["categories"])}):
-        query = sql.SQL("SELECT count(*), coalesce(sum(extract(epoch FROM {})), 0)::bigint FROM {}").format(
-            sql.Identifier(table.table["bornAt"]), sql.Identifier(table.table["name"])
-        )
-        with connect(Path(job["bindings"][table.database])) as connection:
-            row = connection.execute(query).fetchone()
-        tables[table.table["name"]] = [int(value) for value in row or (0, 0)]
-    objects: dict[str, list[int]] = {}
-    if "Content" in job["bindings"]:
+def _put_files(job: dict[str, Any]) -> None:
+    """Files that no row names, below each prefix."""
+    for prefix in job["files"]:
         client, name = bucket(Path(job["bindings"]["Content"]))
+        for number in range(FILES):
+            body = f"line {number}\n".encode()
+            client.put_object(name, f"{prefix}{number}", io.BytesIO(body), len(body))
+
+
+def count(jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """By the app's rights, per table: rows and the sum of their births in seconds, and the same of those that lost their
+    person; objects and the sum of their sessions by prefix; keys of the cache."""
+    tables: dict[str, list[int]] = {}
+    nameless: dict[str, list[int]] = {}
+    objects: dict[str, list[int]] = {}
+    keys: dict[str, int] = {}
+    for job in jobs:
+        for table in plan({**job, "records": 0, "contents": len(job["categories"])}):
+            live, identity = label(job, table.table["name"]), identity_column(table.table)
+            places = {live: table.database}
+            if table.category["name"] in job["archived"]:
+                places[in_archive(live)] = "Archive"
+            for name, database in places.items():
+                with connect(Path(job["bindings"][database])) as connection:
+                    tables[name] = _rows(connection, table, sql.SQL("true"))
+                    if identity and table.category["name"] in job["anonymized"]:
+                        empty = sql.SQL("{} IS NULL").format(sql.Identifier(identity))
+                        nameless[name] = _rows(connection, table, empty)
+        for kind, wanted in cached_keys(job).items():
+            server, prefix = cache(Path(job["bindings"]["Cache"]))
+            keys[kind] = int(server.exists(*(f"{prefix}{key}" for key in wanted)))
+    if "Content" in jobs[0]["bindings"]:
+        client, name = bucket(Path(jobs[0]["bindings"]["Content"]))
         for item in client.list_objects(name, recursive=True):
             prefix, *_, session = (item.object_name or "").split("/")
             found, total = objects.get(prefix, (0, 0))
             objects[prefix] = [found + 1, total + int(session)]
-    return {"tables": tables, "objects": objects}
+    return {"tables": tables, "nameless": nameless, "objects": objects, "keys": keys}
+
+
+def _rows(connection: psycopg.Connection[tuple[Any, ...]], table: TableRows, condition: sql.Composable) -> list[int]:
+    query = sql.SQL("SELECT count(*), coalesce(sum(extract(epoch FROM {})), 0)::bigint FROM {} WHERE {}").format(
+        sql.Identifier(table.table["bornAt"]), sql.Identifier(table.table["name"]), condition
+    )
+    return [int(value) for value in connection.execute(query).fetchone() or (0, 0)]
 
 
 def _columns(table: dict[str, Any]) -> list[dict[str, Any]]:
@@ -114,8 +165,8 @@ def _columns(table: dict[str, Any]) -> list[dict[str, Any]]:
     return columns
 
 
-def _object_key(table: TableRows, row: Row) -> str:
-    return f"{table.table['name']}/{row.born:%Y/%m}/{row.session}"
+def _object_key(job: dict[str, Any], table: TableRows, row: Row) -> str:
+    return f"{object_prefix(job, table.table['name'])}/{row.born:%Y/%m}/{row.session}"
 
 
 def _maker(
@@ -128,9 +179,17 @@ def _maker(
     if column["name"] == table.category["clock"].get("column"):
         return lambda row: row.clock
     if table.has_objects and column["name"] == objects["keyColumn"]:
-        return lambda row: _object_key(table, row)
+        return lambda row: _object_key(job, table, row)
     if table.has_objects and column["name"] == objects.get("versionColumn"):
         return lambda row: versions.get(row.session)
+    if column["name"] in {each["onlyWith"]["column"] for each in job["tables"] if "onlyWith" in each}:
+        # The database refuses content of a record that says it is of another kind.
+        return lambda row: None
+    waits = table.category.get("quarantine") or {}
+    if column["name"] == waits.get("onlyColumn"):
+        return lambda row: waits["onlyValue"] if row.waits or row.session % 5 == 0 else "upload"
+    if column["name"] == waits.get("approvedColumn"):
+        return lambda row: None if row.waits or row.session % 5 else row.born
     seed = f"{job['seed']}/{table.table['name']}/{column['name']}"
     if column.get("role") == "SessionId":
         record = table.category.get("contentOf") or table.category["name"]
@@ -141,6 +200,7 @@ def _maker(
         "PhoneNumber": lambda row: f"+3120{row.session % 10_000_000:07d}",
         "EmailAddress": lambda row: f"person{row.session}@example.com",
         "PersonName": lambda row: f"Person {row.session}",
+        "StaffId": lambda row: staff(row.session % STAFF),
         "MaskedDigits": lambda row: None if column.get("nullable", True) else "",
     }
     if column.get("role") == "Consent":
@@ -173,8 +233,12 @@ def main() -> int:
     parser.add_argument("act", choices=["load", "count"])
     parser.add_argument("--job", type=Path, required=True, help="the job's JSON")
     arguments = parser.parse_args()
-    job = json.loads(arguments.job.read_text())
-    result = load(job) if arguments.act == "load" else count(job)
+    jobs = json.loads(arguments.job.read_text())
+    if arguments.act == "load":
+        rows = [load(each) for each in jobs]
+        result: dict[str, Any] = {"rows": {name: number for written in rows for name, number in written.items()}}
+    else:
+        result = count(jobs)
     print(json.dumps(result))
     return 0
 

@@ -75,6 +75,10 @@ def remove_what_an_earlier_demo_made(kubectl: Kubectl, site: Site) -> None:
     if ours:
         kubectl.run("delete", "namespace", *ours, "--ignore-not-found", "--timeout=180s")
     if _has_ledger(kubectl):
+        # Before the entries, which say whose they are. A key's fingerprint among them outlives the key in the namespace.
+        for namespace in sorted({_namespace_of(item) for item in _stores(kubectl) if _has_label(item)}):
+            secrets = ("delete", "secret", "-l", f"tenantretention.io/namespace={namespace}")
+            kubectl.run("-n", site.operator_namespace, *secrets)
         kubectl.run("delete", "dst", "-l", MARK, "--timeout=60s")
     kubectl.run("delete", "pv", "-l", MARK, "--timeout=60s")
 

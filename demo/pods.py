@@ -25,15 +25,15 @@ class Application:
     bindings: tuple[str, ...]
 
 
-def deliver_loader(kubectl: Kubectl, application: Application, job: dict[str, Any]) -> None:
-    """Puts the loader's source and its job into the namespace as a ConfigMap."""
+def deliver_loader(kubectl: Kubectl, application: Application, jobs: list[dict[str, Any]]) -> None:
+    """Puts the loader's source and its jobs into the namespace as a ConfigMap."""
     folder = Path(__file__).parent
     data = {f"demo.{name}": (folder / name).read_text() for name in LOADER_FILES}
     config_map = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "loader", "namespace": application.namespace},
-        "data": {**data, "job.json": json.dumps(job)},
+        "data": {**data, "job.json": json.dumps(jobs)},
     }
     kubectl.apply([config_map], "--server-side", "--force-conflicts")
 
@@ -41,7 +41,8 @@ def deliver_loader(kubectl: Kubectl, application: Application, job: dict[str, An
 def run_loader(kubectl: Kubectl, application: Application, act: str, name: str) -> dict[str, Any]:
     """Runs ``loader <act>`` to its end and returns the JSON it printed."""
     log = run_pod(kubectl, application, name, ["python3", "-m", "demo.loader", act, "--job", "/loader/job.json"], 900)
-    result: dict[str, Any] = json.loads(log.strip().splitlines()[-1])
+    # The log has what both streams said, in the order in which the container's runtime happened to read them.
+    result: dict[str, Any] = json.loads(next(line for line in log.splitlines() if line.startswith("{")))
     return result
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from demo.customers import Customer
 from demo.kubectl import TOLD_EVERY_SECONDS
 
 
@@ -19,12 +18,3 @@ def tell_progress(what: str, futures: Sequence[Future[Any]]) -> None:
         _, left = wait(left, timeout=TOLD_EVERY_SECONDS, return_when=FIRST_COMPLETED)
         done = len(futures) - len(left)
         print(f"        {what}: {done} of {len(futures)} done, {time.monotonic() - began:.0f} s", flush=True)
-
-
-def in_turn(customers: Sequence[Customer]) -> Iterator[Customer]:
-    """One customer after the other, each told with its number and the time since the first began."""
-    began = time.monotonic()
-    for number, customer in enumerate(customers, start=1):
-        seconds = time.monotonic() - began
-        print(f"      customer {number} of {len(customers)}: {customer.namespace}, {seconds:.0f} s", flush=True)
-        yield customer

@@ -14,31 +14,28 @@ from demo.story import Story
 
 def carry_out(story: Story, customer: Customer, spec: dict[str, Any], phase: str) -> Any:
     """Creates a RetentionRun and waits for its end; DemoFailure if it ends in another phase."""
-    story.runs += 1
-    name = f"demo-{story.runs}"
     run = {
         "apiVersion": "tenantretention.io/v1alpha1",
         "kind": "RetentionRun",
-        "metadata": {"namespace": customer.namespace, "generateName": f"{name}-"},
+        "metadata": {"namespace": customer.namespace, "generateName": "demo-"},
         "spec": {"policyRef": {"name": customer.name}, **spec},
     }
     created = story.kubectl.run("create", "-f", "-", "-o", "name", text=json.dumps(run), show=False).strip()
     place = ("-n", customer.namespace, created)
-    print(f"      {created} {spec['mode']}{' with approval' if 'approves' in spec else ''}", flush=True)
-
+    what = f"{customer.namespace} {spec['mode']}{' with approval' if 'approves' in spec else ''}"
     began = time.monotonic()
 
     def ended() -> Any:
         found = story.kubectl.get(*place)
         return found if found.get("status", {}).get("phase") in ("Succeeded", "Failed", "Stopped") else None
 
-    found = wait(f"{created} in {customer.namespace}", 600, ended)
+    found = wait(f"{created} in {customer.namespace}", 600, ended, tell=False)
     if found["status"]["phase"] != phase:
         messages = [condition.get("message") for condition in found["status"].get("conditions", [])]
         raise DemoFailure(
             f"{created} in {customer.namespace} ended {found['status']['phase']}, not {phase}: {messages}"
         )
-    print(f"        {phase}, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"      {what}: {phase}, {time.monotonic() - began:.0f} s, {created.partition('/')[2]}", flush=True)
     return found
 
 
@@ -55,7 +52,7 @@ def approve(story: Story, customer: Customer) -> None:
     def asked() -> Any:
         return story.policy(customer).get("status", {}).get("approval")
 
-    request = wait(f"the guard's question in {customer.namespace}", 120, asked)
+    request = wait(f"the guard's question in {customer.namespace}", 120, asked, tell=False)
     until = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     approves = {"rulesDigest": request["rulesDigest"], "maxRows": request["rows"] + 10_000, "until": until}
     carry_out(story, customer, {"mode": "Enforce", "approves": approves}, "Succeeded")
@@ -85,7 +82,7 @@ def last_clock(story: Story, customer: Customer) -> datetime:
 
 def cron_job(story: Story, customer: Customer) -> str:
     """The name of the CronJob that runs the customer's nights."""
-    selector = f"tenantretention.io/policy={customer.name}"
+    selector = f"tenantretention.io/policy={customer.name},tenantretention.io/task=expire"
     found = story.kubectl.get("-n", customer.namespace, "cronjobs", "-l", selector)["items"]
     if len(found) != 1:
         raise DemoFailure(f"{customer.namespace} has {len(found)} CronJobs for {customer.name}, not one")

@@ -15,14 +15,13 @@ from demo.progress import tell_progress
 
 @dataclass
 class Story:
-    """What the chapters share: the cluster, and per customer the job that was loaded and the policy that holds now."""
+    """What the chapters share: the cluster, and per customer the jobs that were loaded and the policy that holds now."""
 
     kubectl: Kubectl
     root: Path
     customers: tuple[Customer, ...] = CUSTOMERS
-    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    runs: int = 0
 
     def policy(self, customer: Customer) -> Any:
         """The customer's policy as the cluster holds it."""

@@ -11,6 +11,8 @@ from devcluster.layout import NAME
 
 _DEADLINE_SECONDS = 20
 _POLL_SECONDS = 0.1
+_CPU_SHARES = 8192
+"""Of cgroup v1, where each process beside the group weighs 1024: on a busy machine all pods together would weigh as one."""
 
 
 def create() -> None:
@@ -19,6 +21,8 @@ def create() -> None:
         if (hierarchy / "cgroup.controllers").exists():
             _pass_controllers_down(hierarchy)
         (hierarchy / NAME).mkdir(exist_ok=True)
+        if (shares := hierarchy / NAME / "cpu.shares").exists():
+            shares.write_text(str(_CPU_SHARES))
 
 
 def kill_everything_inside() -> None:

@@ -15,6 +15,7 @@ from devcluster.parts import CLOUDNATIVE_PG, COREDNS, LOCAL_PATH, PAUSE, Part, P
 BASE_IMAGE = "localhost/base:trixie"
 # Debian's minor version of today. A later one is built under this name too, for the chart's default must be there.
 POSTGRES_VERSION = "17.12"
+VALKEY_VERSION = "8.1"
 SEAWEEDFS_VERSION = "4.48"
 CLOUDNATIVE_PG_VERSION = "1.30.0"
 _REPOSITORY = "localhost/tenant-retention"
@@ -60,6 +61,15 @@ def recipes(layout: Layout, parts: Parts) -> tuple[Recipe, ...]:
             reference=f"{_REPOSITORY}/postgres:{POSTGRES_VERSION}",
             title=f"the image of PostgreSQL {POSTGRES_VERSION}, about 60 s",
             containerfile=_containerfile(layout, "postgres"),
+            inputs=(),
+            prepare=lambda folder: folder,
+            on_base=True,
+        ),
+        Recipe(
+            name="valkey",
+            reference=f"{_REPOSITORY}/valkey:{VALKEY_VERSION}",
+            title=f"the image of Valkey {VALKEY_VERSION}, about 30 s",
+            containerfile=_containerfile(layout, "valkey"),
             inputs=(),
             prepare=lambda folder: folder,
             on_base=True,

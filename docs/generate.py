@@ -16,10 +16,8 @@ from typing import Any
 import yaml
 
 from docs.requirements import requirements_page
-from tenant_retention.api.v1alpha1.conditions import (
-    REASON_GROUPS,
-)
 from tenant_retention.api.v1alpha1.events import EVENTS
+from tenant_retention.api.v1alpha1.reason_groups import REASON_GROUPS
 from tenant_retention.api.v1alpha1.reason_texts import (
     CONDITION_TEXT,
     REASON_TEXT,
@@ -72,6 +70,7 @@ def metrics_page() -> str:
         "The chart's NetworkPolicy lets pods labelled `app.kubernetes.io/name: prometheus` of namespace `monitoring` read them,",
         "as the policies of kube-prometheus do, and no other pod: the counts tell of every tenant. For a Prometheus elsewhere",
         "set `metrics.networkPolicy.from`; a target that stays down with a timeout is the sign of it.",
+        "Scrape with `honor_labels: true`, as the chart's ServiceMonitor does: the label `namespace` is the policy's.",
         "",
     ]
     lines += ["| metric | type | labels | meaning |", "|---|---|---|---|"]

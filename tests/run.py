@@ -17,6 +17,10 @@ def pytest(folder: str, *options: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "pytest", "-q", "--durations=5", "-x", f"tests/{folder}", *options)
 
 
+AT_ONCE = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+"""Tests that need nothing but themselves, or servers of their own process, use all cores; one process has a few GiB of servers."""
+
+
 GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "lint": (
         (str(BIN / "ruff"), "check", "."),
@@ -26,13 +30,13 @@ GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
         (sys.executable, "-m", "tenant_retention.api.v1alpha1.generate", "--check"),
         (sys.executable, "-m", "docs.generate", "--check"),
     ),
-    "unit": (pytest("unit"),),
+    "unit": (pytest("unit", *AT_ONCE),),
     # What the servers are made of is fetched and built first, with progress, so that no test waits for it.
     "stores": (
         (sys.executable, "-m", "devcluster", "images"),
         (sys.executable, "-m", "devcluster", "part", "minio"),
         (sys.executable, "-m", "tests.stores.servers.install"),
-        pytest("stores"),
+        pytest("stores", *AT_ONCE),
     ),
     "chart": ((sys.executable, "-m", "devcluster", "parts"), pytest("chart")),
     "cluster": (

@@ -1,9 +1,10 @@
-"""The third customer's own servers: made by the demo as the customer would, then named in a DataStoreClass."""
+"""Servers that the platform does not own: made by the demo as their owners would, then named in a DataStoreClass."""
 
 from __future__ import annotations
 
 import base64
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,28 +13,49 @@ from demo import ownership
 from demo.kubectl import Kubectl
 from tenant_retention.adapters.certificates import issue_server_certificate, make_authority
 
-NAMESPACE = "initech-servers"
-HOSTS = ("postgresql", "s3")
-ADMINISTRATION = ("initech-ca", "initech-postgresql-admin", "initech-s3-admin")
-"""Secrets of the operator's namespace that the classes name: authority, administrators."""
+
+@dataclass(frozen=True)
+class Site:
+    """One owner's servers in a namespace: each ``kind`` is a file beside this one, and the name of a host there."""
+
+    owner: str
+    kinds: tuple[str, ...]
+
+    @property
+    def namespace(self) -> str:
+        """Where they run."""
+        return f"{self.owner}-servers"
+
+    @property
+    def administration(self) -> tuple[str, ...]:
+        """Secrets of the operator's namespace that the classes name: authority, administrators."""
+        return (f"{self.owner}-ca", *(f"{self.owner}-{kind}-admin" for kind in self.kinds))
 
 
-def start(kubectl: Kubectl, operator_namespace: str) -> None:
-    """Starts the customer's PostgreSQL and S3 server and hands the platform what a class needs: authority and administrators."""
+INITECH = Site("initech", ("postgresql", "s3"))
+APAC = Site("apac", ("postgresql",))
+UMBRELLA = Site("umbrella", ("cache",))
+SITES = (INITECH, APAC, UMBRELLA)
+
+
+def start(kubectl: Kubectl, operator_namespace: str, site: Site) -> None:
+    """Starts the servers and hands the platform what a class needs: authority and administrators."""
     folder = Path(__file__).parent
-    ownership.create_marked(kubectl, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
-    if kubectl.attempt("-n", NAMESPACE, "get", "secret", "server-files", show=False).returncode:
-        for secret in _secrets(operator_namespace):
+    ownership.create_marked(kubectl, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": site.namespace}}])
+    if kubectl.attempt("-n", site.namespace, "get", "secret", "server-files", show=False).returncode:
+        for secret in _secrets(operator_namespace, site):
             kubectl.apply([secret])
-    kubectl.run("-n", NAMESPACE, "apply", "-f", str(folder / "servers.yaml"))
-    for name in HOSTS:
-        kubectl.run("-n", NAMESPACE, "rollout", "status", f"statefulset/{name}", "--timeout=180s", show=False)
+    for kind in site.kinds:
+        kubectl.run("-n", site.namespace, "apply", "-f", str(folder / f"{kind}.yaml"))
+    for kind in site.kinds:
+        kubectl.run("-n", site.namespace, "rollout", "status", f"statefulset/{kind}", "--timeout=180s", show=False)
 
 
-def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
+def _secrets(operator_namespace: str, site: Site) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
     authority = make_authority(now)
-    leaf = issue_server_certificate(authority, tuple(f"{host}.{NAMESPACE}.svc.cluster.local" for host in HOSTS), now)
+    hosts = tuple(f"{kind}.{site.namespace}.svc.cluster.local" for kind in site.kinds)
+    leaf = issue_server_certificate(authority, hosts, now)
     password, access_key, secret_key = (secrets.token_urlsafe(24) for _ in range(3))
     server = {
         "tls.crt": leaf.certificate,
@@ -43,16 +65,14 @@ def _secrets(operator_namespace: str) -> list[dict[str, Any]]:
         "s3-secret-key": secret_key,
         "s3-encryption-key": secrets.token_hex(32),
     }
-    administration = (
-        {"ca.crt": authority.certificate},
-        {"username": "platform_admin", "password": password},
-        {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
-    )
+    login = {"username": "platform_admin", "password": password}
+    keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
+    administration = ({"ca.crt": authority.certificate}, *(keys if kind == "s3" else login for kind in site.kinds))
     return [
-        _secret(NAMESPACE, "server-files", server),
+        _secret(site.namespace, "server-files", server),
         *(
             ownership.marked(_secret(operator_namespace, name, values))
-            for name, values in zip(ADMINISTRATION, administration, strict=True)
+            for name, values in zip(site.administration, administration, strict=True)
         ),
     ]
 

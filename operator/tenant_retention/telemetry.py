@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
+from tenant_retention.backup_metrics import BackupGauges
 from tenant_retention.domain.readiness import Measure, Measurements
 
 PREFIX = "tenant_retention_"
@@ -64,9 +65,15 @@ _MEASURES = {
     Measure.LATENCY: ("latency", "_seconds", "Median round trip to a store."),
     Measure.CLOCK_SKEW: ("clock_skew", "_seconds", "Difference of a store's clock to the operator's."),
     Measure.SESSIONS: ("sessions", "", "Sessions of all clients of a store's server."),
-    Measure.SIZE: ("size", "_bytes", "Size of a store's database; in the tenant's namespace, of all on its server."),
+    Measure.SIZE: (
+        "size",
+        "_bytes",
+        "Size of a store's database; in the tenant's namespace, of all on its server; memory of a cache.",
+    ),
     Measure.REPLICATION_LAG: ("replication_lag", "_seconds", "Lag of the slowest standby of a store's server."),
     Measure.READ_ONLY: ("read_only", "", "1 if a store takes no writes, else 0."),
+    Measure.EVICTED_KEYS: ("evicted_keys", "", "Keys that a cache server evicted since its start."),
+    Measure.COPY_ON_DISK: ("copy_on_disk", "_seconds", "Age of the oldest copy of the keys in a cache server's files."),
 }
 _STORE = ("namespace", "policy", "store")
 
@@ -99,6 +106,8 @@ class Telemetry:
         self._held = self._gauge("held_items", "Items that a hold keeps.", category)
         self._anomalies = self._gauge("anomaly_items", "Items without a usable time.", category)
         self._missing = self._gauge("missing_objects", "Rows of a category whose object is missing.", category)
+        self._archived = self._gauge("archived_items", "Items that lie in the archive, among all.", category)
+        self._cached = self._gauge("cached_keys", "Keys of a category that the last run left in the cache.", category)
         self._unnamed = self._gauge(
             "unnamed_objects", "Objects of a bucket that no row names.", ("namespace", "policy", "store")
         )
@@ -113,6 +122,7 @@ class Telemetry:
             "When the oldest item of a store without a policy must be gone; nothing deletes it.",
             ("store",),
         )
+        self._backups = BackupGauges(self._gauge)
         self._measures = {
             measure: (
                 self._gauge(f"store_{word}{unit}", text, _STORE),
@@ -142,6 +152,7 @@ class Telemetry:
             self._expected.labels(namespace, name).set(expected.timestamp())
         else:
             _drop(self._expected, namespace, name)
+        self._backups.show(namespace, name, status.get("backups"), conditions.get("BackupsCurrent"))
         ended = {run["outcome"] for run in status.get("jobs", ())} - {"Running"}
         if ended:
             # While one is at work, the word of the one before it stands.
@@ -152,7 +163,11 @@ class Telemetry:
             counted = sum(numbers) if numbers else None
             shown = [(self._items, counted), (self._due, row.get("due")), (self._overdue, row.get("overdue"))]
             shown += [(self._held, row.get("held")), (self._anomalies, row.get("anomalies"))]
-            for gauge, value in (*shown, (self._missing, row.get("missingObjects"))):
+            shown += [(self._missing, row.get("missingObjects")), (self._cached, row.get("cachedKeys"))]
+            shown += [(self._archived, row.get("archived"))]
+            if counted is not None and "archived" not in row:
+                _drop(self._archived, namespace, name, category)
+            for gauge, value in shown:
                 if value is not None:
                     gauge.labels(namespace, name, category).set(value)
             if row.get("extendedUntil") is not None:
@@ -168,15 +183,15 @@ class Telemetry:
                 _drop(self._deadline, namespace, name, category)
         self._drop_categories(namespace, name, self._known.get((namespace, name), set()) - set(current))
         self._known[(namespace, name)] = set(current)
-        self._show_buckets(
-            namespace, name, {row["purpose"]: row.get("unnamedObjects") for row in status.get("stores", ())}
-        )
+        unnamed = {row["purpose"]: row.get("unnamedObjects") for row in status.get("stores", ())}
+        self._show_buckets(namespace, name, unnamed)
 
     def forget_policy(self, namespace: str, name: str) -> None:
         """Ends the series of a policy that is gone."""
         self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
         self._show_buckets(namespace, name, {})
         del self._buckets[(namespace, name)]
+        self._backups.show(namespace, name, None)
         for gauge in (self._ready, self._compliant, self._approval, self._success, self._failed, self._expected):
             _drop(gauge, namespace, name)
 
@@ -244,7 +259,7 @@ class Telemetry:
     def _drop_categories(self, namespace: str, name: str, gone: Iterable[str]) -> None:
         for category in gone:
             shown = (self._items, self._due, self._overdue, self._deadline, self._held, self._anomalies)
-            for gauge in (*shown, self._missing, self._extended):
+            for gauge in (*shown, self._missing, self._extended, self._cached, self._archived):
                 _drop(gauge, namespace, name, category)
 
 

@@ -1,6 +1,6 @@
 """``make bench``: the product and the bare tools side by side in one run, as a table. Nothing here is a test.
 
-``python -m tests.benchmarks [--rows N] [--objects N] [months|rows|inserts|anonymize|objects ...]``
+``python -m tests.benchmarks [--rows N] [--objects N] [months|rows|inserts|anonymize|archive|objects|units|foreseen ...]``
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.anonymizing import anonymizing
+from tests.benchmarks.archiving import archiving
+from tests.benchmarks.foreseen import SHARES, foreseen
+from tests.benchmarks.machine import machine
 from tests.benchmarks.objects import objects
 from tests.benchmarks.report import Comparison, Steps, print_table
 from tests.benchmarks.rows import ROUNDS, Bench, inserts_meanwhile, rows_inside, whole_months
+from tests.benchmarks.units import units
 from tests.stores.enforcement_archive import live_archive
 from tests.stores.servers.postgres import running_postgres
 from tests.stores.servers.s3 import running_seaweedfs
@@ -26,9 +30,19 @@ wal_level = replica
 shared_buffers = '128MB'
 max_wal_size = '1GB'
 log_statement = 'none'
+jit = on
 """
 """As customers run it: a commit is on disk when it returns, for both sides of every comparison."""
-STEPS = {"months": 4 * ROUNDS, "rows": 5, "inserts": 3 * ROUNDS, "anonymize": 2 * ROUNDS + 1, "objects": 5}
+STEPS = {
+    "months": 4 * ROUNDS,
+    "rows": 5,
+    "inserts": 3 * ROUNDS,
+    "anonymize": 2 * ROUNDS + 1,
+    "archive": 3,
+    "objects": 5,
+    "units": 6,
+    "foreseen": 4 * len(SHARES),
+}
 
 
 def main() -> None:
@@ -42,16 +56,27 @@ def main() -> None:
     names = options.names or list(STEPS)
     steps = Steps(sum(STEPS[name] for name in names))
     comparisons: list[Comparison] = []
-    with tempfile.TemporaryDirectory() as directory, running_postgres(17, DURABLE) as server, running_seaweedfs() as s3:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        running_postgres(17, DURABLE, on_disk=True) as server,
+        running_seaweedfs() as s3,
+    ):
         bench = Bench(server, s3, Path(directory))
         for name, measure in (("months", whole_months), ("rows", rows_inside), ("inserts", inserts_meanwhile)):
             if name in names:
                 comparisons += measure(bench, options.rows, steps)
         if "anonymize" in names:
             comparisons += anonymizing(bench, options.rows, steps, options.cache)
+        if "archive" in names:
+            comparisons += archiving(bench, options.rows, steps)
         if "objects" in names:
             acme = live_archive(server.administrator, s3, Path(directory, "acme"), contact_centre(back="P3M"))
             comparisons += objects(acme, options.objects, steps, options.cache)
+        if "units" in names:
+            comparisons += units(bench, steps)
+        if "foreseen" in names:
+            comparisons += foreseen(bench, options.rows, steps)
+    print(machine(Path(tempfile.gettempdir())))
     print_table(comparisons)
 
 

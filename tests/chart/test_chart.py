@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tenant_retention.settings import Settings
+from tenant_retention.telemetry import Telemetry
 from tests.chart.validate import schema_errors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -214,11 +215,41 @@ def test_a_missing_service_monitor_kind_is_skipped_refused_or_rendered_as_told(h
     enabled = ("--set", "metrics.serviceMonitor.enabled=true")
     assert of_kind(render(helm, *enabled), "ServiceMonitor") == []
     always = render(helm, *enabled, "--set", "metrics.serviceMonitor.renderMode=alwaysRender")
-    assert len(of_kind(always, "ServiceMonitor")) == 1
+    (found,) = of_kind(always, "ServiceMonitor")
+    # Prometheus would put the operator's namespace in the place of each policy's.
+    assert all(endpoint["honorLabels"] is True for endpoint in found["spec"]["endpoints"])
     failing = ("--set", "metrics.serviceMonitor.renderMode=failIfMissing")
     done = run(helm, "template", "trial", str(CHART), *enabled, *failing)
     assert done.returncode != 0
     assert "renderMode" in done.stderr
+
+
+def test_the_alerts_are_rendered_where_they_are_asked_for_and_ask_for_metrics_that_there_are__X4_T6(helm: str) -> None:
+    assert of_kind(render(helm), "PrometheusRule") == []
+    enabled = ("--set", "metrics.prometheusRule.enabled=true")
+    assert of_kind(render(helm, *enabled), "PrometheusRule") == []
+    done = run(
+        helm, "template", "trial", str(CHART), *enabled, "--set", "metrics.prometheusRule.renderMode=failIfMissing"
+    )
+    assert done.returncode != 0
+    assert "renderMode" in done.stderr
+    always = render(helm, *enabled, "--set", "metrics.prometheusRule.renderMode=alwaysRender")
+    (found,) = of_kind(always, "PrometheusRule")
+    rules = [rule for group in found["spec"]["groups"] for rule in group["rules"]]
+    asked = {name for rule in rules for name in re.findall(r"tenant_retention_[a-z_]+", rule["expr"])}
+    assert len(asked) == len(rules)
+    assert asked <= {metric.name for metric in Telemetry().described()}
+    labels = {metric.name: set(metric.labels) for metric in Telemetry().described()}
+    of_the_kubelet = {"namespace", "persistentvolumeclaim"}
+    for rule in rules:
+        (name,) = re.findall(r"tenant_retention_[a-z_]+", rule["expr"])
+        known = of_the_kubelet if "kubelet_" in rule["expr"] else labels[name]
+        said = set(re.findall(r"\$labels[.]([a-z]+)", json.dumps(rule["annotations"])))
+        assert said <= known, rule["alert"]
+        # A series with the pod's name would begin each "for" anew whenever the operator restarts.
+        kept = re.search(r"(?:sum|max|min) by \(([a-z, ]+)\)|absent", rule["expr"])
+        assert kept is not None, rule["alert"]
+        assert said <= set((kept[1] or "").split(", ")), rule["alert"]
 
 
 def test_only_prometheus_and_helm_test_reach_the_operators_port_and_its_own_way_out_stays_open__X2(helm: str) -> None:

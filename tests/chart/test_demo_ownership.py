@@ -166,13 +166,13 @@ def test_what_an_earlier_demo_made_is_removed_with_its_ledger_entries_and_volume
 ) -> None:
     uid = made_by_the_demo(story, OURS)
     write(story, store("the-demos", OURS, uid), volume("pv-the-demos", OURS))
-    write(story, namespace("customer-hooli"), store("theirs", "customer-hooli", "x"), volume("pv", "customer-hooli"))
+    write(story, namespace("customer-stark"), store("theirs", "customer-stark", "x"), volume("pv", "customer-stark"))
     clear(story)
     assert names(story, "dst") == {"theirs"}
     assert names(story, "pv") == {"pv"}
     assert OURS not in names(story, "namespace")
-    assert "customer-hooli" in names(story, "namespace")
-    story.kubectl.run("delete", "namespace", "customer-hooli", show=False)
+    assert "customer-stark" in names(story, "namespace")
+    story.kubectl.run("delete", "namespace", "customer-stark", show=False)
 
 
 def test_an_older_customers_ledger_entry_is_in_the_way_although_the_namespace_of_that_name_is_the_demos(

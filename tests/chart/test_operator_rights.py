@@ -180,6 +180,12 @@ async def test_what_it_is_said_to_may_not_do_it_may_not_where_it_serves_nobody_a
     # A Cluster of CloudNativePG takes its volume claims with it (X5).
     assert may(server, "create", "clusters.postgresql.cnpg.io", HOME)
     assert not may(server, "delete", "clusters.postgresql.cnpg.io", HOME)
+    # The backups that its owner has it make are read, never made or removed (T6).
+    read = (("list", "scheduledbackups.postgresql.cnpg.io"), ("list", "backups.postgresql.cnpg.io"))
+    for verb, resource in (*read, ("get", "objectstores.barmancloud.cnpg.io")):
+        assert may(server, verb, resource, HOME)
+        assert [word for word in ("create", "patch", "update", "delete") if may(server, word, resource, HOME)] == []
+        assert not may(server, verb, resource, "default")
 
 
 @pytest.mark.parametrize("elsewhere", ["kube-system", "default"])

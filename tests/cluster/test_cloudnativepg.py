@@ -16,11 +16,13 @@ import pytest
 import yaml
 
 from demo.kubectl import Kubectl, wait
+from devcluster.recipes import POSTGRES_VERSION
 from tests.cluster.applications import SQL, python, secret
-from tests.cluster.conftest import ROOT, SPEC, Tenant, passing_tenants
+from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, ROOT, SPEC, Tenant, install_operator, passing_tenants
 
 CLUSTER = "clusters.postgresql.cnpg.io"
 NAME = "acme-cnpg"
+CATALOGUE = "trial"
 BINDING = "acme-analytical-app"
 URI = f"/bindings/{BINDING}/uri"
 OLD, YOUNG = 3_000, 40
@@ -61,11 +63,19 @@ def tenant(operator: Kubectl) -> Iterator[Tenant]:
     classes = (ROOT / "examples/classes/cloudnativepg.yaml").read_text()
     (found,) = yaml.safe_load_all(classes)
     found["spec"] |= {"allowedNamespaces": {"matchLabels": {"kubernetes.io/metadata.name": "trial-cnpg"}}}
-    found["spec"]["cloudNativePG"]["storage"] = "1Gi"
+    found["spec"]["cloudNativePG"] |= {"storage": "1Gi", "imageCatalogRef": {"name": CATALOGUE, "major": 17}}
+    # test_copies.py tells of backups; here the nights alone are lost and found.
+    del found["spec"]["backup"]
     operator.apply([found])
-    stores = [{"purpose": "Analytical", "className": found["metadata"]["name"]}]
     with passing_tenants(operator) as make:
-        yield make("trial-cnpg", spec={**SPEC, "stores": stores, "guard": {"maxDeletedPercent": 100}})
+        yield make("trial-cnpg", spec=tenant_spec())
+    operator.run("delete", "clusterimagecatalog", CATALOGUE, show=False)
+
+
+def tenant_spec() -> dict[str, Any]:
+    """The policy: its database is of the class of ``examples``."""
+    stores = [{"purpose": "Analytical", "className": "cloudnativepg"}]
+    return {**SPEC, "stores": stores, "guard": {"maxDeletedPercent": 100}}
 
 
 def cluster(tenant: Tenant) -> Any:
@@ -98,6 +108,18 @@ def lose_primary(tenant: Tenant) -> str:
     return lost
 
 
+def ask_for(tenant: Tenant, backup: dict[str, Any] | None) -> None:
+    """Edits what CloudNativePG itself backs up, as the Cluster's owner would."""
+    patch = json.dumps({"spec": {"backup": backup}})
+    tenant.kubectl.run(*tenant.place(), "patch", CLUSTER, NAME, "--type=merge", "-p", patch, show=False)
+
+
+def reason_of_stall(tenant: Tenant) -> str:
+    """Why the policy is Stalled; empty if it is not."""
+    found = tenant.condition("Stalled")
+    return str(found["reason"]) if found.get("status") == "True" else ""
+
+
 def entry(tenant: Tenant) -> Any:
     """The ledger entry of the tenant's database."""
     mine = [s for s in tenant.kubectl.get("dst")["items"] if s["spec"]["namespace"] == tenant.namespace]
@@ -105,7 +127,9 @@ def entry(tenant: Tenant) -> Any:
     return found[0] if found else {}
 
 
-def test_a_policy_waits_for_cloudnativepg_and_goes_on_when_it_is_installed(tenant: Tenant) -> None:
+def test_a_policy_waits_for_cloudnativepg_and_its_image_catalogue_and_goes_on_when_they_are_there(
+    tenant: Tenant,
+) -> None:
     kubectl = tenant.kubectl
     if kubectl.attempt("get", "crd", CLUSTER, show=False).returncode:
         waiting = lambda: tenant.condition("Reconciling").get("reason") == "WaitingForCloudNativePG"  # noqa: E731
@@ -120,6 +144,18 @@ def test_a_policy_waits_for_cloudnativepg_and_goes_on_when_it_is_installed(tenan
 
     wait("the Cluster to be made", 90, made)
     assert not cluster(tenant)["metadata"].get("ownerReferences")
+    missing = lambda: "image catalog" in tenant.condition("Reconciling").get("message", "")  # noqa: E731
+    wait("the policy to say that the catalogue of images is missing", 120, missing)
+    image = f"localhost/tenant-retention/postgres:{POSTGRES_VERSION}"
+    catalogue = {
+        "apiVersion": "postgresql.cnpg.io/v1",
+        "kind": "ClusterImageCatalog",
+        "metadata": {"name": CATALOGUE},
+        "spec": {"images": [{"major": 17, "image": image}]},
+    }
+    kubectl.apply([catalogue])
+    taken = lambda: cluster(tenant)["status"].get("image") == image  # noqa: E731
+    wait("the Cluster to take its image from the catalogue", 120, taken)
 
 
 def test_losing_the_primary_while_the_database_is_made_ends_in_one_whole_database__D1(tenant: Tenant) -> None:
@@ -134,6 +170,17 @@ def test_losing_the_primary_while_the_database_is_made_ends_in_one_whole_databas
     assert python(tenant, (BINDING,), *question) == "[(0,)]"
     host = secret(tenant.kubectl, tenant.namespace, BINDING)["host"]
     assert python(tenant, (BINDING,), "stranger", KNOCK, host, labelled=False) == "TimeoutError"
+
+
+def test_backups_that_nobody_removes_stall_the_policy_until_they_are_not_asked_for_any_more__M10_T6(
+    tenant: Tenant,
+) -> None:
+    elsewhere = {"destinationPath": "s3://elsewhere/", "s3Credentials": {"inheritFromIAMRole": True}}
+    ask_for(tenant, {"barmanObjectStore": elsewhere})
+    wait("the policy to refuse copies without an end", 150, lambda: reason_of_stall(tenant) == "CopiesOutliveBounds")
+    assert f"spec.backup.retentionPolicy of Cluster {NAME}" in tenant.condition("Stalled")["message"]
+    ask_for(tenant, None)
+    wait("the policy to go on", 150, lambda: not reason_of_stall(tenant))
 
 
 def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twice__M8_P2_X6(tenant: Tenant) -> None:
@@ -160,9 +207,10 @@ def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twi
     tenant.wait_for("condition=Compliant", 180)
 
 
-def test_deleting_the_policy_keeps_the_cluster_its_volumes_and_its_network_policy__X5(tenant: Tenant) -> None:
+def test_a_gitops_prune_keeps_the_cluster_its_volumes_and_its_network_policy__X5(tenant: Tenant) -> None:
     before = cluster(tenant)
-    tenant.kubectl.run(*tenant.place(), "delete", "trp", "acme", "--timeout=30s", show=False)
+    prune = ("delete", "trp", "acme", "--cascade=foreground", "--timeout=30s")
+    tenant.kubectl.run(*tenant.place(), *prune, show=False)
     wait("the store to be Released", 120, lambda: entry(tenant)["status"].get("phase") == "Released")
     after = cluster(tenant)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
@@ -177,3 +225,22 @@ def test_deleting_the_policy_keeps_the_cluster_its_volumes_and_its_network_polic
     for volume in volumes:
         assert tenant.kubectl.get("pv", volume)["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
     wait("its debt to be counted on", 120, lambda: entry(tenant)["status"].get("overdue") == 0)
+
+
+def test_after_an_uninstall_the_policy_made_anew_gets_the_same_cluster_with_its_rows__X5(tenant: Tenant) -> None:
+    kubectl, before = tenant.kubectl, cluster(tenant)
+    uninstall = ("uninstall", RELEASE, "-n", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s")
+    done = kubectl.program("helm", *uninstall, show=False)
+    assert done.returncode == 0, done.stderr
+    assert cluster(tenant)["metadata"]["uid"] == before["metadata"]["uid"]
+    assert "deletionTimestamp" not in cluster(tenant)["metadata"]
+    install_operator(kubectl)
+    tenant.apply(tenant_spec())
+    tenant.wait_for("condition=Stalled", 120)
+    uid = tenant.policy()["metadata"]["uid"]
+    for store in kubectl.get("dst", "-l", f"tenantretention.io/namespace={tenant.namespace}")["items"]:
+        patch = json.dumps({"spec": {"claimRef": {"namespace": tenant.namespace, "name": "acme", "uid": uid}}})
+        kubectl.run("patch", "dst", store["metadata"]["name"], "--type=merge", "-p", patch, show=False)
+    tenant.wait_for("condition=Ready", 180)
+    assert cluster(tenant)["metadata"]["uid"] == before["metadata"]["uid"]
+    assert python(tenant, (BINDING,), "ask", SQL, URI, COUNT) == f"[({YOUNG},)]"

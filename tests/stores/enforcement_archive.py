@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -38,13 +38,14 @@ from tenant_retention.domain.buckets import plan_bucket, want_bucket
 from tenant_retention.domain.databases import DatabaseRoles
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.names import StoreIdentity
-from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding
 from tenant_retention.domain.ports.enforcement import Claim
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores, server_access
 from tenant_retention.enforcement.results import RunResult
 from tenant_retention.enforcement.world import Stores, World
+from tests.stores.enforcer_session import EnforcerSession
 from tests.stores.servers.postgres import connect_as
 from tests.stores.servers.s3 import S3Server
 from tests.support.enforcement import RecordedWorld, archive, plan_of
@@ -79,6 +80,7 @@ class LiveArchive:
     directory: Path
     definition: RetentionDefinition
     around: RecordedWorld = field(default_factory=RecordedWorld)
+    more_buckets: tuple[StoreBinding, ...] = ()
 
     @property
     def identity(self) -> StoreIdentity:
@@ -111,7 +113,7 @@ class LiveArchive:
         return plan.model_copy(
             update={
                 "databases": (replace_binding(plan.databases[0], "acme-analytical-enforcer"),),
-                "buckets": (replace_binding(plan.buckets[0], "acme-content-enforcer"),),
+                "buckets": (replace_binding(plan.buckets[0], "acme-content-enforcer"), *self.more_buckets),
             }
         )
 
@@ -148,7 +150,10 @@ class LiveArchive:
 
     def enforcer(self) -> PostgresEnforcementDatabase:
         """A session of the enforcer login."""
-        return PostgresEnforcementDatabase(lambda: self.login("enforcer"))
+        return EnforcerSession(
+            lambda: self.login("enforcer"),
+            lambda: connect_as(replace(self.server, database=self.identity.database())),
+        )
 
     def observer(self) -> PostgresObserverDatabase:
         """The observer's eye."""
@@ -202,11 +207,6 @@ class LiveArchive:
         """A recording's row whose object was never stored."""
         self.write("recordings", [(name, name, born_at)], ("id", "session_id", "started_at"))
 
-    def every(self, stride: int) -> int:
-        """1 on the newest server, ``stride`` on the oldest: what is tried at every effect there need not be here."""
-        with self.owner() as connection:
-            return 1 if connection.info.server_version >= 170000 else stride
-
     def old_month(self, table: str, birth: datetime) -> None:
         """A month as it lies there from before ``back`` was made shorter; nobody makes such months any more."""
         first = birth.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -255,6 +255,17 @@ class LiveArchive:
         """What becomes of the database when its policy goes."""
         with connect_as(replace(self.server, database=self.identity.database())) as connection:
             refuse_runs(connection, self.roles)
+
+    @contextmanager
+    def restoring(self, replay: UUID | None = None) -> Iterator[None]:
+        """While a backup is restored; ``replay``: the run that the restore lets through."""
+        with self.owner() as connection:
+            begin = "INSERT INTO retention.restoring (backup_id, replay) VALUES ('20260101T000000Z-00000000', %s)"
+            connection.execute(begin, (replay,))
+            try:
+                yield
+            finally:
+                connection.execute("DELETE FROM retention.restoring")
 
     def approve(self, max_rows: int, until: datetime) -> None:
         """What a RetentionRun's approval becomes."""
@@ -383,6 +394,7 @@ class Stencil:
             drop_database(connection, self.original)
             self._copy(connection, f"{self.original[:40]}_stencil", self.original)
         self.made.definition = self.definition
+        self.made.more_buckets = ()
         self.made.plan_file.write_text(self.made.plan().model_dump_json(by_alias=True))
         self.made.empty_bucket()
         return self.made
@@ -390,9 +402,8 @@ class Stencil:
     def _copy(self, connection: psycopg.Connection[Any], source: str, target: str) -> None:
         names = {"source": sql.Identifier(source), "target": sql.Identifier(target)}
         owner = sql.Identifier(self.made.roles.owner)
-        connection.execute(
-            sql.SQL("CREATE DATABASE {target} TEMPLATE {source} OWNER {owner}").format(owner=owner, **names)
-        )
+        copy = sql.SQL("CREATE DATABASE {target} TEMPLATE {source} OWNER {owner} STRATEGY FILE_COPY")
+        connection.execute(copy.format(owner=owner, **names))
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from tenant_retention.adapters.fakes.content_bucket import InMemoryContentBucket
 from tenant_retention.adapters.fakes.enforcement import InMemoryEnforcementDatabase
-from tenant_retention.adapters.fakes.tenant_server import Approval, Hold, Row, TenantServer
+from tenant_retention.adapters.fakes.tenant_server import Approval, Hold, Restore, Row, TenantServer
 from tenant_retention.domain.definition import RetentionDefinition
 from tests.support.enforcement import archive
 
@@ -79,6 +82,15 @@ class InMemoryArchive:
     def release(self) -> None:
         """What becomes of the database when its policy goes."""
         self.server.suspended = True
+
+    @contextmanager
+    def restoring(self, replay: UUID | None = None) -> Iterator[None]:
+        """While a backup is restored; ``replay``: the run that the restore lets through."""
+        self.server.restore = Restore(replay)
+        try:
+            yield
+        finally:
+            self.server.restore = None
 
     def approve(self, max_rows: int, until: datetime) -> None:
         """What a RetentionRun's approval becomes."""

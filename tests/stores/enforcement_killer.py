@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.adapters.s3.archive import S3ArchiveBucket
 from tenant_retention.adapters.s3.attempts import BucketAttempts
 from tenant_retention.enforcement import program
 
@@ -50,6 +51,7 @@ def run_child(plan: Path, number: int | None, when: str, calls: int) -> None:
     # One transaction, and one request: several of them lie inside one call of the engine's ports.
     PostgresEnforcementDatabase._call = deadly(PostgresEnforcementDatabase._call)  # type: ignore[method-assign]
     BucketAttempts.run = deadly(BucketAttempts.run)  # type: ignore[method-assign]
+    S3ArchiveBucket.put_file = deadly(S3ArchiveBucket.put_file)  # type: ignore[method-assign]
     os._exit(program.main(["--plan", str(plan), "--termination-log", "/nowhere"]))
 
 

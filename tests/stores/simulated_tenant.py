@@ -24,6 +24,7 @@ from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.domain.definition import RetentionDefinition, TableDefinition
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.caches import EnforcementCache
 from tenant_retention.domain.ports.enforcement import Claim, LockOutcome, ObjectDeletion, ObjectLock
 from tenant_retention.domain.ports.files import FilePage
 from tenant_retention.domain.ports.orphans import Place
@@ -40,6 +41,8 @@ class SimulatedLocks:
     """A bucket that knows the test's clock, and whose locks end by it."""
 
     def __init__(self, inner: S3ContentBucket, clock: ServerClock) -> None:
+        self.modified: dict[str, datetime] = {}
+        """When the test says that a key's files were modified: before then they are not there."""
         self._inner, self._clock = inner, clock
         self._until: dict[tuple[str, str | None], datetime] = {}
 
@@ -62,7 +65,11 @@ class SimulatedLocks:
     def list_files(self, prefix: str, begins_at: Place, limit: int) -> FilePage:
         """Says that it is the test's time: a store whose clock is not the database's is believed in nothing."""
         page = self._inner.list_files(prefix, begins_at, limit)
-        return page.model_copy(update={"store_clock": self._clock.now()})
+        dated = [
+            each.model_copy(update={"modified": self.modified.get(each.key, each.modified)}) for each in page.files
+        ]
+        files = tuple(each for each in dated if each.key not in self.modified or each.modified <= self._clock.now())
+        return page.model_copy(update={"files": files, "store_clock": self._clock.now()})
 
     def locked(self, key: str, version: str | None) -> bool:
         """Whether the object may not go now."""
@@ -72,7 +79,8 @@ class SimulatedLocks:
 
 @dataclass(frozen=True)
 class Written:
-    """A row as a test writes it: ``clock`` is what its category counts from, ``born`` its birth. ``key``: of its object."""
+    """A row as a test writes it: ``clock`` is what its category counts from, ``born`` its birth. ``key``: of its object. ``more``: other
+    columns."""
 
     table: str
     name: str
@@ -80,6 +88,7 @@ class Written:
     session: str | None = None
     clock: datetime | None = None
     key: str | None = None
+    more: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @property
     def identity(self) -> str:
@@ -99,6 +108,7 @@ class SimulatedTenant:
     storage: S3Connection
     sessions: Mapping[str, PostgresEnforcementDatabase]
     owners: Mapping[str, Connection]
+    caches: dict[str, EnforcementCache] = field(default_factory=dict)
     content: SimulatedLocks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +125,8 @@ class SimulatedTenant:
         at = self.clock.now()
         around = RecordedWorld(at)
         world = replace(around.world(), now=lambda: at, elapsed=time.monotonic)
-        return expire(plan_of(self.rules, mode=mode), Stores(self.sessions, {"Content": self.content}), uuid4(), world)
+        stores = Stores(self.sessions, {"Content": self.content}, self.caches)
+        return expire(plan_of(self.rules, mode=mode), stores, uuid4(), world)
 
     def database_of(self, table: str) -> TenantDatabase:
         """The database that has the table."""
@@ -137,6 +148,11 @@ class SimulatedTenant:
                     for found in values:
                         copy.write_row([found.get(column) for column in columns])
 
+    def write_file(self, key: str, modified: datetime) -> None:
+        """The application stores a file that no row names, so long ago."""
+        self.storage.client.put_object(self.bucket, key, io.BytesIO(b"log"), 3)
+        self.content.modified[key] = modified
+
     def _values(self, row: Written) -> dict[str, Any]:
         table = self.rules.table(row.table)
         values: dict[str, Any] = {column.name: "x" for column in table.columns if not column.nullable}
@@ -150,7 +166,7 @@ class SimulatedTenant:
                 key = row.key or f"{row.table}/{row.name}"
                 version = self.storage.client.put_object(self.bucket, key, io.BytesIO(b"sound"), 5).version_id
                 values |= {category.objects.key_column: key, category.objects.version_column: version}
-        return values
+        return values | dict(row.more)
 
     def left(self) -> set[tuple[str, str]]:
         """Table and primary key of every row that is there."""
@@ -161,6 +177,21 @@ class SimulatedTenant:
                     sql.Literal(table.name), sql.Identifier(table.primary_key[0]), sql.Identifier(table.name)
                 )
                 for table in self.rules.tables_of(purpose)
+            ]
+            found |= set(self.owners[purpose].execute(sql.SQL(" UNION ALL ").join(parts)).fetchall())
+        return found
+
+    def persons(self) -> set[tuple[str, str]]:
+        """The rows that still have a phone number."""
+        found = set()
+        for purpose in self.databases:
+            parts = [
+                sql.SQL("SELECT {}, {}::text FROM public.{} WHERE {} IS NOT NULL").format(
+                    sql.Literal(table.name), *map(sql.Identifier, (table.primary_key[0], table.name, column.name))
+                )
+                for table in self.rules.tables_of(purpose)
+                for column in table.columns
+                if column.role == "PhoneNumber"
             ]
             found |= set(self.owners[purpose].execute(sql.SQL(" UNION ALL ").join(parts)).fetchall())
         return found

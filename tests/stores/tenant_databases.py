@@ -31,7 +31,8 @@ from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, PartitionStepKind
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.servers import ServerAccess
-from tests.stores.servers.postgres import PostgresProcess, connect_as
+from tests.stores.enforcer_session import EnforcerSession, wait_for_end
+from tests.stores.servers.postgres import PostgresProcess, connect_as, quick_verifier
 from tests.support.waiting import eventually
 
 Connection = psycopg.Connection[Any]
@@ -67,13 +68,11 @@ class TenantDatabase:
 
     def enforcer(self) -> PostgresEnforcementDatabase:
         """A fresh enforcement session; close it."""
-        return EnforcerSession(self)
+        return EnforcerSession(lambda: self.connect("enforcer"), self.as_administrator)
 
     def wait_for_end(self, pid: int) -> None:
         """Until the server has noticed that a client hung up: until then its run is one in progress."""
-        living = "SELECT FROM pg_stat_activity WHERE pid = %s"
-        with self.as_administrator() as administrator:
-            eventually(lambda: not administrator.execute(living, (pid,)).fetchall(), f"session {pid} ends")
+        wait_for_end(self.as_administrator, pid)
 
     def wait_until_someone_waits_for(self, relation: str) -> None:
         """Until a lock on this table (``schema.name``) is wanted and not granted."""
@@ -97,27 +96,6 @@ class TenantDatabase:
     def value(self, statement: str, *parameters: object) -> Any:
         """The first column of the first row that the owner sees."""
         return self.rows(statement, *parameters)[0][0]
-
-
-class EnforcerSession(PostgresEnforcementDatabase):
-    """The product's adapter; ``close`` returns when the server knows of it too."""
-
-    def __init__(self, database: TenantDatabase) -> None:
-        self._pid: int | None = None
-        self._database = database
-        super().__init__(self._open)
-
-    def _open(self) -> Connection:
-        connection = self._database.connect("enforcer")
-        self._pid = connection.info.backend_pid
-        return connection
-
-    def close(self) -> None:
-        """Hangs up and waits until the session is gone."""
-        super().close()
-        if self._pid is not None:
-            self._database.wait_for_end(self._pid)
-            self._pid = None
 
 
 class TenantDatabases:
@@ -193,7 +171,9 @@ def _make_roles(connection: Connection, roles: DatabaseRoles, passwords: dict[st
         connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
     for login, password in passwords.items():
         connection.execute(
-            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(login), sql.Literal(password))
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                sql.Identifier(login), sql.Literal(quick_verifier(password))
+            )
         )
         connection.execute(
             sql.SQL("GRANT {} TO {}").format(sql.Identifier(login.removesuffix("_1")), sql.Identifier(login))

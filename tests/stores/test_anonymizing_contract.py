@@ -1,4 +1,4 @@
-"""Rows lose the person at an age and stay (X1, X3): the same in memory and on PostgreSQL 15 and 17."""
+"""Rows lose the person at an age and stay (X1, X3): the same in memory and on PostgreSQL 15, 17 and 18."""
 
 from __future__ import annotations
 
@@ -150,6 +150,22 @@ class AnonymizingContract:
         # From now on it is the passing of time alone that makes rows due.
         assert take_whole_run(tenant)[1].outcome == "Succeeded"
 
+    def test_what_the_guard_keeps_loses_the_person_as_the_rules_of_before_say__X1_X7(self, tenant: Tenant) -> None:
+        tenant.define(archive_like(tenant, guard_percent=25, anonymize_after="P90D"))
+        take_whole_run(tenant)
+        for number in range(20):
+            tenant.call(f"late-{number}", days_ago(100), "requests")
+        tenant.define(archive_like(tenant, guard_percent=25, anonymize_after="P90D", records="P95D"))
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            seen = runs[RECORDS]
+            assert (seen.guard, seen.surplus, seen.anonymize_due) == (GuardState.TRIPPED, 20, 20)
+            for name in runs:
+                take_all(database, run_id, name)
+            assert sum(anonymize_all(database, run_id, name) for name in runs) == 20
+            assert database.finish_run(run_id).outcome == "ApprovalRequired"
+        assert (len(tenant.left()), tenant.callers()) == (20, set())
+
 
 class TestInMemory(AnonymizingContract):
     """The twin that the engine's unit tests run on."""
@@ -161,8 +177,9 @@ class TestInMemory(AnonymizingContract):
         return made
 
 
+@pytest.mark.every_postgres
 class TestRealStores(AnonymizingContract):
-    """PostgreSQL 15 and 17."""
+    """PostgreSQL 15, 17 and 18."""
 
     @pytest.fixture
     def tenant(self, acme: LiveArchive) -> LiveArchive:

@@ -76,7 +76,7 @@ def real_database(process: PostgresProcess, directory: Path) -> Database:
     return Database(RealTenantStores(directory), server)
 
 
-@pytest.fixture(params=["fake", "postgres15", "postgres17"])
+@pytest.fixture(params=["fake", "postgres15", "postgres18"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """One tenant's database."""
     if request.param == "fake":

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
+from tenant_retention.adapters.s3.backups import S3BackupBucket
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets, identities
+from tenant_retention.domain.backups import BACKUPS, key_of, manifest_key, new_backup_id
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam, wanted_identity
 from tenant_retention.domain.bucket_steps import CreateBucket, CreateUser, IssueKey, PutPolicy, RemoveUser
 from tenant_retention.domain.errors import Invalid
@@ -146,3 +149,36 @@ def test_the_endpoint_says_how_fast_it_answers_and_how_much_a_bucket_holds(reque
     kept = prepared(request_bucket)
     usage = S3TenantBuckets().usage(kept.server, kept.name)
     assert (usage.objects, usage.complete) == (0, True)
+
+
+def test_a_bucket_of_backups_has_a_writer_and_a_remover_no_reader_and_no_versions__T6(
+    request_bucket: BucketRequest, s3_server: S3Server
+) -> None:
+    kept = prepared(replace(request_bucket, identity=replace(request_bucket.identity, purpose=BACKUPS)))
+    buckets = S3TenantBuckets()
+    try:
+        assert set(kept.held) == {BucketRole.APP, BucketRole.ENFORCER}
+        assert buckets.prepare_bucket(kept).changes == ()
+        assert buckets.probe_bucket(kept, kept.held, "").breaches == ()
+        before = datetime.now(UTC).replace(microsecond=0)
+        name = new_backup_id(before, b"abcd")
+        with (
+            S3Connection(s3_server.endpoint, kept.held[BucketRole.APP]) as writer,
+            S3Connection(s3_server.endpoint, kept.held[BucketRole.ENFORCER]) as remover,
+        ):
+            bucket = S3BackupBucket(writer, remover, kept.name)
+            bucket.write(key_of(name, 1), [b"rows"])
+            (half,) = buckets.backups(kept, datetime.now(UTC))
+            assert (half.complete, half.size, half.objects) == (False, 4, ())
+            bucket.write(manifest_key(name), [b"manifest"])
+            (whole,) = buckets.backups(kept, datetime.now(UTC))
+            assert (whole.backup_id, whole.complete, whole.taken_at, whole.size) == (name, True, before, 12)
+            bucket.remove(tuple(bucket.objects()))
+            # Nothing of it stays as an older version.
+            assert buckets.backups(kept, datetime.now(UTC)) == ()
+            assert buckets.usage(kept.server, kept.name).versions == 0
+    finally:
+        with S3Connection(s3_server.endpoint, s3_server.administrator) as connection:
+            driver = identities(connection, s3_server.iam)
+            for role in BucketRole:
+                driver.apply(RemoveUser(wanted_identity(kept.name, role).user))

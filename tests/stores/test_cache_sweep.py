@@ -1,4 +1,4 @@
-"""The night and the cache: one contract on the stores in memory, and on PostgreSQL 15 and 17 with Valkey 8.1."""
+"""The night and the cache: one contract on the stores in memory, and on PostgreSQL 15 and 18 with Valkey 8.1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenant_retention.adapters.fakes.tenant_server import Hold, Row, TenantServe
 from tenant_retention.domain.definition import CacheDefinition, CategoryDefinition, CategoryState, ClockEvent
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.cached_rows import CacheEvidence
+from tenant_retention.domain.ports.cached_rows import CacheEvidence, CacheLooks
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import Outcome, RunResult
@@ -441,6 +441,7 @@ class TestInMemory(SweepContract):
             assert ("presence:1" in tenant.left()) is there
 
 
+@pytest.mark.oldest_and_newest
 class TestRealStores(SweepContract):
     """PostgreSQL and Valkey."""
 
@@ -456,3 +457,32 @@ class TestRealStores(SweepContract):
     def site(self, valkey: ValkeyProcess) -> Iterator[CacheSite]:
         with real_site(valkey) as site:
             yield site
+
+    def test_the_operator_reads_since_when_keys_are_left_that_no_look_took_away__T6_X4(self, tenant: Tenant) -> None:
+        assert isinstance(tenant.rows, RealRows)
+        observer = tenant.rows.database.observer()
+
+        def looks() -> CacheLooks:
+            return next(each for each in observer.observe().cache_looks if each.category == "agents")
+
+        assert observer.observe().cache_looks == ()
+        tenant.night()
+        first = looks()
+        assert (first.left, first.failure, first.left_since) == (0, None, None)
+        assert first.clean_at == first.looked_at
+        tenant.cache("agents:gone")
+        tenant.night(Mode.DRY_RUN)
+        left = looks()
+        assert (left.left, left.left_since, left.clean_at) == (1, left.looked_at, first.looked_at)
+
+        def away(name: str) -> None:
+            if name == "keys":
+                raise Unavailable("away", reason="ServerUnreachable")
+
+        tenant.night(hook=away)
+        unknown = looks()
+        assert (unknown.left, unknown.failure) == (None, "ServerUnreachable")
+        assert (unknown.left_since, unknown.clean_at) == (left.looked_at, first.looked_at)
+        tenant.night()
+        last = looks()
+        assert (last.left, last.left_since, last.clean_at) == (0, None, last.looked_at)

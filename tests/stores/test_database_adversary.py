@@ -31,6 +31,8 @@ from tests.stores.tenant_databases import (
     text,
 )
 
+pytestmark = pytest.mark.oldest_and_newest
+
 CASES = cases(minimum="P30D", keep="P90D", maximum="P5Y")
 
 

@@ -26,6 +26,8 @@ from tests.stores.tenant_databases import (
     text,
 )
 
+pytestmark = pytest.mark.oldest_and_newest
+
 CONSENT = ConsentDefinition(table="calls", refused_column="denied", forced_column="forced", accepted_column="accepted")
 
 

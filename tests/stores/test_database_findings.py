@@ -27,6 +27,8 @@ from tests.stores.tenant_databases import (
 )
 from tests.stores.test_database_consent import RULES, call, consenting, count, line, record
 
+pytestmark = pytest.mark.oldest_and_newest
+
 
 @pytest.fixture
 def database(tenant_databases: TenantDatabases) -> Iterator[TenantDatabase]:
@@ -155,6 +157,51 @@ def test_a_minimum_does_not_keep_what_may_not_be_stored_and_keeps_everything_els
         assert made.rows("SELECT session_id FROM public.recordings") == [("s2",)]
         with made.as_owner() as owner, pytest.raises(psycopg.Error, match="younger than the minimum"):
             owner.execute(young, ("s2",))
+
+
+def denied_twice(made: TenantDatabase, rules: RetentionDefinition) -> None:
+    """Two recordings that their calls deny, and the night that finds them."""
+    for number in (1, 2):
+        record(made, number)
+        call(made, number, denied=True)
+    night(made, rules)
+
+
+def test_content_that_was_denied_and_is_accepted_since_has_its_minimum_again_at_once__P10_M8(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = consenting(minimum="P30D")
+    with tenant_databases.having(rules) as made:
+        denied_twice(made, rules)
+        made.write("UPDATE calls SET denied = false WHERE id = 1")
+        for statement in ("DELETE FROM public.recordings WHERE session_id = 's1'", "TRUNCATE public.recordings"):
+            with made.as_owner() as owner, pytest.raises(psycopg.Error, match="younger than the minimum"):
+                owner.execute(statement)
+        with made.as_owner() as owner:
+            owner.execute("DELETE FROM public.recordings WHERE session_id = 's2'")
+        assert made.rows("SELECT session_id FROM public.recordings") == [("s1",)]
+
+
+def test_a_row_that_was_accepted_after_its_object_went_stays_below_its_minimum_and_is_told__P10_M8(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = consenting(minimum="P30D")
+    with tenant_databases.having(rules) as made:
+        denied_twice(made, rules)
+        enforcement, run_id = made.enforcer(), uuid4()
+        enforcement.begin_run(run_id, Mode.ENFORCE, rules.rules_digest(), datetime.now(UTC))
+        claims = enforcement.claim_content(run_id, "recordings", 10)
+        assert {claim.key for claim in claims} == {"s1/0", "s2/0"}
+        made.write("UPDATE calls SET denied = false WHERE id = 1")
+        for _ in range(2):
+            # The second time because a reply was lost.
+            enforcement.confirm_claims(run_id, [claim.claim_id for claim in claims])
+        told = of(enforcement.finish_run(run_id), "recordings")
+        enforcement.close()
+        assert (told.cleared, told.failed) == (1, 1)
+        assert made.rows("SELECT session_id FROM public.recordings") == [("s1",)]
+        assert made.value("SELECT count(*) FROM retention.claim") == 0
+        assert of(night(made, rules), "recordings").failed == 0
 
 
 def test_an_object_that_the_bucket_locked_before_the_denial_waits_for_its_lock__P10_M8(

@@ -22,6 +22,8 @@ from tests.stores.tenant_databases import (
     text,
 )
 
+pytestmark = pytest.mark.oldest_and_newest
+
 STATUTORY = definition(
     [table("calls", text("caller", "PhoneNumber"), text("unit", "Unit"), unit_column="unit", back="P2Y")],
     [category("records", "calls", minimum="P1Y", keep="P1Y", maximum="P5Y")],

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from tenant_retention.domain.plan_document import Mode
-from tests.stores.servers.install import VERSIONS, installation
+from tests.stores.servers.install import OLDEST, installation
 from tests.stores.servers.postgres import connect_as, running_postgres
 from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, category, definition, table
 from tests.support.waiting import eventually
@@ -87,7 +87,7 @@ def test_a_run_tells_an_applications_transactions_from_its_own_batches(database:
 
 def test_a_standby_with_a_slot_is_seen_to_fall_behind_by_a_login_without_privileges(tmp_path: Path) -> None:
     # The views are the same in 17; only this version's packages bring a standby small enough for a test.
-    version = min(VERSIONS)
+    version = OLDEST
     settings = "wal_level = replica\nmax_wal_senders = 4\n"
     with running_postgres(version, settings) as server:
         databases = TenantDatabases(server)

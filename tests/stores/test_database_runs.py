@@ -33,6 +33,8 @@ from tests.stores.tenant_databases import (
     take,
 )
 
+pytestmark = pytest.mark.oldest_and_newest
+
 OPEN_GUARD = definition([table("calls")], [category("records", "calls")], guard_percent=100)
 """Keep P90D, max P5Y; a guard of 100 percent never trips."""
 SHORT_BACK = OPEN_GUARD.model_copy(update={"tables": (table("calls", back="P1M"),)})

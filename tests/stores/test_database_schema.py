@@ -24,6 +24,8 @@ from tests.stores.tenant_databases import (
     text,
 )
 
+pytestmark = pytest.mark.oldest_and_newest
+
 RULES = definition(
     [table("calls", text("caller", "PhoneNumber"))],
     [category("records", "calls", minimum="P1D")],

@@ -24,7 +24,7 @@ from psycopg.conninfo import make_conninfo
 from tenant_retention.adapters.certificates import issue_server_certificate, make_authority
 from tenant_retention.domain.manifests.metadata import packaged_file
 from tenant_retention.domain.manifests.postgresql import ADMINISTRATOR, CONFIG_FILES
-from tests.stores.servers.install import UNPRIVILEGED, VERSIONS, Installation, installation
+from tests.stores.servers.install import EMBEDDED, UNPRIVILEGED, Installation, installation
 from tests.support.waiting import eventually
 
 DEADLINE_SECONDS = 60
@@ -129,8 +129,8 @@ class Machine:
         eventually(ready, "the server is ready", DEADLINE_SECONDS)
 
 
-@pytest.fixture(params=VERSIONS, ids=lambda version: f"postgres{version}")
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+@pytest.fixture
+def machine() -> Iterator[Machine]:
     """A fresh volume, a certificate and a verifier; not under pytest's own directory, which only its user may enter."""
     home = Path(tempfile.mkdtemp(prefix="tro-start-"))
     home.chmod(0o755)
@@ -155,7 +155,7 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
         shutil.chown(home / "verifier", "root", UNPRIVILEGED)
     (home / "tls" / "tls.key").chmod(0o440 if os.geteuid() == 0 else 0o400)
     (home / "verifier").chmod(0o440)
-    found = Machine(home, installation(request.param), port)
+    found = Machine(home, installation(EMBEDDED), port)
     yield found
     for process in found.processes:
         if process.poll() is None:

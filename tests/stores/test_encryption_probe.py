@@ -26,14 +26,14 @@ from tenant_retention.domain.errors import NotReady, Unavailable
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.stores import DATABASE_ROLES, BucketRequest, DatabaseRequest, DatabaseServer
 from tenant_retention.domain.servers import ServerAccess
-from tests.stores.servers.install import VERSIONS
+from tests.stores.servers.install import NEWEST, OLDEST
 from tests.stores.servers.postgres import PostgresProcess, connect_as, running_postgres
 from tests.stores.servers.s3 import S3Server
 from tests.stores.tenant_databases import records
 from tests.support.waiting import eventually
 
 
-@pytest.fixture(scope="module", params=VERSIONS, ids=lambda version: f"postgres{version}")
+@pytest.fixture(scope="module", params=(OLDEST, NEWEST), ids=lambda version: f"postgres{version}")
 def own_process(request: pytest.FixtureRequest) -> Iterator[PostgresProcess]:
     """A server whose rules of who may connect a test may change."""
     with running_postgres(request.param) as process:

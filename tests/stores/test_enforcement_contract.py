@@ -1,4 +1,4 @@
-"""What the engine relies on, the same for the stores in memory and for PostgreSQL 15, 17 and SeaweedFS."""
+"""What the engine relies on, the same for the stores in memory and for PostgreSQL 15, 17, 18 and SeaweedFS."""
 
 from __future__ import annotations
 
@@ -448,6 +448,25 @@ class EnforcementContract:
             _, runs = begin(database, tenant)
             assert runs["chat-logs"].guard is GuardState.CLEAR, "these rules were executed"
 
+    def test_in_an_unapproved_first_night_a_record_stays_with_its_content_and_one_without_goes_by_its_own_share__P4(
+        self, tenant: Tenant
+    ) -> None:
+        tenant.define(archive_like(tenant, guard_percent=25))
+        for number in range(90):
+            tenant.call(f"young-{number}", days_ago(2), "requests")
+        for number in range(12):
+            tenant.call(f"whole-{number}", days_ago(200), "requests", "chat_logs")
+            tenant.call(f"bare-{number}", days_ago(200), "requests")
+        with session(tenant) as database:
+            run_id, runs = begin(database, tenant)
+            assert runs["chat-logs"].guard is GuardState.TRIPPED
+            assert runs["general-information"].guard is GuardState.CLEAR
+            assert take_all(database, run_id, "chat-logs") == 0
+            assert take_all(database, run_id, "general-information") == 12
+            database.finish_run(run_id)
+        left = {row for row in tenant.left() if "young" not in row}
+        assert left == {f"{table}:whole-{number}" for table in ("requests", "chat_logs") for number in range(12)}
+
     def test_what_a_killed_run_removed_under_an_approval_is_spent(self, tenant: Tenant) -> None:
         tenant.define(archive_like(tenant, guard_percent=10))
         for day in (31, 32, 100, 200, 300):
@@ -666,6 +685,22 @@ class EnforcementContract:
             _, runs = begin(database, tenant, mode=Mode.DRY_RUN)
             assert runs["general-information"].candidates == 1
 
+    def test_while_a_backup_is_restored_no_run_deletes_but_the_restores_own__M8_T6(self, tenant: Tenant) -> None:
+        tenant.call("old", days_ago(200), "requests")
+        with session(tenant) as database:
+            run_id, _ = begin(database, tenant)
+            (step,) = database.partition_steps(run_id, "general-information")
+            with tenant.restoring():
+                for act in (lambda: take(database, run_id, step), lambda: begin(database, tenant)):
+                    with pytest.raises(NotReady) as refused:
+                        act()
+                    assert refused.value.reason == "RestoreUnderWay"
+        assert tenant.left() == {"requests:old"}
+        replay = uuid4()
+        with tenant.restoring(replay), session(tenant) as database:
+            begin(database, tenant, run_id=replay)
+            assert take_all(database, replay, "general-information") == 1
+
 
 class TestInMemory(EnforcementContract):
     """The twins that the engine's unit tests run on."""
@@ -675,8 +710,9 @@ class TestInMemory(EnforcementContract):
         return InMemoryArchive()
 
 
+@pytest.mark.every_postgres
 class TestRealStores(EnforcementContract):
-    """PostgreSQL 15 and 17, and SeaweedFS."""
+    """PostgreSQL 15, 17 and 18, and SeaweedFS."""
 
     @pytest.fixture
     def tenant(self, acme: LiveArchive) -> LiveArchive:

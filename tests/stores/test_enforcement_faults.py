@@ -10,6 +10,7 @@ import pytest
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.enforcement_archive import LiveArchive, days_ago
 from tests.stores.faulty_s3 import Chooses, Fault, Faults, FaultyS3, deletes, faulty_s3, lists
+from tests.stores.test_enforcement_findings import ask_for_consent, deny
 
 
 @pytest.fixture
@@ -64,6 +65,29 @@ def test_an_answer_that_comes_late_broken_or_not_at_all_is_asked_for_again_and_n
     assert acme.keys() == {"audio/young"}
     acted = [each.acted for link in acme.observer().evidence(10) for each in link.categories]
     assert sum(acted) == rows
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_content_without_consent_goes_once_however_the_store_answers__P10_X6(
+    acme: LiveArchive, store: FaultyS3, fault: Fault
+) -> None:
+    ask_for_consent(acme)
+    acme.call("agreed", days_ago(3), "requests", "recordings")
+    acme.call("denied", days_ago(3), "requests", "recordings")
+    deny(acme, "denied")
+    assert acme.run(patient=True).outcome is Outcome.SUCCEEDED
+    store.faults = Faults(fault, deletes)
+    first = acme.run(patient=True)
+    assert store.faults.spoiled == 1
+    if first.outcome is not Outcome.SUCCEEDED:
+        (link,) = acme.observer().evidence(1)
+        assert any(each.failed for each in link.categories), first
+        keys = acme.keys()
+        assert "recordings:denied" in acme.left() or "audio/denied" not in keys
+        assert acme.run(patient=True).outcome is Outcome.SUCCEEDED
+    assert acme.left() == {"requests:agreed", "recordings:agreed", "requests:denied"}
+    assert acme.keys() == {"audio/agreed"}
+    assert sum(each.cleared for link in acme.observer().evidence(10) for each in link.categories) == 1
 
 
 @pytest.mark.parametrize("fault", [Fault.UNAVAILABLE_BEFORE, Fault.TRUNCATED, Fault.CUT_AFTER, Fault.ERRORS_IN_200])

@@ -1,4 +1,4 @@
-"""What may not be stored (P10), by the engine: the same on stores in memory and on PostgreSQL 15, 17 and SeaweedFS."""
+"""What may not be stored (P10), by the engine: the same on stores in memory and on PostgreSQL 15, 17, 18 and SeaweedFS."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Tenant = Any
 """A ``LiveArchive`` or an ``InMemoryArchive``: both have what these tests use."""
 
 
-def consenting(installation: str, guard_percent: int = 100) -> RetentionDefinition:
+def consenting(installation: str, guard_percent: int = 100, anonymize_after: str | None = None) -> RetentionDefinition:
     """The archive of the contract tests, whose content its record may deny."""
-    rules = archive(back="P15M", guard_percent=guard_percent)
+    rules = archive(back="P15M", guard_percent=guard_percent, anonymize_after=anonymize_after)
     flags = (column("denied", "Boolean"), column("no_log", "Boolean"))
-    requests = table("requests", column("caller", role="PhoneNumber"), *flags, back="P15M")
+    requests = table("requests", column("caller", role="PhoneNumber", method="SetNull"), *flags, back="P15M")
     flag_of = {"recordings": "denied", "chat-logs": "no_log"}
     return rules.model_copy(
         update={
@@ -43,6 +43,19 @@ def consenting(installation: str, guard_percent: int = 100) -> RetentionDefiniti
             ),
         }
     )
+
+
+def ask_for_consent(acme: LiveArchive, anonymize_after: str | None = None) -> None:
+    """From its first row on: about content of before, the guard would ask first."""
+    acme.define(consenting(acme.definition.installation, anonymize_after=anonymize_after))
+    with acme.owner() as connection:
+        connection.execute("UPDATE retention.scanned_rule SET since = '-infinity'")
+
+
+def deny(acme: LiveArchive, name: str) -> None:
+    """The application notes that this call's content may not be stored."""
+    with acme.login("app") as connection:
+        connection.execute("UPDATE public.requests SET denied = true, no_log = true WHERE id = %s", [name])
 
 
 class FindingsContract(ABC):
@@ -129,20 +142,17 @@ class TestInMemory(FindingsContract):
         return expire(plan_of(tenant.definition, mode=mode), stores, uuid4(), around.world())
 
 
+@pytest.mark.every_postgres
 class TestRealStores(FindingsContract):
-    """PostgreSQL 15 and 17, and SeaweedFS."""
+    """PostgreSQL 15, 17 and 18, and SeaweedFS."""
 
     @pytest.fixture
     def tenant(self, acme: LiveArchive) -> LiveArchive:
-        acme.define(consenting(acme.definition.installation))
-        with acme.owner() as connection:
-            # As if the tenant had consented from its first row on: about content of before, the guard asks first.
-            connection.execute("UPDATE retention.scanned_rule SET since = '-infinity'")
+        ask_for_consent(acme)
         return acme
 
     def deny(self, tenant: Tenant, name: str) -> None:
-        with tenant.login("app") as connection:
-            connection.execute("UPDATE public.requests SET denied = true, no_log = true WHERE id = %s", [name])
+        deny(tenant, name)
 
     def run(self, tenant: Tenant, mode: Mode = Mode.ENFORCE) -> RunResult:
         result: RunResult = tenant.run(mode)

@@ -41,6 +41,26 @@ class Done:
     stderr: str
 
 
+def run_in(directory: Path, *arguments: str) -> Done:
+    """Runs ``tenant-retention`` with these arguments, in this process: its start would cost more than its work."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        with (
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+            pytest.raises(SystemExit) as end,
+        ):
+            main(arguments)
+    finally:
+        os.chdir(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return Done(int(end.value.code or 0), stdout.getvalue(), stderr.getvalue())
+
+
 @dataclass
 class Shell:
     """A shell in the archive's directory."""
@@ -48,23 +68,8 @@ class Shell:
     acme: LiveArchive
 
     def run(self, *arguments: str) -> Done:
-        """Runs ``tenant-retention`` with these arguments, in this process: its start would cost more than its work."""
-        stdout, stderr = io.StringIO(), io.StringIO()
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        before = Path.cwd()
-        os.chdir(self.acme.directory)
-        try:
-            with (
-                contextlib.redirect_stdout(stdout),
-                contextlib.redirect_stderr(stderr),
-                pytest.raises(SystemExit) as end,
-            ):
-                main(arguments)
-        finally:
-            os.chdir(before)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        return Done(int(end.value.code or 0), stdout.getvalue(), stderr.getvalue())
+        """See ``run_in``."""
+        return run_in(self.acme.directory, *arguments)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line."""

@@ -1,4 +1,4 @@
-"""What a run relies on for files by last modification (M5), the same in memory and on PostgreSQL 15 and 17."""
+"""What a run relies on for files by last modification (M5), the same in memory and on PostgreSQL 15, 17 and 18."""
 
 from __future__ import annotations
 
@@ -212,6 +212,7 @@ class TestFilesInMemory(FilesContract):
         return made
 
 
+@pytest.mark.every_postgres
 class TestFilesOnRealStores(FilesContract):
     @pytest.fixture
     def tenant(self, logs_stencil: Stencil) -> Tenant:

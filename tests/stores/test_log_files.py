@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from psycopg import sql
 
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
+from tenant_retention.adapters.postgres.schema import apply_definition
+from tenant_retention.adapters.tenant_stores import RealTenantStores
+from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.evidence import CategoryEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation
+from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseRequest, DatabaseServer
 from tenant_retention.enforcement.results import Outcome, RunResult
 from tests.stores.enforcement_archive import LiveArchive, Stencil, days_ago, refused
+from tests.stores.servers.postgres import PostgresProcess, connect_as
 from tests.support.log_files import LOGS, Backdated, archive_with_logs
 
 YEAR, LONG = timedelta(days=366), timedelta(days=700)
@@ -107,6 +117,48 @@ def test_a_hold_keeps_the_files_and_its_release_lets_them_go__M5_X3(acme: LiveAr
         owner.execute("UPDATE retention.hold SET released_at = now()")
     assert told(night(acme, {"logs/old": YEAR})).acted == 1
     assert acme.keys() == set()
+
+
+def test_a_database_that_was_lost_and_made_anew_lets_no_files_go_until_its_chain_is_accepted__M5_X3(
+    postgres_process: PostgresProcess, tmp_path: Path
+) -> None:
+    access, rules = postgres_process.administrator, archive_with_logs()
+    stores, identity = RealTenantStores(tmp_path), StoreIdentity(str(uuid4()), "customer-acme", "acme", "Analytical")
+    server = DatabaseServer(access.host, access.port, access.user, access.password, access.ca_file.read_text())
+    passwords = {role: f"password of {role}" for role in DATABASE_ROLES}
+    request = DatabaseRequest(server, identity, "uid-1", rules, passwords)
+    inside = replace(access, database=request.name)
+
+    def prepared(anchor: str | None) -> tuple[object, bool]:
+        """The prefix that the database decides about, and whether the operator is told that it forgot."""
+        outcome = stores.prepare_database(replace(request, anchor=anchor))
+        with connect_as(inside) as connection:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{request.name}_owner")))
+            row = connection.execute("SELECT file_prefix FROM retention.category WHERE name = %s", (LOGS,)).fetchone()
+        assert row is not None
+        return row[0], any("made anew" in warning for warning in outcome.warnings)
+
+    assert prepared(None) == ("logs/", False)
+    user = stores.prepare_database(request).usernames["enforcer"]
+    enforcer = replace(inside, user=user, password=passwords["enforcer"])
+    session, run_id = PostgresEnforcementDatabase(lambda: connect_as(enforcer)), uuid4()
+    session.begin_run(run_id, Mode.DRY_RUN, rules.rules_digest(), datetime.now(UTC))
+    digest = session.finish_run(run_id).digest
+    session.close()
+    assert prepared(f"sha256:{digest}") == ("logs/", False)
+    with connect_as(access) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(request.name)))
+    assert prepared(f"sha256:{digest}") == (None, True)
+    assert prepared(f"sha256:{digest}") == (None, True), "also at the next look"
+    assert prepared(None) == ("logs/", False), "the administrator accepted the new chain"
+
+
+def test_where_the_database_does_not_decide_about_files_a_night_leaves_all_of_them__M5_X3(acme: LiveArchive) -> None:
+    acme.put("logs/old.gz")
+    with connect_as(replace(acme.server, database=acme.identity.database())) as connection:
+        apply_definition(connection, acme.definition, "Analytical", acme.roles, files=False)
+    assert told(night(acme, {"logs/old.gz": LONG})).files is None
+    assert acme.keys() == {"logs/old.gz"}
 
 
 def test_a_hold_from_a_day_on_keeps_only_what_was_modified_since__M5_X3(acme: LiveArchive) -> None:

@@ -1,4 +1,4 @@
-"""The nightly look for orphans: one contract on the stores in memory and on PostgreSQL 15, 17 and SeaweedFS."""
+"""The nightly look for orphans: one contract on the stores in memory and on PostgreSQL 15, 17, 18 and SeaweedFS."""
 
 from __future__ import annotations
 
@@ -163,8 +163,9 @@ class TestInMemory(OrphansContract):
         return found.last_looked_at, found.last_found
 
 
+@pytest.mark.every_postgres
 class TestRealStores(OrphansContract):
-    """PostgreSQL 15 and 17, and SeaweedFS."""
+    """PostgreSQL 15, 17 and 18, and SeaweedFS."""
 
     @pytest.fixture
     def tenant(self, acme: LiveArchive) -> LiveArchive:

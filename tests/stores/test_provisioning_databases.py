@@ -1,4 +1,4 @@
-"""The contract of database administration, on PostgreSQL 15 and 17 as a non-superuser and on the twin in memory."""
+"""The contract of database administration, on PostgreSQL 15 and 18 as a non-superuser and on the twin in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.stores.servers.sites import (
 )
 
 
-@pytest.fixture(params=["memory", "postgres15", "postgres17"])
+@pytest.fixture(params=["memory", "postgres15", "postgres18"])
 def site(request: pytest.FixtureRequest) -> Site:
     """A server: in memory, or real."""
     if request.param == "memory":
@@ -469,7 +469,7 @@ def test_a_server_that_is_away_is_tried_again_later(site: Site, wanted: WantedDa
 def test_a_server_that_is_too_old_is_named_with_its_version_and_the_one_needed(site: Site) -> None:
     demanding = site.with_minimum_version(990_000)
 
-    with pytest.raises(Invalid, match=r"PostgreSQL 1[57]") as too_old:
+    with pytest.raises(Invalid, match=r"PostgreSQL 1[578]") as too_old:
         demanding.facts(site.server)
 
     assert too_old.value.reason == "ServerTooOld"

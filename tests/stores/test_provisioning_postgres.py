@@ -32,6 +32,8 @@ from tests.stores.servers.postgres import PostgresProcess, connect_as
 from tests.stores.servers.reconcile_and_die import wanted_of
 from tests.stores.servers.sites import RealSite, bring_about, is_as_wanted, look, passwords_of
 
+pytestmark = pytest.mark.oldest_and_newest
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.postgres import PostgresProcess, connect_as
+
+pytestmark = pytest.mark.oldest_and_newest
 
 
 def test_the_administrator_of_the_test_server_is_never_a_superuser(postgres_server: ServerAccess) -> None:

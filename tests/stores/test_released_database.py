@@ -56,10 +56,10 @@ class Customer:
         return "begun"
 
 
-@pytest.fixture(params=["postgres15", "postgres17"])
-def customer(request: pytest.FixtureRequest, tmp_path: Path) -> Customer:
+@pytest.fixture
+def customer(postgres_process: PostgresProcess, tmp_path: Path) -> Customer:
     """One customer on a real server."""
-    return Customer(request.getfixturevalue(f"{request.param}_process"), tmp_path)
+    return Customer(postgres_process, tmp_path)
 
 
 def test_a_released_database_refuses_runs_until_it_is_bound_again__X5(customer: Customer) -> None:

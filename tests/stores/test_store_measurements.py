@@ -20,18 +20,23 @@ from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets, identit
 from tenant_retention.adapters.tenant_stores import RealTenantStores
 from tenant_retention.domain.bucket_identities import BucketRole, wanted_identity
 from tenant_retention.domain.bucket_steps import RemoveUser
+from tenant_retention.domain.databases import DatabaseRoles
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.stores import DATABASE_ROLES, BucketRequest, DatabaseRequest, DatabaseServer
 from tenant_retention.domain.readiness import StoreReadings
+from tenant_retention.domain.replay import ReplayWatch
 from tests.stores.proxy import proxy_to
-from tests.stores.servers.install import VERSIONS, installation
+from tests.stores.servers.install import EMBEDDED, OLDEST, installation
 from tests.stores.servers.postgres import PostgresProcess, connect_as, running_postgres
 from tests.stores.servers.s3 import S3Server
+from tests.stores.standby import SETTINGS, standby_of
 from tests.stores.tenant_databases import records
 from tests.support.waiting import eventually
 
 AHEAD = timedelta(seconds=90)
+MINUTE = timedelta(minutes=1)
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 class Database:
@@ -107,8 +112,36 @@ def test_a_database_that_takes_no_writes_is_seen__D7(database: Database) -> None
     assert database.measured().read_only is True
 
 
+@pytest.mark.parametrize("code", ["53100", "58030"], ids=["the disk is full", "the disk fails"])
+def test_a_server_that_answers_and_stores_nothing_takes_no_writes__D7(database: Database, code: str) -> None:
+    assert database.measured().read_only is False
+    owner = sql.Identifier(DatabaseRoles.of(database.request.name).owner)
+    inside = replace(database.process.administrator, database=database.request.name)
+    fail = sql.SQL(
+        "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION 'no space left on device' USING ERRCODE = {}; END $$"
+    )
+    with connect_as(inside) as connection:
+        connection.execute(sql.SQL("SET ROLE {}").format(owner))
+        assert connection.execute("SELECT FROM retention.component WHERE name = 'measurement'").fetchall() == []
+        connection.execute(fail.format(sql.Literal(code)))
+        connection.execute(
+            "CREATE TRIGGER fail BEFORE INSERT ON retention.component FOR EACH ROW EXECUTE FUNCTION public.fail()"
+        )
+    assert database.measured().read_only is True
+
+
+def test_a_commit_that_waits_for_a_standby_holds_up_no_measurement__D7(tmp_path: Path) -> None:
+    with running_postgres(EMBEDDED, "max_connections = 20\n") as process:
+        database = Database(process, tmp_path)
+        with connect_as(process.superuser) as superuser:
+            superuser.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            superuser.execute("SELECT pg_reload_conf()")
+        assert database.measured().read_only is False
+
+
 def test_a_server_without_connections_says_what_its_owner_must_raise__D6_D7(tmp_path: Path) -> None:
-    with running_postgres(max(VERSIONS), "max_connections = 12\n") as process:
+    with running_postgres(EMBEDDED, "max_connections = 12\n") as process:
         database = Database(process, tmp_path)
         found = database.measured()
         assert found.usable_sessions == 9
@@ -123,7 +156,7 @@ def test_a_server_without_connections_says_what_its_owner_must_raise__D6_D7(tmp_
 
 
 def test_the_lag_of_a_standby_is_unknown_until_the_administrator_may_see_it__D7(tmp_path: Path) -> None:
-    version = min(VERSIONS)
+    version = OLDEST
     with running_postgres(version, "wal_level = replica\nmax_wal_senders = 4\n") as process:
         database = Database(process, tmp_path)
         with (process.log_file.parent / "data" / "cluster" / "pg_hba.conf").open("a") as rules:
@@ -153,6 +186,38 @@ def test_the_lag_of_a_standby_is_unknown_until_the_administrator_may_see_it__D7(
         finally:
             standby.send_signal(signal.SIGTERM)
             standby.wait(30)
+
+
+def test_a_standby_that_replays_nothing_is_behind_by_the_time_since_although_the_server_says_milliseconds__D7_T6(
+    tmp_path: Path,
+) -> None:
+    with running_postgres(EMBEDDED, SETTINGS) as process, standby_of(process, "1h"):
+        database = Database(process, tmp_path)
+        eventually(lambda: database.measured().standbys == 1, "the standby connects")
+        first = database.measured()
+        assert first.written is not None
+        assert first.replayed is not None
+        assert first.replayed < first.written, "what the database was made with waits for an hour"
+        watch = ReplayWatch().after(NOW, first.written, first.replayed)
+        later = database.measured()
+        assert later.written is not None
+        assert later.replayed is not None
+        watch = watch.after(NOW + 5 * MINUTE, later.written, later.replayed)
+        assert watch.behind(NOW + 5 * MINUTE) == 5 * MINUTE
+
+
+def test_a_standby_that_keeps_up_is_behind_by_nothing__D7(tmp_path: Path) -> None:
+    with running_postgres(EMBEDDED, SETTINGS) as process, standby_of(process, "0"):
+        database = Database(process, tmp_path)
+
+        def caught_up() -> bool:
+            found = database.measured()
+            return found.replayed is not None and found.written is not None and found.replayed >= found.written - 2**16
+
+        eventually(caught_up, "the standby replays")
+        lag = database.measured().replication_lag
+        assert lag is not None
+        assert lag < MINUTE
 
 
 @pytest.fixture

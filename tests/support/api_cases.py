@@ -41,17 +41,17 @@ def kind_cases() -> list[Case]:
 
 
 def bounds_cases() -> Iterator[tuple[dict[str, Any], dict[str, Any], str | None]]:
-    """Profile, policy and the expected message (None: accepted) for the admission policy on bounds."""
+    """Profile, changed by ``set``, policy and the expected message (None: accepted) for the admission policy on bounds."""
     document = yaml.safe_load((FOLDER / "bounds.yaml").read_text())
     for case in (*document["accepted"], *document["refused"]):
-        choice = {field: case[field] for field in ("retention", "extendedStorage") if field in case}
+        choice = {field: case[field] for field in ("retention", "extendedStorage", "stores") if field in case}
         policy = {
             "apiVersion": "tenantretention.io/v1alpha1",
             "kind": "TenantRetentionPolicy",
             "metadata": {"name": "trial", "namespace": "default"},
             "spec": {"profileRef": {"name": case["profile"]}, **choice},
         }
-        yield example_profile(case["profile"]), policy, case.get("message")
+        yield changed(example_profile(case["profile"]), case.get("set", {})), policy, case.get("message")
 
 
 def example_profile(name: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_LOOK_AGAIN_SECONDS = 0.05
+_LOOK_AGAIN_SECONDS = 0.002
+_AT_MOST_SECONDS = 0.05
 
 
 def eventually(
@@ -13,6 +14,8 @@ def eventually(
 ) -> None:
     """Waits until ``holds`` returns something true; after ``seconds`` AssertionError with ``message`` and ``log``."""
     deadline = time.monotonic() + seconds
+    pause = _LOOK_AGAIN_SECONDS
     while not holds():
         assert time.monotonic() < deadline, f"{message}: not within {seconds:.0f} s\n{log()}"
-        time.sleep(_LOOK_AGAIN_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, _AT_MOST_SECONDS)

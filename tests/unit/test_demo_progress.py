@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from demo import progress
-from demo.customers import CUSTOMERS
 from demo.kubectl import DemoFailure, wait
 
 
@@ -43,12 +42,6 @@ def test_who_waits_for_several_pods_hears_how_many_are_done_although_none_has_en
     lines += capsys.readouterr().out.splitlines()
     assert re.fullmatch(r" +writing rows: 0 of 2 done, \d+ s", lines[0])
     assert "writing rows: 2 of 2 done" in lines[-1]
-
-
-def test_customers_in_turn_are_told_with_their_number(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(progress.in_turn(CUSTOMERS)) == list(CUSTOMERS)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].strip() == f"customer 2 of {len(CUSTOMERS)}: {CUSTOMERS[1].namespace}, 0 s"
 
 
 def test_a_long_wait_is_told_every_ten_seconds_unless_somebody_else_tells_of_it(

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from docs import generate
-from tenant_retention.api.v1alpha1.conditions import REASON_GROUPS, Reason
+from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.events import EVENTS
+from tenant_retention.api.v1alpha1.reason_groups import REASON_GROUPS
 from tenant_retention.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]

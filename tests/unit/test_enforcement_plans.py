@@ -83,6 +83,8 @@ def test_a_plan_written_by_hand_needs_no_digest(tmp_path: Path) -> None:
         (("definition", "categories", 0, "keep"), "P6Y", "definition.categories[0].maximum"),
         (("definition", "categories", 3, "minimum"), "P3Y", "definition.categories[3].keep"),
         (("definition", "categories", 1, "keep"), "P200D", "definition.categories[1].keep"),
+        (("definition", "categories", 0, "anonymizeAfter"), "P7D", "definition.categories[1].keep"),
+        (("definition", "categories", 0, "anonymizeAfter"), "P2Y", "definition.categories[0].keep"),
         (("definition", "categories", 1, "contentOf"), "voicemail", "definition.categories[1].contentOf"),
         (("definition", "categories", 1, "database"), "Dialogue", "definition.categories[1].database"),
         (("definition", "categories", 1, "tables"), ["tapes"], "definition.categories[1].tables"),

@@ -41,6 +41,7 @@ def test_nobody_gets_in_without_tls_and_the_superuser_not_at_all__T8() -> None:
     assert "host all postgres all reject" in spec["postgresql"]["pg_hba"]
     assert spec["enableSuperuserAccess"] is False
     (administrator,) = spec["managed"]["roles"]
+    assert administrator["inRoles"] == ["pg_read_all_stats"], "else the lag of its standbys is hidden from it"
     assert "superuser" not in administrator
     assert spec["bootstrap"]["initdb"]["owner"] == administrator["name"], "no login beside the administrator's"
 

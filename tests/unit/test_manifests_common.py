@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.manifests import bindings, jobs, metadata, postgresql
 from tenant_retention.domain.manifests.inputs import EmbeddedPostgres, Image, PolicyRef, RunRef
+from tenant_retention.domain.plan_document import Task
 from tests.chart.validate import pod_security_errors, pod_spec, schema_errors
 from tests.unit.manifest_examples import (
     CERTIFICATE,
@@ -145,7 +146,7 @@ dns_labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True
 def test_names_fit_kubernetes_whatever_the_policy_is_called(namespace: str, name: str, purpose: str, run: str) -> None:
     policy = PolicyRef(namespace, name, "0b1c2d3e-0000-4000-8000-000000000001")
     assert len(metadata.server_name(policy, "postgresql")) <= 52
-    assert len(jobs.cron_job_name(policy, "anonymize-and-archive")) <= 52
+    assert len(jobs.cron_job_name(policy, Task.BACKUP)) <= 52
     assert len(jobs.missed_job_name(policy, NOW)) <= 63
     reference = RunRef(run, policy.uid)
     for found in (
@@ -154,6 +155,7 @@ def test_names_fit_kubernetes_whatever_the_policy_is_called(namespace: str, name
         jobs.missed_job_name(policy, NOW),
         jobs.run_job_name(policy, reference),
         jobs.plan_name(policy, reference),
+        jobs.plan_name(policy, task=Task.BACKUP),
         metadata.operator_secret_name(policy, "postgresql-admin"),
         metadata.binding_name(policy, "Analytical", "app"),
     ):

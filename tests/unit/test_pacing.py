@@ -125,6 +125,30 @@ def test_a_run_that_is_asked_to_stop_while_it_waits_stops() -> None:
         pacer(around, lambda: seen(lag=GIBIBYTE)).pause()
 
 
+def test_a_connection_that_dies_in_a_look_is_made_good_like_that_of_any_other_call__X6() -> None:
+    def cut() -> Pressure | None:
+        if looks.pop(0):
+            raise Unavailable("cut", reason="ServerUnreachable")
+        return seen()
+
+    around, looks = RecordedWorld(), [True, False]
+    pacer(around, cut).pause()
+    assert (around.events(), looks) == (["waiting"], [])
+
+
+def test_a_server_that_can_never_be_looked_at_is_asked_for_a_restarts_time_and_no_more__M10() -> None:
+    def refuse() -> Pressure | None:
+        raise Unavailable("no", reason="Unavailable")
+
+    around = RecordedWorld()
+    paced = pacer(around, refuse)
+    paced.pause()
+    assert around.events()[-1] == "pacing.failed"
+    once = len(around.told)
+    paced.pause()
+    assert len(around.told) == once
+
+
 def test_a_run_that_cannot_look_at_the_server_deletes_all_the_same() -> None:
     def refuse() -> Pressure | None:
         raise Unavailable("no", reason="Unavailable")

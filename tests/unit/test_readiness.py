@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from tenant_retention.adapters.fakes.stores import HEALTHY_BUCKET, HEALTHY_DATABASE
 from tenant_retention.domain.ports.cluster import STORE_CLASS, Manifest
 from tenant_retention.domain.readiness import Limits, Measure, StoreReadings, figures
+from tenant_retention.domain.replay import MOST_MARKS, ReplayWatch
 from tenant_retention.telemetry import Telemetry
 from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
 
@@ -194,3 +195,44 @@ async def test_a_store_that_is_away_is_not_called_healthy_for_long_and_its_figur
     assert (found["status"], found["reason"]) == ("Unknown", "NotYetMeasured")
     assert "Analytical" in found["message"]
     assert measurements(operator) == {}
+
+
+async def test_a_standby_that_replays_nothing_is_told_after_its_limit__D7_T6() -> None:
+    operator = await operator_with(policy())
+    await operator.settled()
+    standby = replace(HEALTHY_DATABASE, standbys=1, replication_lag=timedelta(milliseconds=26), replayed=100)
+    for look in range(3):
+        measure_as(operator, replace(standby, written=200 + look))
+        operator.clock.forward(MEASURE)
+        assert (await health(operator))["status"] == "True", "not behind for longer than the limit, or not confirmed"
+    for _ in range(3):
+        operator.clock.forward(CONFIRM)
+        found = await health(operator)
+    assert found["status"] == "False"
+    assert "Analytical: ReplicationLag" in found["message"]
+    measure_as(operator, replace(standby, written=203, replayed=203))
+    for _ in range(4):
+        operator.clock.forward(MEASURE)
+        found = await health(operator)
+    assert found["status"] == "True", "it has caught up"
+
+
+def test_what_was_replayed_meanwhile_counts_no_more_and_what_was_not_counts_from_its_look__D7() -> None:
+    start = datetime(2026, 11, 22, tzinfo=UTC)
+    watch = ReplayWatch()
+    for minute, written, replayed, behind in (
+        (0, 100, 100, 0),
+        (5, 200, 100, 0),
+        (10, 300, 100, 5),
+        (15, 300, 199, 10),
+        (20, 300, 200, 10),
+        (25, 400, 300, 0),
+        (30, 400, 400, 0),
+    ):
+        now = start + timedelta(minutes=minute)
+        watch = watch.after(now, written, replayed)
+        assert watch.behind(now) == timedelta(minutes=behind), minute
+    for _ in range(2 * MOST_MARKS):
+        written += 1
+        watch = watch.after(start, written, 400)
+    assert len(watch.marks) == MOST_MARKS

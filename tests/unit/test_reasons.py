@@ -11,14 +11,14 @@ from tenant_retention.adapters.postgres.failures import _REASONS as SQLSTATE_REA
 from tenant_retention.api.v1alpha1.conditions import Reason
 
 PACKAGE = Path(__file__).parents[2] / "operator" / "tenant_retention"
-LIST = PACKAGE / "api" / "v1alpha1" / "conditions.py"
+LISTS = tuple(PACKAGE / "api" / "v1alpha1" / name for name in ("conditions.py", "reason_groups.py"))
 KNOWN = {reason.value for reason in Reason}
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:
-    """Every module but the list itself. A wrong option of a command line is told on standard error, not in a status."""
+    """Every module but the lists themselves. A wrong option of a command line is told on standard error, not in a status."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path != LIST and "cli" not in path.relative_to(PACKAGE).parts:
+        if path not in LISTS and "cli" not in path.relative_to(PACKAGE).parts:
             yield path, ast.parse(path.read_text(encoding="utf-8"))
 
 

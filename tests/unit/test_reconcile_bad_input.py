@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 
 from tenant_retention.adapters.fakes.stores import KeptDatabase
 from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
+from tenant_retention.domain.manifests.inputs import Image
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, STORE, Manifest
+from tenant_retention.reconcile.dispatch import Reconcile
 from tests.support.operator_world import (
     NAMESPACE,
     OPERATOR,
@@ -286,8 +290,9 @@ async def test_what_got_past_admission_stalls_with_the_field_and_the_next_step__
     assert (stalled["status"], stalled["reason"]) == ("True", reason)
     assert field in stalled["message"]
     assert advice in stalled["message"]
-    # A database that is there and in use does not wait for a bucket that cannot be made (M10).
-    assert bool(operator.objects("CronJob", NAMESPACE)) == (field == "spec.stores[Content].className")
+    # A database that is there and in use waits neither for a bucket that cannot be made nor for a time zone (M10).
+    begins = field == "spec.stores[Content].className" or spec == {"timeZone": "Mars/Olympus"}
+    assert bool(operator.objects("CronJob", NAMESPACE)) == begins
 
 
 @pytest.mark.parametrize("spec, reason, field, advice", REFUSED.values(), ids=REFUSED.keys())
@@ -323,6 +328,22 @@ async def test_with_a_wrong_time_zone_the_nightly_run_still_follows_the_rules_in
     assert database.definition is not None
     (plan,) = [found for found in operator.objects("ConfigMap", NAMESPACE) if found["metadata"]["name"] == "acme-plan"]
     assert database.definition.rules_digest() in plan["data"]["plan.json"], "the run would be refused: RulesChanged"
+
+
+async def test_with_a_wrong_window_an_upgraded_program_is_what_runs_at_the_time_of_before__M10() -> None:
+    operator = await world_of(acme())
+    await operator.settled()
+    before = operator.objects("CronJob", NAMESPACE)[0]
+    await operator.edit(POLICY, "acme", NAMESPACE, lambda found: found["spec"].update(timeZone="Mars/Olympus"))
+    images = operator.world.images
+    operator.restart()
+    operator.world = replace(operator.world, images=replace(images, job=Image("job:2")))
+    operator.reconcile = Reconcile(operator.world)
+    assert condition(await operator.settled(), "Stalled")["reason"] == "TimeZoneUnknown"
+    after = operator.objects("CronJob", NAMESPACE)[0]
+    wanted = copy.deepcopy(before["spec"])
+    wanted["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = "job:2"
+    assert after["spec"] == wanted, "a program of before refuses the plan of today"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from tests.support.operator_world import (
 HOST = "cache.example.com"
 STORES = [{"purpose": "Cache", "className": "acme-cache"}]
 KEEP = [{"category": "call-data", "keep": "P90D"}]
+UNUSED = {"region": "", "unit": "", "writer": ""}
 
 
 def cache_class(name: str = "acme-cache") -> Manifest:
@@ -72,9 +73,7 @@ async def test_a_policy_that_names_a_cache_gets_users_bindings_and_a_plan_that_l
     assert user == f"{prefix[:-1]}-app"
     assert binding["uri"] == f"rediss://{user}:{binding['password']}@{HOST}:6379/0"
     assert users(operator)[user].keys == (f"~{prefix}*",)
-    assert plan(operator)["caches"] == [
-        {"purpose": "Cache", "binding": "/bindings/acme-cache-enforcer", "region": "", "unit": ""}
-    ]
+    assert plan(operator)["caches"] == [{**UNUSED, "purpose": "Cache", "binding": "/bindings/acme-cache-enforcer"}]
     (agents,) = [each for each in plan(operator)["definition"]["categories"] if each["name"] == "agent-information"]
     assert agents["cache"] == {"prefix": "agents", "table": "agents", "keyColumn": "staff_id"}
     handed_out = {each["name"]: each["role"] for each in found["status"]["bindings"] if each["store"] == "Cache"}

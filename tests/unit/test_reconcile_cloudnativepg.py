@@ -223,21 +223,6 @@ async def test_the_volume_of_an_instance_that_went_is_told_as_a_copy_until_it_is
     assert set(database_entry(operator)["spec"]["volumes"]) == {"pv-1", "pv-2", "pv-4"}
 
 
-async def test_backups_that_somebody_added_to_the_cluster_stay_and_are_told_as_copies__T6() -> None:
-    operator, _ = await on_cloudnativepg()
-    await operator.settled()
-
-    def backed_up(found: Manifest) -> None:
-        found["spec"]["backup"] = {"retentionPolicy": "30d", "barmanObjectStore": {"destinationPath": "s3://theirs"}}
-
-    await operator.edit(POSTGRES_CLUSTER, NAME, NAMESPACE, backed_up)
-    found = await operator.settled()
-
-    assert cluster_of(operator)["spec"]["backup"]["retentionPolicy"] == "30d"
-    (row,) = [row for row in found["status"]["stores"] if row["purpose"] == "Analytical"]
-    assert "stays in them for 30d" in row["message"]
-
-
 async def test_a_cluster_that_somebody_deleted_is_not_made_anew_beside_its_data__X5_D7() -> None:
     operator, _ = await on_cloudnativepg()
     await operator.settled()

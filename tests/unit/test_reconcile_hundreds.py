@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.ports.cluster import STORE
+from tenant_retention.domain.ports.stores import DatabaseOutcome, DatabaseRequest
 from tenant_retention.reconcile.databases import Databases
 from tenant_retention.reconcile.preparing import AT_ONCE
 from tests.support.operator_world import condition
@@ -78,3 +81,52 @@ async def test_a_region_that_is_away_is_one_line_and_a_few_examples__D4_D7(monke
     assert len(rows) == 16
     assert {(row["region"], row["reason"]) for row in rows[3:]} == {("APAC", "ServerUnreachable")}
     assert len(json.dumps(found["status"])) < STATUS_BYTES
+
+
+async def test_while_hundreds_are_made_the_status_tells_how_many_and_a_restart_of_the_operator_takes_nothing_back__D4(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operator = await with_units(*MANY[:60])
+    prepare = operator.stores.prepare_database
+
+    def slow(request: DatabaseRequest) -> DatabaseOutcome:
+        operator.clock.forward(timedelta(seconds=5))
+        return prepare(request)
+
+    monkeypatch.setattr(operator.stores, "prepare_database", slow)
+    told = []
+    for _ in range(10):
+        found = await operator.policy()
+        told.append(int(found["status"]["databases"].split("/")[0]))
+        if told[-1] == 62:
+            break
+        state = condition(found, "DatabasesReady")
+        assert (state["status"], state["reason"]) == ("False", "Provisioning"), state["message"]
+    assert told[-1] == 62
+    assert len(told) >= 3
+    assert all(10 <= after - before <= 25 for before, after in pairwise([0, *told[:-1]])), told
+    operator.restart()
+    found = await operator.policy()
+    assert found["status"]["databases"] == "62/62", "what was there stays ready, however long it takes to look"
+
+
+async def test_a_server_that_never_answered_is_asked_for_a_few_of_hundreds_and_its_word_is_told_of_all__D4_D7(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    units = [{"name": f"unit-{number:03d}", "region": "APAC", "database": "Dedicated"} for number in range(60)]
+    operator = await with_units(*units)
+    prepare, host, asked = operator.stores.prepare_database, "pg.apac.example.com", 0
+
+    def away(request: DatabaseRequest) -> DatabaseOutcome:
+        nonlocal asked
+        if request.server.host == host and request.identity.unit:
+            asked += 1
+            raise Unavailable(f"{host} does not answer", reason="ServerUnreachable")
+        return prepare(request)
+
+    monkeypatch.setattr(operator.stores, "prepare_database", away)
+    found = await operator.policy()
+    assert 1 <= asked <= AT_ONCE + 2, asked
+    rows = [row for row in found["status"]["stores"] if not row["ready"]]
+    assert {row["reason"] for row in rows} == {"ServerUnreachable"}
+    assert (found["status"]["databases"], condition(found, "DatabasesReady")["status"]) == ("2/122", "False")

@@ -22,6 +22,7 @@ from tenant_retention.domain.ports.cluster import (
 from tenant_retention.domain.ports.cluster import (
     NAMESPACE as NAMESPACE_KIND,
 )
+from tenant_retention.domain.schedule import plan_schedule
 from tests.support.operator_world import (
     NAMESPACE,
     OPERATOR,
@@ -343,14 +344,36 @@ async def test_a_class_that_the_namespace_may_not_use_is_refused_by_name__X2() -
     assert operator.stores.databases == {}
 
 
-async def test_a_time_zone_that_does_not_exist_stalls_and_keeps_the_stores() -> None:
+async def test_a_policy_that_never_had_a_time_zone_stalls_and_runs_by_the_default_window_in_utc__M10() -> None:
     operator = await operator_with(policy(timeZone="Mars/Olympus", **SHORTEST))
     found = await operator.settled()
     stalled = condition(found, "Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "TimeZoneUnknown")
     assert "spec.timeZone" in stalled["message"]
     assert found["status"]["databases"] == "1/1"
-    assert "nextRun" not in found["status"]
+    schedule = plan_schedule(NAMESPACE, "acme", "expire")
+    spec = operator.cluster.objects[("CronJob", NAMESPACE, "acme-expire")]["spec"]
+    assert (spec["schedule"], spec["timeZone"]) == (schedule.cron, "UTC")
+    assert found["status"]["nextRun"] == schedule.next_run(operator.clock.now).strftime("%Y-%m-%dT%H:%MZ")
+
+
+@pytest.mark.parametrize("cron", ["*/5 * * * *", "0 0 1 1 *", "0,30 1 * * *", "0 1 * * 1", "@daily", ""])
+async def test_with_a_wrong_zone_a_cronjob_that_somebody_edited_is_not_believed__M10(cron: str) -> None:
+    operator = await operator_with(policy(**SHORTEST))
+    await operator.edit(STORE_CLASS, "embedded-postgresql", None, backups_too)
+    await operator.settled()
+    operator.cluster.objects[("CronJob", NAMESPACE, "acme-expire")]["spec"]["schedule"] = cron
+    await operator.edit(POLICY, "acme", NAMESPACE, lambda found: found["spec"].update(timeZone="Mars/Olympus"))
+    found = await operator.settled()
+    assert condition(found, "Stalled")["reason"] == "TimeZoneUnknown"
+    schedule = plan_schedule(NAMESPACE, "acme", "expire")
+    for name, wanted in (("acme-expire", schedule), ("acme-backup", schedule.later(30))):
+        spec = operator.cluster.objects[("CronJob", NAMESPACE, name)]["spec"]
+        assert (spec["schedule"], spec["timeZone"]) == (wanted.cron, "UTC")
+
+
+def backups_too(found: Manifest) -> None:
+    found["spec"]["backup"] = {"schedule": "Daily", "keep": "P14D"}
 
 
 async def test_the_next_run_is_told_while_the_cronjob_keeps_its_time_under_a_wrong_zone() -> None:

@@ -9,10 +9,23 @@ import pytest
 from docs.requirements import REQUIREMENTS, carrying_tests, requirements_page, state_of
 
 
-def write_test(root: Path, group: str, name: str) -> None:
+def write_test(root: Path, group: str, name: str, needs: str = "") -> None:
     folder = root / "tests" / group
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "test_some.py").write_text(f"class Scope:\n    def {name}(self) -> None: ...\n", encoding="utf-8")
+    text = f"class Scope:\n    def {name}(self{needs}) -> None: ...\n"
+    (folder / "test_some.py").write_text(text, encoding="utf-8")
+    servers = root / "tests" / "stores" / "servers"
+    servers.mkdir(parents=True, exist_ok=True)
+    (servers / "postgres.py").write_text("HOST = 'localhost'\ndef process(): ...\n", encoding="utf-8")
+    (root / "tests" / "stores" / "benches.py").write_text(
+        "from tests.stores.servers.postgres import HOST, process\n"
+        "def named(): return HOST\n"
+        "def database(process): ...\n",
+        encoding="utf-8",
+    )
+    (root / "tests" / "stores" / "conftest.py").write_text(
+        "from tests.stores.benches import database, named\n", encoding="utf-8"
+    )
 
 
 def test_a_test_counts_for_every_id_in_its_name(tmp_path: Path) -> None:
@@ -31,16 +44,30 @@ def test_an_id_that_is_no_requirement_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "state"),
-    [("unit", "shown on models and fakes"), ("chart", "shown on models and fakes"), ("stores", "shown on real stores")],
+    ("group", "needs", "state"),
+    [
+        ("unit", ", database", "shown on models and fakes"),
+        ("chart", "", "shown on models and fakes"),
+        ("cluster", "", "shown on real stores"),
+        ("stores", ", database", "shown on real stores"),
+        ("stores", ", named", "shown on models and fakes"),
+        ("stores", "", "shown on models and fakes"),
+    ],
 )
-def test_only_a_test_on_real_stores_shows_it_there(tmp_path: Path, group: str, state: str) -> None:
-    write_test(tmp_path, group, "test_something__P2")
+def test_only_a_test_that_needs_a_real_store_shows_it_there(tmp_path: Path, group: str, needs: str, state: str) -> None:
+    write_test(tmp_path, group, "test_something__P2", needs)
     tests = carrying_tests(tmp_path)
-    assert state_of(tests["P2"]) == state
-    assert state_of(tests["P3"]) == "**no test yet**"
+    assert state_of("P2", tests["P2"]) == state
+    assert state_of("P3", tests["P3"]) == "**no test yet**"
+
+
+def test_what_belongs_to_requests_is_never_called_shown(tmp_path: Path) -> None:
+    write_test(tmp_path, "stores", "test_something__P12", ", database")
+    tests = carrying_tests(tmp_path)
+    assert state_of("P12", tests["P12"]) == "in part: requests are not built"
+    assert state_of("P13", tests["P13"]) == "**not built yet**: requests"
 
 
 def test_every_requirement_is_on_the_page_with_or_without_tests(tmp_path: Path) -> None:
-    rows = [line for line in requirements_page(tmp_path) if line.startswith("| ") and "**no test yet**" in line]
+    rows = [line for line in requirements_page(tmp_path) if line.startswith("| ") and "yet**" in line]
     assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == list(REQUIREMENTS)

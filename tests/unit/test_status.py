@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from tenant_retention.api.v1alpha1.conditions import REASON_GROUPS, ConditionType, Reason
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.reason_groups import REASON_GROUPS
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
 from tenant_retention.domain.category_status import Counts, counts_of
@@ -33,6 +34,7 @@ from tenant_retention.domain.status import (
     policy_status,
     status_patch,
 )
+from tenant_retention.telemetry import Telemetry
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TABLE: dict[str, Any] = {
@@ -220,6 +222,23 @@ def test_rows_are_rows_and_content_is_objects() -> None:
     assert (rows["recordings"]["objects"], "rows" in rows["recordings"]) == (4, False)
 
 
+def test_rows_in_files_of_the_archive_are_told_beside_all_rows_and_as_a_metric__D3_T5() -> None:
+    counts = counts_of({"Analytical": facts(seen("calls", archived=3), seen("recordings"))}, DEFINITION)
+    status = policy_status(report(counts=counts), {}, NOW)
+    rows = {row["name"]: row for row in status["categories"]}
+    assert (rows["calls"]["rows"], rows["calls"]["archived"], "archived" in rows["recordings"]) == (4, 3, False)
+    telemetry = Telemetry()
+    telemetry.policy("n", "p", status, None)
+    series = 'tenant_retention_archived_items{category="calls",namespace="n",policy="p"}'
+    assert f"{series} 3.0" in telemetry.render(0).decode()
+    none_left = policy_status(report(), {}, NOW)
+    telemetry.policy("n", "p", none_left, None)
+    assert series not in telemetry.render(0).decode(), "the last file went"
+    telemetry.policy("n", "p", status, None)
+    telemetry.forget_policy("n", "p")
+    assert series not in telemetry.render(0).decode()
+
+
 def test_debt_is_said_before_anything_else_and_also_when_suspended__X4() -> None:
     counts = counts_of({"Analytical": facts(seen("calls", overdue=2), seen("recordings", overdue=1))}, DEFINITION)
     status = policy_status(report(counts=counts, suspended=True), {}, NOW)
@@ -347,6 +366,7 @@ NOT_COMPLIANT: dict[str, tuple[Reason, dict[str, Any], str]] = {
 NO_REASON_OF_COMPLIANT = {
     Reason.GUARD_STOPPED,
     Reason.RUN_SUCCEEDED,
+    Reason.RUN_REPEATED,
     Reason.ORPHANS_FOUND,
     Reason.EXTENDED_STORAGE_ENDS,
     Reason.NOT_IN_PROFILE,

@@ -127,6 +127,35 @@ async def test_what_is_asked_for_now_does_not_wait_for_a_later_appointment() -> 
         assert queue.depth() == 0
 
 
+async def test_a_policy_that_takes_long_to_look_at_rests_before_a_routine_look_and_not_before_a_change__D4() -> None:
+    now, seen = 1000.0, []
+    queue = WorkQueue(lambda: now)
+
+    async def reconcile(key: Key) -> timedelta | None:
+        nonlocal now
+        seen.append(key)
+        now += 40 if key == KEY else 1
+        return None
+
+    async with working(queue, reconcile, workers=1):
+        queue.add(KEY)
+        queue.add(OTHER)
+        await until(lambda: queue.depth() == 0, "both are done")
+        queue.add_routine(KEY, 0.0)
+        queue.add_routine(OTHER, 0.0)
+        await until(lambda: len(seen) == 3, "the quick one is looked at again")
+        now += 9 * 40 - 5
+        queue.add_routine(OTHER, 0.0)
+        await until(lambda: len(seen) == 4, "the quick one once more")
+        assert seen == [KEY, OTHER, OTHER, OTHER]
+        queue.add(KEY)
+        await until(lambda: len(seen) == 5, "a change comes at once")
+        now += 9 * 40
+        queue.add_routine(KEY, 0.0)
+        await until(lambda: len(seen) == 6, "the slow one after its rest")
+    assert seen[4:] == [KEY, KEY]
+
+
 def manifest(generation: int, uid: str = "1", profile: str = "p") -> dict[str, Any]:
     meta = {"namespace": "customer-acme", "name": "acme", "uid": uid, "generation": generation}
     return {"metadata": meta, "spec": {"profileRef": {"name": profile}}}
@@ -216,7 +245,7 @@ def test_every_number_of_a_policys_status_is_in_the_metrics__X4() -> None:
             {"type": "ApprovalRequired", "status": "True"},
         ],
         "categories": [
-            {**calls, "missingObjects": 4, "nextDeadline": "2027-03-01T00:00:00Z"},
+            {**calls, "archived": 9, "missingObjects": 4, "nextDeadline": "2027-03-01T00:00:00Z"},
             {"name": "chats", "objects": 5},
             # Logs that are rows and files.
             {"name": "logs", "rows": 3, "objects": 4},
@@ -234,6 +263,7 @@ def test_every_number_of_a_policys_status_is_in_the_metrics__X4() -> None:
         "held_items calls": 2,
         "anomaly_items calls": 1,
         "missing_objects calls": 4,
+        "archived_items calls": 9,
         "next_deadline_timestamp_seconds calls": at.timestamp(),
         "unnamed_objects Content": 6,
         "policy_ready": 1,

@@ -6,9 +6,11 @@ always read from ``ca.crt`` beside the other files, so that a directory works wh
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tenant_retention.domain.backups import KEY_BYTES
 from tenant_retention.domain.errors import Invalid
 
 _LONGEST_FILE = 1_000_000
@@ -92,6 +94,15 @@ def read_redis_binding(directory: Path) -> RedisBinding:
         prefix=_text(directory, "prefix"),
         ca=_optional(directory, "ca.crt"),
     )
+
+
+def read_backup_key(directory: Path) -> bytes:
+    """The key that seals a tenant's backups. Raises Invalid (BindingInvalid) naming the file that is missing or wrong."""
+    path = directory / "key"
+    text = _text(directory, path.name)
+    if re.fullmatch(f"[0-9a-fA-F]{{{2 * KEY_BYTES}}}", text) is None:
+        raise _invalid(path, f"must be {2 * KEY_BYTES} hex digits: openssl rand -hex {KEY_BYTES}")
+    return bytes.fromhex(text)
 
 
 def _check_type(directory: Path, wanted: str) -> None:

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tenant_retention.adapters.cache.tenant_caches import check_cache, prepare_cache, probe_cache
+from tenant_retention.adapters.cache.tenant_caches import (
+    check_cache,
+    measure_cache,
+    prepare_cache,
+    probe_cache,
+    probe_cache_encryption,
+)
 from tenant_retention.adapters.postgres.administration import PostgresAdministration
-from tenant_retention.adapters.postgres.connections import connect, errors_of
+from tenant_retention.adapters.postgres.connections import Connection, connect, errors_of
 from tenant_retention.adapters.postgres.encryption import clear_database_traffic
+from tenant_retention.adapters.postgres.hash_keys import (
+    destroy_hash_key,
+    hash_key_state,
+    made_hash_key,
+    take_hash_key,
+)
+from tenant_retention.adapters.postgres.indexes import IndexBuilds
 from tenant_retention.adapters.postgres.measuring import measure_database
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
 from tenant_retention.adapters.postgres.roles import require_marker
-from tenant_retention.adapters.postgres.schema import apply_definition, note_clock, refuse_runs, write_approval
+from tenant_retention.adapters.postgres.schema import (
+    apply_definition,
+    knows_link,
+    note_clock,
+    refuse_runs,
+    write_approval,
+)
 from tenant_retention.adapters.postgres.survey import marker_of
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
 from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.domain.backups import StoredBackup
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole
+from tenant_retention.domain.cache_readiness import CacheEncryption, CacheReadings
 from tenant_retention.domain.database_plan import plan_database, warnings_of
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login, WantedDatabase, want_database
 from tenant_retention.domain.errors import Invalid, Unavailable
@@ -50,6 +71,10 @@ _SKEW = (
     "the server's clock and the operator's differ by over a minute: nothing is deleted until they agree; put the clocks of "
     "the nodes and of the server right"
 )
+_FORGOT = (
+    "the chain of evidence lacks the link that the ledger knows: was this database made anew? files that go by age stay "
+    "until a backup is restored and evidenceHead is taken away, since their holds may be lost"
+)
 
 
 def utc_now() -> datetime:
@@ -66,6 +91,7 @@ class RealTenantStores:
         self._now = now
         self._databases = PostgresAdministration()
         self._buckets = S3TenantBuckets()
+        self._indexes = IndexBuilds()
 
     def check(self, server: DatabaseServer | BucketServer | CacheServer) -> tuple[str, ...]:
         """See the port."""
@@ -95,6 +121,8 @@ class RealTenantStores:
             changes.append(step.describe())
         inside = replace(server, database=wanted.name)
         with connect(inside, application_name=APPLICATION_NAME) as connection:
+            # Files lie in a bucket that outlived their database: holds on them were in the one that is lost (X3).
+            remembers = request.anchor is None or knows_link(connection, roles, request.anchor)
             try:
                 made = apply_definition(
                     connection,
@@ -103,7 +131,7 @@ class RealTenantStores:
                     roles,
                     mode=request.mode,
                     suspended=request.suspended,
-                    files=not (request.identity.region or request.identity.unit),
+                    files=remembers and not (request.identity.region or request.identity.unit),
                 )
             except Unavailable as problem:
                 if problem.reason == Reason.PARTITIONS_MISSING:
@@ -111,6 +139,9 @@ class RealTenantStores:
                     note_clock(connection, roles, self._now)
                 raise
             clocks_agree = note_clock(connection, roles, self._now)
+            hash_key = hash_key_state(connection, roles)
+            # Last: whatever becomes of it, the rules are in force.
+            unbuilt = self._indexes.build(connection, roles)
         # Months ahead come with time; nobody took them away.
         changes += [change for change in made if " months of " not in change]
         return DatabaseOutcome(
@@ -119,8 +150,24 @@ class RealTenantStores:
             warnings=(
                 *(warning.message for warning in warnings_of(wanted, observed)),
                 *([] if clocks_agree else [_SKEW]),
+                *([] if remembers else [_FORGOT]),
+                *([unbuilt] if unbuilt else []),
             ),
+            hash_key=hash_key,
         )
+
+    def share_hash_key(self, source: DatabaseRequest, targets: Sequence[DatabaseRequest]) -> None:
+        """See the port."""
+        with self._inside(source) as connection:
+            pads = made_hash_key(connection, DatabaseRoles.of(source.name))
+        for target in targets:
+            with self._inside(target) as connection:
+                take_hash_key(connection, DatabaseRoles.of(target.name), pads)
+
+    def destroy_hash_key(self, request: DatabaseRequest) -> None:
+        """See the port."""
+        with self._inside(request) as connection:
+            destroy_hash_key(connection, DatabaseRoles.of(request.name))
 
     def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:
         """See the port."""
@@ -132,8 +179,7 @@ class RealTenantStores:
 
     def approve(self, request: DatabaseRequest, grant: ApprovalGrant) -> None:
         """See the port."""
-        inside = replace(self._access(request.server), database=request.name)
-        with connect(inside, application_name=APPLICATION_NAME) as connection:
+        with self._inside(request) as connection:
             write_approval(
                 connection,
                 DatabaseRoles.of(request.name),
@@ -174,7 +220,8 @@ class RealTenantStores:
     def measure_database(self, request: DatabaseRequest, whole_server: bool) -> StoreReadings:
         """See the port."""
         inside = replace(self._access(request.server), database=request.name)
-        return measure_database(inside, self._now, whole_server=whole_server)
+        owner = DatabaseRoles.of(request.name).owner
+        return measure_database(inside, owner, self._now, whole_server=whole_server)
 
     def measure_bucket(self, request: BucketRequest) -> StoreReadings:
         """See the port."""
@@ -187,6 +234,10 @@ class RealTenantStores:
     def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
         """See the port."""
         return self._buckets.probe_bucket(request, keys, after)
+
+    def list_backups(self, request: BucketRequest) -> tuple[StoredBackup, ...]:
+        """See the port."""
+        return self._buckets.backups(request, self._now())
 
     def probe_bucket_encryption(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey]) -> tuple[str, ...]:
         """See the port."""
@@ -205,6 +256,18 @@ class RealTenantStores:
     def probe_cache(self, request: CacheRequest) -> ProbeReport:
         """See the port."""
         return probe_cache(request)
+
+    def probe_cache_encryption(self, request: CacheRequest) -> CacheEncryption:
+        """See the port."""
+        return probe_cache_encryption(request)
+
+    def measure_cache(self, request: CacheRequest) -> CacheReadings:
+        """See the port."""
+        return measure_cache(request, self._now)
+
+    def _inside(self, request: DatabaseRequest) -> Connection:
+        inside = replace(self._access(request.server), database=request.name)
+        return connect(inside, application_name=APPLICATION_NAME)
 
     def _access(self, server: DatabaseServer) -> ServerAccess:
         return ServerAccess(server.host, server.port, server.user, server.password, self._authority(server.ca))

@@ -18,7 +18,7 @@ from uuid import uuid4
 import typer
 from typer.exceptions import TyperException
 
-from tenant_retention.cli import approving, installing, verifying
+from tenant_retention.cli import approving, archive_commands, installing, verifying
 from tenant_retention.cli.output import Format, complain, visible, write_document
 from tenant_retention.cli.reports import print_run, print_verification, run_document, verify_document
 from tenant_retention.domain.errors import RetentionError
@@ -46,6 +46,17 @@ Administrator = Annotated[
         show_default=False,
     ),
 ]
+BackupId = Annotated[str | None, typer.Option("--backup", help="Its id, as backup lists it; else the newest.")]
+Databases = Annotated[
+    list[str] | None, typer.Option("--database", help="Only this one of the plan, as Analytical; may be repeated.")
+]
+BesideRows = Annotated[
+    bool, typer.Option("--beside-rows", help="Keep rows that applications wrote after the loss, and load beside them.")
+]
+Directory = Annotated[Path, typer.Argument(help="Where to write them; Secrets lie there in plain text.")]
+ServerOf = Annotated[
+    str | None, typer.Option("--database", help="Of the plan, whose server the administrator is of; else the first.")
+]
 Observers = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,6 +74,8 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 fine, 1 usage or bad plan, 2 work left over or not compliant, 3 unreachable.",
 )
+
+application.add_typer(archive_commands.application, name="archive")
 
 
 @application.command()
@@ -91,6 +104,44 @@ def verify(plan: Plan, observer_binding: Observers = None, output: Output = Form
 
 
 @application.command()
+def backup(plan: Plan, output: Output = Format.TABLE, quiet: Quiet = False) -> None:
+    """Removes old backups, and makes one if it is due."""
+    # Imported here: compression and ciphers, which no other command needs.
+    from tenant_retention.cli import backups
+
+    result = backups.make(load_plan(plan), plan.parent, _world(quiet))
+    if output is Format.TABLE:
+        backups.print_made(result, sys.stdout)
+    else:
+        write_document(backups.document(result), output, sys.stdout)
+    raise typer.Exit(result.outcome.exit_code())
+
+
+@application.command()
+def restore(
+    plan: Plan,
+    administrator_binding: Administrator,
+    backup: BackupId = None,
+    database: Databases = None,
+    beside_rows: BesideRows = False,
+    quiet: Quiet = False,
+) -> None:
+    """Loads a backup into empty databases, closed to applications until today's rules were applied to it."""
+    from tenant_retention.cli import backups
+
+    restored = backups.bring_back(
+        load_plan(plan),
+        plan.parent,
+        administrator_binding,
+        backup,
+        database or (),
+        _world(quiet),
+        beside=beside_rows,
+    )
+    backups.print_restored(restored, sys.stdout)
+
+
+@application.command()
 def orphans(plan: Plan, output: Output = Format.TABLE, keys: Keys = False) -> None:
     """Compares buckets with the rows that name their objects, both ways; reports and deletes nothing."""
     # Imported here: only this command lists a bucket.
@@ -113,6 +164,16 @@ def approve(plan: Plan, administrator_binding: Administrator, max_rows: MaxRows,
     )
     for line in lines:
         print(visible(line))
+
+
+@application.command()
+def unpack(directory: Directory, database: ServerOf = None) -> None:
+    """Writes a policy's ConfigMaps and Secrets, from stdin as kubectl prints them, as a plan and binding directories."""
+    # Imported here: what the operator makes for a policy, which no other command needs.
+    from tenant_retention.cli.unpacking import unpack as write
+
+    for written in write(sys.stdin.read(), directory, database):
+        print(written)
 
 
 @application.command()
@@ -145,9 +206,7 @@ def _run(path: Path, mode: Mode | None, output: Format, quiet: bool) -> None:
     document = load_plan(path)
     if mode is not None:
         document = document.model_copy(update={"mode": mode})
-    stop = StopSignal()
-    stop.listen()
-    world = World(_utc_now, time.monotonic, stop.pause, stop.asked, _Progress(quiet))
+    world = _world(quiet)
     with open_stores(document, path.parent) as stores:
         result = expire(document, stores, uuid4(), world)
     if output is Format.TABLE:
@@ -155,6 +214,12 @@ def _run(path: Path, mode: Mode | None, output: Format, quiet: bool) -> None:
     else:
         write_document(run_document(result), output, sys.stdout)
     raise typer.Exit(result.outcome.exit_code())
+
+
+def _world(quiet: bool) -> World:
+    stop = StopSignal()
+    stop.listen()
+    return World(_utc_now, time.monotonic, stop.pause, stop.asked, _Progress(quiet))
 
 
 class _Progress:

@@ -9,10 +9,11 @@ from pathlib import Path
 from tenant_retention.adapters.bindings import read_postgres_binding
 from tenant_retention.adapters.postgres.administration import PostgresAdministration
 from tenant_retention.adapters.postgres.connections import connect, errors_of
+from tenant_retention.adapters.postgres.indexes import IndexBuilds
 from tenant_retention.adapters.postgres.schema import apply_definition
-from tenant_retention.cli.siblings import LoginBinding, logins_of
+from tenant_retention.cli.siblings import LOGINS, LoginBinding, logins_of
 from tenant_retention.domain.database_plan import plan_database
-from tenant_retention.domain.databases import Login, WantedDatabase
+from tenant_retention.domain.databases import Group, Login, WantedDatabase
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.names import Place, StoreIdentity
@@ -33,17 +34,19 @@ def install(plan: PlanDocument, base: Path, administrator: Path) -> Iterator[str
     binding = read_postgres_binding(administrator)
     server = server_access(binding)
     ca = binding.ca_file.read_text(encoding="utf-8") if binding.ca_file else None
+    groups = (*LOGINS, Group.BACKUP) if plan.backup is not None else LOGINS
     for store in plan.databases:
         definition, place = plan.definition, store.place
-        name = _identity(definition, place).database()
-        logins = logins_of(base / store.binding, name, server, ca)
+        name = identity(definition, place).database()
+        logins = logins_of(base / store.binding, name, server, ca, groups)
         yield from _provision(definition, place, name, server, logins)
         for change in _define(definition, place, name, server):
             yield f"{place.name}: {change}"
         yield f"{place.name}: database {name} is ready; logins in {', '.join(str(login.directory) for login in logins)}"
 
 
-def _identity(definition: RetentionDefinition, place: Place) -> StoreIdentity:
+def identity(definition: RetentionDefinition, place: Place) -> StoreIdentity:
+    """What names the database of a place."""
     return StoreIdentity(
         definition.installation, definition.namespace, definition.policy, place.purpose, place.region, place.unit
     )
@@ -54,7 +57,7 @@ def _provision(
 ) -> Iterator[str]:
     administration = PostgresAdministration()
     # No namespace outside a cluster: the policy's uid stands for it, so that another plan's database is not taken for ours.
-    marker = StoreMarker.of(_identity(definition, place), definition.policy_uid)
+    marker = StoreMarker.of(identity(definition, place), definition.policy_uid)
     wanted = WantedDatabase(name, marker)
     known = wanted.roles().logins()
     passwords = {login.binding.username: login.binding.password for login in logins}
@@ -71,6 +74,8 @@ def _provision(
 
 def _define(definition: RetentionDefinition, place: Place, name: str, server: ServerAccess) -> tuple[str, ...]:
     inside = replace(server, database=name)
-    roles = WantedDatabase(name, StoreMarker.of(_identity(definition, place), definition.policy_uid)).roles()
+    roles = WantedDatabase(name, StoreMarker.of(identity(definition, place), definition.policy_uid)).roles()
     with errors_of(inside), connect(inside, application_name=APPLICATION_NAME) as connection:
-        return apply_definition(connection, definition, place.purpose, roles, files=place.name == place.purpose)
+        changes = apply_definition(connection, definition, place.purpose, roles, files=place.name == place.purpose)
+        unbuilt = IndexBuilds().build(connection, roles)
+        return (*changes, unbuilt) if unbuilt else changes

@@ -6,22 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 from psycopg import sql
 
 from tenant_retention.adapters.bindings import read_postgres_binding, read_s3_binding
+from tenant_retention.adapters.postgres.archive_files import PostgresArchiveFiles
 from tenant_retention.adapters.postgres.connections import connect, errors_of
 from tenant_retention.adapters.s3.connection import S3Connection
 from tenant_retention.adapters.s3.content import S3ContentBucket
 from tenant_retention.adapters.s3.listing import stored_objects
 from tenant_retention.cli.output import table
 from tenant_retention.cli.siblings import sibling
+from tenant_retention.domain.archive_files import manifest_key
 from tenant_retention.domain.bucket_identities import AccessKey
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.databases import Group
-from tenant_retention.domain.definition import ObjectsDefinition
+from tenant_retention.domain.definition import ARCHIVE, ObjectsDefinition
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.orphans import SETTLING, ObjectRow, OrphanReport, find_orphans
@@ -29,6 +32,7 @@ from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.opening import APPLICATION_NAME, open_stores, server_access
 from tenant_retention.enforcement.orphans import named_nowhere
+from tenant_retention.enforcement.world import Stores
 
 _HEADS = ("BUCKET", "OBJECTS", "ROWS", "OBJECTS-WITHOUT-ROW", "ROWS-WITHOUT-OBJECT", "DELETE-MARKERS", "UNSETTLED")
 _ROWS_AT_ONCE = 10_000
@@ -107,14 +111,26 @@ def _compare(plan: PlanDocument, base: Path, bucket: StoreBinding, settled_befor
         # Files that go by their last modification need no row.
         prefixes = tuple(each.files.prefix for each in plan.definition.categories if each.files is not None)
         stored = stored_objects(connection, binding.bucket)
+        kept, passing = _archive_keys(stores) if bucket.purpose == ARCHIVE else ((), frozenset())
         report = find_orphans(
-            (each for each in stored if not each.key.startswith(prefixes)),
-            _rows(plan, base, bucket.purpose),
+            (each for each in stored if not each.key.startswith(prefixes) and each.key not in passing),
+            chain(_rows(plan, base, bucket.purpose), (ObjectRow(key, None) for key in kept)),
             settled_before,
             unnamed=lambda objects: named_nowhere(stores.databases.values(), objects),
             missing=S3ContentBucket(connection, binding.bucket).missing_objects,
         )
     return BucketComparison(bucket.purpose, report)
+
+
+def _archive_keys(stores: Stores) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The keys of files and manifests that must be in an archive bucket, and of those that may be: on their way in or out."""
+    kept: list[str] = []
+    passing: list[str] = []
+    for database in stores.databases.values():
+        if isinstance(database, PostgresArchiveFiles):
+            for key, state in database.archive_file_states().items():
+                (kept if state == "Kept" else passing).extend((key, manifest_key(key)))
+    return tuple(kept), frozenset(passing)
 
 
 def _rows(plan: PlanDocument, base: Path, purpose: str) -> Iterator[ObjectRow]:

@@ -22,6 +22,7 @@ RUN_HEADS = (
     "DUE",
     "REMOVED",
     "ANONYMIZED",
+    "ARCHIVED",
     "SURPLUS",
     "HELD",
     "OVERDUE",
@@ -64,6 +65,8 @@ def run_document(result: RunResult) -> dict[str, Any]:
                         "anonymized": category.anonymized,
                         "steps": [step.model_dump(mode="json", by_alias=True) for step in category.steps],
                         "months": [month.model_dump(mode="json", by_alias=True) for month in category.months],
+                        "archived": category.archived,
+                        "toArchive": [step.model_dump(mode="json", by_alias=True) for step in category.to_archive],
                     }
                     for category in store.categories
                 ],
@@ -82,7 +85,7 @@ def print_run(result: RunResult, stream: TextIO) -> None:
     if result.mode is Mode.DRY_RUN:
         for category in (category for store in result.stores for category in store.categories):
             lines = [step.describe() for step in category.steps] + [month.describe() for month in category.months]
-            for line in lines:
+            for line in (*lines, *(month.describe() for month in category.to_archive)):
                 stream.write(f"{visible(line)}\n")
     for store in result.stores:
         if store.message:
@@ -100,6 +103,7 @@ def _run_row(store: StoreResult, category: CategoryResult, mode: Mode) -> tuple[
         start.candidates,
         None if mode is Mode.DRY_RUN else category.removed,
         start.anonymize_due if mode is Mode.DRY_RUN else category.anonymized,
+        sum(step.rows for step in category.to_archive) if mode is Mode.DRY_RUN else category.archived,
         start.surplus,
         start.held,
         start.overdue,
@@ -170,6 +174,8 @@ def print_verification(verifications: Sequence[Verification], stream: TextIO) ->
 
 
 def _outcome(link: RunEvidence) -> str:
+    if link.act is not None:
+        return f"{link.act.kind.value} ({link.act.describe()})"
     return f"{link.outcome} ({', '.join(link.limited_to)})" if link.limited_to else link.outcome
 
 

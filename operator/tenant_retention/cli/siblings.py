@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tenant_retention.domain.manifests.inputs import PostgresCredentials
 from tenant_retention.domain.servers import ServerAccess
 
 LOGINS = (Group.ENFORCER, Group.APP, Group.OBSERVER)
+"""Of every database; one that backups are made of has a backup login too."""
 _SUFFIX = f"-{Group.ENFORCER.value}"
 
 
@@ -39,12 +41,14 @@ def sibling(enforcer: Path, group: Group) -> Path:
     )
 
 
-def logins_of(enforcer: Path, database: str, server: ServerAccess, ca: str | None) -> tuple[LoginBinding, ...]:
+def logins_of(
+    enforcer: Path, database: str, server: ServerAccess, ca: str | None, groups: Sequence[Group] = LOGINS
+) -> tuple[LoginBinding, ...]:
     """Reads the database's binding directories; those that are missing are written, with passwords of their own.
 
     Raises Invalid if one is there for another database or another login than its name says.
     """
-    return tuple(_login(sibling(enforcer, group), group, database, server, ca) for group in LOGINS)
+    return tuple(_login(sibling(enforcer, group), group, database, server, ca) for group in groups)
 
 
 def _login(directory: Path, group: Group, database: str, server: ServerAccess, ca: str | None) -> LoginBinding:

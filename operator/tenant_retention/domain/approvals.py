@@ -105,7 +105,8 @@ def evidence_of(
     begin = since - (CLOCK_SKEW if run_ids else timedelta(seconds=2))
     found: dict[str, RunEvidence] = {}
     for purpose, chain in links.items():
-        mine = [link for link in chain if link.mode is mode and begin <= link.started_at <= until + CLOCK_SKEW]
+        runs = [link for link in chain if link.act is None and link.mode is mode]
+        mine = [link for link in runs if begin <= link.started_at <= until + CLOCK_SKEW]
         if run_ids:
             mine = [link for link in mine if link.run_id in run_ids or link.outcome == "Interrupted"]
         if mine:

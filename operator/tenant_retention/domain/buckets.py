@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.bucket_identities import (
     NO_KEYS,
     POLICY_NAME,
@@ -44,12 +45,17 @@ from tenant_retention.domain.bucket_steps import (
     SetVersioning,
     WriteMarker,
 )
+from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.errors import Invalid, StoreReleased
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.store_marker import StoreMarker
 
 ABORT_UPLOADS_AFTER_DAYS = 7
 """Long-stop for unfinished multipart uploads; every run aborts those of the keys it deletes."""
+ROLES_OF_BACKUPS = (BucketRole.APP, BucketRole.ENFORCER)
+"""The identities of a bucket of backups; an archive's has these and a reader."""
+WRITTEN_BY_JOBS = frozenset({BACKUPS, ARCHIVE})
+"""Purposes of the buckets that no application writes into: the key of its role is the Job's."""
 PROBE_PREFIX = ".tenant-retention-probe-"
 """How the keys begin that a probe writes and removes; never a tenant's data. No slash: SeaweedFS keeps an empty folder."""
 
@@ -127,13 +133,18 @@ def want_bucket(
     versioning: bool = True,
     confirmed_uids: frozenset[str] = frozenset(),
 ) -> WantedBucket:
-    """The bucket of a store. ``object_lock``: whether a category in it has a min (RETENTION.md section 3)."""
+    """The bucket of a store. ``object_lock``: whether a category in it has a min (RETENTION.md section 3).
+
+    Backups and files of an archive are written once, under names of their own: a version that outlives its deletion would
+    only be one more copy. Who makes them writes and reads, who removes them lists and deletes; nobody else may do either.
+    """
     return WantedBucket(
         name=identity.bucket(),
         marker=StoreMarker.of(identity, namespace_uid, policy_uid),
         iam=iam,
         object_lock=object_lock,
-        versioning=versioning or object_lock,
+        versioning=(versioning and identity.purpose not in WRITTEN_BY_JOBS) or object_lock,
+        roles=ROLES_OF_BACKUPS if identity.purpose == BACKUPS else tuple(BucketRole),
         abort_uploads_after_days=None if iam is Iam.MINIO else ABORT_UPLOADS_AFTER_DAYS,
         confirmed_uids=confirmed_uids,
     )

@@ -8,17 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
-from tenant_retention.domain.conditions import instant
+from tenant_retention.domain.cached_debt import looks_as_one, with_keys
+from tenant_retention.domain.conditions import instant, moment
 from tenant_retention.domain.definition import (
+    ARCHIVE,
     CategoryDefinition,
     CategoryState,
     ClockEvent,
     ExtendedDefinition,
     RetentionDefinition,
 )
-from tenant_retention.domain.durations import Period, end_of_period
+from tenant_retention.domain.durations import LAST_INSTANT, Period, end_of_period
 from tenant_retention.domain.extended_storage import is_lasting
 from tenant_retention.domain.names import purpose_of
+from tenant_retention.domain.ports.cached_rows import CacheLooks
 from tenant_retention.domain.ports.observation import (
     CategoryObservation,
     DatabaseFacts,
@@ -38,8 +41,8 @@ MOST_CATEGORIES = 64
 class Counts:
     """What the observer logins read, by category. ``old_anomalies``: where items without a usable time are that were first
     seen longer than max ago, and the next step (X8). ``left``: tables that left the profile with their rows (M10).
-    ``orphans``: counted by the nights, by bucket and category. ``uncovered``: by the databases' purposes (M11). Empty until a
-    database answered."""
+    ``orphans``: counted by the nights, by bucket and category. ``uncovered``: by the databases' purposes (M11).
+    ``cache_looks``: of the cached categories. ``archived``: rows that lie in the archive. Empty until a database answered."""
 
     categories: Mapping[str, CategoryObservation] = field(default_factory=dict)
     guard: tuple[GuardRequest, ...] = ()
@@ -48,12 +51,18 @@ class Counts:
     left: tuple[LeftTable, ...] = ()
     orphans: Mapping[tuple[OrphanKind, str], int] = field(default_factory=dict)
     uncovered: Mapping[str, Uncovered] = field(default_factory=dict)
+    cache_looks: Mapping[str, CacheLooks] = field(default_factory=dict)
+    archived: Mapping[str, int] = field(default_factory=dict)
 
 
 def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinition) -> Counts:
     """The counts of all databases of a policy; ``facts`` by the databases' purposes."""
     categories = observed_as_one(found for fact in facts.values() for found in fact.categories)
     now = max((fact.now for fact in facts.values()), default=None)
+    looks = looks_as_one(look for fact in facts.values() for look in fact.cache_looks)
+    if now is not None:
+        margin = timedelta(seconds=definition.margin_seconds)
+        categories = {name: with_keys(found, looks.get(name), margin, now) for name, found in categories.items()}
     return Counts(
         categories=categories,
         guard=tuple(request for purpose in sorted(facts) for request in facts[purpose].guard_requests),
@@ -66,7 +75,17 @@ def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinitio
         left=tuple(table for purpose in sorted(facts) for table in facts[purpose].left),
         orphans=_orphans(fact for _, fact in sorted(facts.items())),
         uncovered={purpose: facts[purpose].uncovered for purpose in sorted(facts)},
+        cache_looks=looks,
+        archived=_archived(facts),
     )
+
+
+def _archived(facts: Mapping[str, DatabaseFacts]) -> dict[str, int]:
+    """Rows of a category in the archive: those of its database, or in the files that the live databases know."""
+    if ARCHIVE in facts:
+        return {found.category: found.rows for found in facts[ARCHIVE].categories}
+    told = [each for fact in facts.values() for each in fact.categories if each.archived is not None]
+    return {each.category: each.archived or 0 for each in told}
 
 
 def _orphans(facts: Iterable[DatabaseFacts]) -> dict[tuple[OrphanKind, str], int]:
@@ -93,8 +112,10 @@ def category_rows(
     *,
     counted_only: bool,
     now: datetime,
+    copies_until: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per category, in the profile's order; those that left it with rows come last. ``now``: which bounds are in force."""
+    """One row per category, in the profile's order; those that left it with rows come last. ``now``: which bounds are in force.
+    ``copies_until``: until when old backups may hold what is in the live store."""
     if definition is None:
         return []
     order = [category.name for category in profile.categories] if profile else []
@@ -111,7 +132,11 @@ def category_rows(
         _row(known[name], counts.categories.get(name), margin, now, counted_only=counted_only, stopped=name in stopped)
         for name in names
     ]
+    rows = [
+        row | ({"archived": counts.archived[row["name"]]} if row["name"] in counts.archived else {}) for row in rows
+    ]
     missing = {name: found for (kind, name), found in counts.orphans.items() if kind is OrphanKind.MISSING_OBJECTS}
+    rows = [_with_old_copies(row, copies_until) for row in rows]
     rows = [row | ({"missingObjects": missing[row["name"]]} if row["name"] in missing else {}) for row in rows]
     rows = [_with_left(row, left[row["name"]]) if row["name"] in left else row for row in rows]
     rows = [
@@ -120,6 +145,13 @@ def category_rows(
     ]
     gone = [{"name": name} for name in left if name not in known]
     return rows + [_with_left(row, left[row["name"]]) for row in gone[: MOST_CATEGORIES - len(rows)]]
+
+
+def _with_old_copies(row: dict[str, Any], until: datetime | None) -> dict[str, Any]:
+    """A category's row whose last copy may be in a backup that is older than the rules of now."""
+    if until is None or "lastCopyGone" not in row:
+        return row
+    return row | {"lastCopyGone": instant(max(until, moment(row["lastCopyGone"])))}
 
 
 def _with_left(row: dict[str, Any], tables: list[LeftTable]) -> dict[str, Any]:
@@ -190,11 +222,13 @@ def _row(
         "extendedKeep": bought.keep if bought else None,
         "extendedUntil": instant(bought.until) if bought and bought.until else None,
         "anonymizeAfter": category.anonymize_after,
+        "archiveAfter": category.archive_after,
     }
     if found is not None:
         row.update(
             {
                 **_items(category, found),
+                **_leaves(effective, found, margin),
                 "oldest": instant(found.oldest) if found.oldest else None,
                 "nextDeadline": instant(found.next_deadline) if found.next_deadline else None,
                 "due": found.due,
@@ -210,6 +244,14 @@ def _row(
             }
         )
     return {name: value for name, value in row.items() if value is not None}
+
+
+def _leaves(effective: str | None, found: CategoryObservation, margin: timedelta) -> dict[str, Any]:
+    """The two dates of the oldest item: when it leaves the live store, and when its last copy is gone (M10, T6)."""
+    if effective is None or found.oldest is None or len(effective) > len("P9999D"):
+        return {}
+    end = end_of_period(found.oldest, Period.parse(effective))
+    return {"leavesLiveStore": instant(end), "lastCopyGone": instant(min(end, LAST_INSTANT - margin) + margin)}
 
 
 def _items(category: CategoryDefinition, found: CategoryObservation) -> dict[str, Any]:

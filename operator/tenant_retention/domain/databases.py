@@ -115,7 +115,8 @@ DEFAULT_LIMITS: Mapping[Group, RoleLimits] = MappingProxyType(
         Group.AUDITOR: RoleLimits(5, timedelta(minutes=30), timedelta(minutes=10)),
         # As long as the longest usual window.
         Group.ENFORCER: RoleLimits(4, timedelta(hours=4), timedelta(minutes=5)),
-        Group.BACKUP: RoleLimits(2, timedelta(hours=4), timedelta(minutes=10)),
+        # Two at once; a server takes a moment to notice the end of those before.
+        Group.BACKUP: RoleLimits(4, timedelta(hours=4), timedelta(minutes=10)),
         Group.OBSERVER: RoleLimits(3, timedelta(minutes=5), timedelta(minutes=1)),
     }
 )

@@ -15,7 +15,9 @@ from tenant_retention.domain.definition import (
     ExtendedDefinition,
     FilesDefinition,
     ObjectsDefinition,
+    OnlyWithDefinition,
     QuarantineDefinition,
+    RangeDefinition,
     TableDefinition,
 )
 
@@ -29,11 +31,12 @@ def category_definition(
     keep: str | None,
     extended: ExtendedDefinition | None,
     after: str | None,
+    archived: str | None,
     *,
     cached: bool,
 ) -> CategoryDefinition:
-    """One category with the tenant's choices (X1): its ``keep``, the time bought beyond it (T5), and ``after`` what age its
-    rows lose the person. ``cached``: the policy names a cache."""
+    """One category with the tenant's choices (X1): its ``keep``, the time bought beyond it (T5), ``after`` what age its rows
+    lose the person, and at which they are ``archived``. ``cached``: the policy names a cache."""
     event = ClockEvent(category.clock.event)
     files = _files(category)
     enforced = event in ENFORCED_EVENTS and (bool(category.tables) or files is not None)
@@ -56,6 +59,7 @@ def category_definition(
         quarantine=QuarantineDefinition(**category.quarantine.model_dump()) if category.quarantine else None,
         extended=extended,
         anonymize_after=after if enforced else None,
+        archive_after=archived,
         files=files,
     )
 
@@ -122,6 +126,7 @@ def table_definition(profile: RetentionProfileSpec, table: Table) -> TableDefini
                 role=column.role,
                 anonymize=anonymize_rules.method_of(table, column.name),
                 visible_digits=column.visible_digits,
+                range=RangeDefinition(minimum=column.range.min, maximum=column.range.max) if column.range else None,
             )
             for column in table.all_columns
             if column.name != table.born_at
@@ -129,4 +134,5 @@ def table_definition(profile: RetentionProfileSpec, table: Table) -> TableDefini
         clock_columns=tuple(sorted(clocks)),
         session_column=_column_with_role(table, "SessionId"),
         unit_column=_column_with_role(table, "Unit"),
+        only_with=OnlyWithDefinition(**table.only_with.model_dump()) if table.only_with else None,
     )

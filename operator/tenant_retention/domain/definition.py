@@ -59,6 +59,21 @@ class AnonymizeDefinition(Value):
     value: str | None = None
 
 
+class RangeDefinition(Value):
+    """Numbers that a column takes, both ends included."""
+
+    minimum: int
+    maximum: int
+
+
+class OnlyWithDefinition(Value):
+    """Rows are stored only for sessions whose row in ``table`` has one of ``values`` in ``column`` (P5)."""
+
+    table: Identifier
+    column: Identifier
+    values: tuple[str, ...]
+
+
 class ColumnDefinition(Value):
     """One column: ``type`` of the closed list of the API (Text, Integer, Timestamp ...).
 
@@ -71,6 +86,7 @@ class ColumnDefinition(Value):
     role: str | None = None
     anonymize: AnonymizeDefinition | None = None
     visible_digits: int | None = None
+    range: RangeDefinition | None = None
 
 
 class TableDefinition(Value):
@@ -80,7 +96,7 @@ class TableDefinition(Value):
     ``columns`` exclude ``born_at``; the database's primary key is ``primary_key`` plus ``born_at``.
     ``clock_columns``: further nullable timestamp columns that a category counts from (write-once when set).
     ``session_column``: the column that names the call, chat or task (role SessionId), None if there is none.
-    ``unit_column``: the column with role Unit, None if there is none.
+    ``unit_column``: the column with role Unit, None if there is none. ``only_with``: None: every session may have rows.
     """
 
     name: Identifier
@@ -92,6 +108,7 @@ class TableDefinition(Value):
     clock_columns: tuple[str, ...] = ()
     session_column: str | None = None
     unit_column: str | None = None
+    only_with: OnlyWithDefinition | None = None
 
 
 class ObjectsDefinition(Value):
@@ -154,7 +171,8 @@ class CategoryDefinition(Value):
     this version does not act on. ``tables``: in deletion order, children first. ``content_of``: the record category.
     ``database``: the purpose of the database that holds its tables; a content category's is its record's.
     ``consent``: None where its content needs none.
-    ``anonymize_after``: the age at which rows lose the person and stay (X1); None: never.
+    ``anonymize_after``: the age at which rows lose the person and stay (X1); None: never. ``archive_after``: the age at which
+    they move to the policy's archive, where the same rules go on (D3, T5); None: never.
     """
 
     name: str
@@ -173,8 +191,24 @@ class CategoryDefinition(Value):
     quarantine: QuarantineDefinition | None = None
     extended: ExtendedDefinition | None = None
     anonymize_after: str | None = None
+    archive_after: str | None = None
     cache: CacheDefinition | None = None
     files: FilesDefinition | None = None
+
+    @property
+    def archivable(self) -> bool:
+        """Whether its rows may lie in an archive: records that count from their birth and name no objects."""
+        enforced = self.state is CategoryState.ENFORCED and self.clock_event is ClockEvent.CREATED
+        return enforced and bool(self.tables) and (self.content_of, self.objects, self.files) == (None, None, None)
+
+    def lies_in(self, purpose: str) -> bool:
+        """Whether a database of this purpose has its tables; an archive has those of every category that may be archived, so
+        that what lies in it expires also after ``archive_after`` was taken away."""
+        return self.database == purpose or (purpose == ARCHIVE and self.archivable)
+
+
+ARCHIVE = "Archive"
+"""The purpose of the store that rows past their ``archive_after`` move to."""
 
 
 class RetentionDefinition(Value):
@@ -207,7 +241,8 @@ class RetentionDefinition(Value):
         return self.databases if self.databases is not None else tuple(sorted(self._purposes()))
 
     def _purposes(self) -> set[str]:
-        return {category.database for category in self.categories if category.tables or category.files}
+        archive = {ARCHIVE} if any(category.archive_after is not None for category in self.categories) else set()
+        return archive | {category.database for category in self.categories if category.tables or category.files}
 
     def rules_digest(self) -> str:
         """``sha256:<hex>`` over what decides deletion: bounds, keeps, clocks, tables, links and guard; not names or generations."""
@@ -216,7 +251,7 @@ class RetentionDefinition(Value):
         )
         for category in deciding["categories"]:
             # A rule that came later is no change for whoever does not use it.
-            for later in ("consent", "quarantine", "extended", "anonymizeAfter", "cache", "files"):
+            for later in ("consent", "quarantine", "extended", "anonymizeAfter", "archiveAfter", "cache", "files"):
                 if category[later] is None:
                     del category[later]
         # Which rows belong together, from when they count, and when a month is dropped; a new column changes none of that.
@@ -249,7 +284,7 @@ class RetentionDefinition(Value):
 
     def tables_of(self, database: str) -> tuple[TableDefinition, ...]:
         """The tables that live in the database of this purpose, in the profile's order."""
-        names = {name for category in self.categories if category.database == database for name in category.tables}
+        names = {name for category in self.categories if category.lies_in(database) for name in category.tables}
         return tuple(table for table in self.tables if table.name in names)
 
     def scanned_tables(self, category: str) -> tuple[str, ...]:

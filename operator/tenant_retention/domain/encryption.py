@@ -13,8 +13,8 @@ from tenant_retention.domain.conditions import Finding
 @dataclass(frozen=True)
 class EncryptionState:
     """What the looks at all stores of a policy say. ``breaches``: where data travels or lies in the clear, each with the
-    next step; ``untried``: stores that nobody has looked at yet; ``undeclared``: databases whose class does not say whether
-    its server encrypts what it stores, which no SQL can see."""
+    next step; ``untried``: stores that nobody has looked at yet; ``undeclared``: databases, and caches that write
+    to files, whose class does not say whether the server encrypts what it stores, which cannot be seen from outside."""
 
     breaches: tuple[str, ...] = ()
     untried: tuple[str, ...] = ()
@@ -40,8 +40,8 @@ def encryption_finding(state: EncryptionState | None, previous: Sequence[Mapping
     if state.undeclared:
         names = ", ".join(state.undeclared)
         text = (
-            f"{transport}; whether the server of {names} encrypts what it stores cannot be seen by SQL: where its volumes "
-            "do, set spec.encryptionAtRest: Declared in the DataStoreClass"
+            f"{transport}; whether the server of {names} encrypts what it stores cannot be seen from outside: where its "
+            "volumes do, set spec.encryptionAtRest: Declared in the DataStoreClass"
         )
         return Finding(type_, None, Reason.AT_REST_UNKNOWN, text[:1024])
     return Finding(type_, True, Reason.VERIFIED, transport)

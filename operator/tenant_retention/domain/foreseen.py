@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.datastore import DataStoreStatus
+from tenant_retention.domain.cached_debt import keys_in_danger, keys_unknown
 from tenant_retention.domain.conditions import Finding, instant, moment
 from tenant_retention.domain.definition import CategoryState
 from tenant_retention.domain.policy_report import PolicyReport
@@ -65,7 +66,7 @@ def debt_while_away(report: PolicyReport, now: datetime) -> str | None:
         if at <= now
     ]
     if not late:
-        return None
+        return keys_unknown(report.definition, report.counts.cache_looks, now)
     return (
         f"past its deadline, as last counted: {', '.join(late)}; its database does not answer, so nothing deletes it and "
         "nobody can count it: bring it back, see status.stores"
@@ -101,6 +102,8 @@ def _deadlines(report: PolicyReport) -> list[tuple[str, datetime, list[str]]]:
         for table in report.counts.left
         if table.next_deadline is not None
     ]
+    for name, at, why in keys_in_danger(report.definition, report.counts.cache_looks, away):
+        deadlines.append((name, at, [*why, *everywhere]))
     for purpose, last in report.last_deadlines.items():
         deadlines += [(name, at, [*away.get(purpose, ()), *everywhere]) for name, at in last.items()]
     return deadlines
@@ -136,7 +139,7 @@ def _single(report: PolicyReport) -> Mapping[str, Sequence[str]]:
     return stops
 
 
-def _away(report: PolicyReport) -> Mapping[str, Sequence[str]]:
+def _away(report: PolicyReport) -> dict[str, list[str]]:
     """Stores that have a problem, by name."""
     return {
         store.name: [f"{store.name} is not ready ({store.problem.reason}), bring it back, see status.stores"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec, Unit
+from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.names import Place
 from tenant_retention.domain.topology import WantedStore
@@ -45,9 +46,10 @@ def place_of_unit(policy: TenantRetentionPolicySpec, unit: Unit, purpose: str, h
 def further_stores(policy: TenantRetentionPolicySpec, homes: Mapping[str, HomeStore]) -> tuple[WantedStore, ...]:
     """Every database beside the home ones: one for each purpose and further region, and those of Dedicated units.
 
-    ``homes``: the home databases by purpose; of a purpose without one nothing further is made yet.
+    ``homes``: the home databases by purpose; of a purpose without one nothing further is made yet. The archive is one.
     """
-    places = {place_of_unit(policy, unit, purpose, home) for unit in policy.units for purpose, home in homes.items()}
+    live = {purpose: home for purpose, home in homes.items() if purpose != ARCHIVE}
+    places = {place_of_unit(policy, unit, purpose, home) for unit in policy.units for purpose, home in live.items()}
     return tuple(
         _wanted(policy, place, homes[place.purpose]) for place in sorted(places - {Place(name) for name in homes})
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+from tenant_retention.domain.backups import Frequency
 from tenant_retention.domain.definition import RetentionDefinition, Value
 from tenant_retention.domain.names import Place
 
@@ -19,19 +20,43 @@ class Mode(StrEnum):
     DRY_RUN = "DryRun"
 
 
+class Task(StrEnum):
+    """What a pod does with the plan."""
+
+    EXPIRE = "expire"
+    BACKUP = "backup"
+
+
 class StoreBinding(Value):
     """A store of the run: its purpose (Analytical, Content ...) and the directory with its binding files. ``region`` and
-    ``unit``: of a database in a further region, and of one that a unit has to itself (D3)."""
+    ``unit``: of a database in a further region, and of one that a unit has to itself (D3). ``writer``: of an archive bucket,
+    the binding of the identity that stores files, where the first one only reads and deletes; empty: the first one may."""
 
     purpose: str
     binding: str
     region: str = ""
     unit: str = ""
+    writer: str = ""
 
     @property
     def place(self) -> Place:
         """Which store of the policy it is."""
         return Place(self.purpose, self.region, self.unit)
+
+
+class BackupPlan(Value):
+    """Where and how backups are made. ``keep``: a duration; ``frequency`` None: none is made, old ones still go.
+
+    ``bucket``: binding of the identity that lists and removes; ``writer``: of the one that puts and gets; ``key``: directory
+    whose file ``key`` has 64 hex digits. ``key_id``: fingerprint of the only key that may be used; empty: any.
+    """
+
+    keep: str
+    frequency: Frequency | None = Frequency.DAILY
+    bucket: str
+    writer: str
+    key: str
+    key_id: str = ""
 
 
 class PlanDocument(Value):
@@ -44,7 +69,7 @@ class PlanDocument(Value):
 
     version: Literal[1] = 1
     mode: Mode = Mode.ENFORCE
-    task: Literal["expire"] = "expire"
+    task: Task = Task.EXPIRE
     definition: RetentionDefinition
     rules_digest: str
     databases: tuple[StoreBinding, ...]
@@ -53,3 +78,4 @@ class PlanDocument(Value):
     awaited: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     batch_milliseconds: int = 150
+    backup: BackupPlan | None = None

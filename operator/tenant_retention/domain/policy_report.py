@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
+from tenant_retention.domain.backup_status import BackupReport
 from tenant_retention.domain.category_status import Counts
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.encryption import EncryptionState
@@ -82,3 +83,5 @@ class PolicyReport:
     bindings: tuple[BindingReport, ...] = ()
     last_deadlines: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     left_stores: tuple[LeftStore, ...] = ()
+    backups: BackupReport | None = None
+    late_cluster_backups: tuple[str, ...] = ()

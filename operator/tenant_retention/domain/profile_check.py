@@ -6,21 +6,16 @@ import re
 from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
+from tenant_retention.domain.copies import MARGIN_WITHOUT_COPIES
 from tenant_retention.domain.definition import ClockEvent
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import Invalid
 
-RUN_INTERVAL = timedelta(days=2)
-"""From one nightly run to the end of the next: a day, the hour that a night may have more, and the window it may take."""
-LIFE_OF_COPIES = timedelta(0)
-"""How long versions and backups outlive the live store: deletion names every version, and there are no backups yet."""
-MARGIN = RUN_INTERVAL + LIFE_OF_COPIES
-"""Data leaves the live store this long before its deadline, so that every copy is gone in time (X1, M10)."""
 _MONTH_OF_A_TABLE = re.compile(r"(?P<table>.+)_p[0-9]{6}")
 """What the database calls the months of a table: its name, ``_p``, year and month."""
 
 
-def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> None:
+def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN_WITHOUT_COPIES) -> None:
     """Raises Invalid (reason ProfileInvalid) where the profile contradicts itself: min, default, max, room, links (X1).
 
     Also where a table has the name of another one's month: the month could not be made, and its rows find no room.
@@ -53,6 +48,7 @@ def check_profile(profile: RetentionProfileSpec, margin: timedelta = MARGIN) -> 
             _check_content(profile, path, category)
         if category.consent is not None:
             _check_consent(profile, path, category, category.consent.table)
+    _check_only_with(profile)
 
 
 def _check_table_names(profile: RetentionProfileSpec) -> None:
@@ -75,6 +71,25 @@ def _check_masks(profile: RetentionProfileSpec) -> None:
                     f"spec.tables[{table.name}].columns[{column.name}].nullable",
                     f"column {column.name} has role MaskedDigits and type {column.type}: it must be nullable to be blanked",
                 )
+
+
+def _check_only_with(profile: RetentionProfileSpec) -> None:
+    """Rows are compared with their record by session, in one database (P5)."""
+    databases = {name: profile.database_of(each) for each in profile.categories for name in each.tables}
+    for table in profile.tables:
+        if table.only_with is None:
+            continue
+        path, record = f"spec.tables[{table.name}].onlyWith", profile.table(table.only_with.table)
+        named = {column.name: column for column in record.columns} if record else {}
+        if record is None or table.only_with.column not in named or named[table.only_with.column].type != "Text":
+            raise _profile_invalid(
+                path, f"table {table.name}: {table.only_with.table} has no Text column {table.only_with.column}"
+            )
+        for each in (table, record):
+            if not any(column.role == "SessionId" for column in each.columns):
+                raise _profile_invalid(path, f"table {each.name} has no column with role SessionId to be looked up by")
+        if len({databases[each.name] for each in (table, record) if each.name in databases}) > 1:
+            raise _profile_invalid(path, f"tables {table.name} and {record.name} lie in two databases")
 
 
 def _check_prefixes(profile: RetentionProfileSpec) -> None:

@@ -27,12 +27,15 @@ class Measure(StrEnum):
     SIZE = "Size"
     REPLICATION_LAG = "ReplicationLag"
     READ_ONLY = "ReadOnly"
+    EVICTED_KEYS = "EvictedKeys"
+    COPY_ON_DISK = "CopyOnDisk"
 
 
 @dataclass(frozen=True)
 class StoreReadings:
     """One look at a store. ``latency``: median round trip; ``sessions`` of ``usable_sessions``: all clients of the server;
     ``size``: bytes; ``standbys``: how many are connected, with their largest ``replication_lag`` (None: may not be seen);
+    ``written`` and ``replayed``: positions in the log, of the server and of its slowest standby (``replay``);
     ``version``: what the server says of itself. None: this kind of store tells no such figure."""
 
     latency: timedelta
@@ -43,6 +46,8 @@ class StoreReadings:
     size: int | None = None
     standbys: int = 0
     replication_lag: timedelta | None = None
+    written: int | None = None
+    replayed: int | None = None
     read_only: bool | None = None
 
 
@@ -210,6 +215,8 @@ _GRAINS = {
     Measure.SIZE: 64.0 * 2**20,
     Measure.REPLICATION_LAG: 5.0,
     Measure.READ_ONLY: 0.0,
+    Measure.EVICTED_KEYS: 100.0,
+    Measure.COPY_ON_DISK: 6 * 3600.0,
 }
 """Movements up to these are never told: a status is no chart, the metrics are."""
 
@@ -242,4 +249,6 @@ _TEXTS: Mapping[Measure, Callable[[float], str]] = {
     Measure.SIZE: _bytes,
     Measure.REPLICATION_LAG: _seconds,
     Measure.READ_ONLY: lambda value: "yes" if value else "no",
+    Measure.EVICTED_KEYS: lambda value: f"{value:.0f}",
+    Measure.COPY_ON_DISK: lambda value: f"{value / 3600:.0f} h",
 }

@@ -7,14 +7,15 @@ from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, TenantRetentionPolicySpec
-from tenant_retention.domain import anonymize_rules, content_keep
+from tenant_retention.domain import anonymize_rules, archive_rules, content_keep
 from tenant_retention.domain.cache_rules import names_cache
+from tenant_retention.domain.copies import MARGIN_WITHOUT_COPIES
 from tenant_retention.domain.defined_categories import category_definition, table_definition
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.extended_storage import extensions, extensions_inside_bounds
-from tenant_retention.domain.profile_check import MARGIN, check_profile, has_no_age, whole_days
+from tenant_retention.domain.profile_check import check_profile, has_no_age, whole_days
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Subject:
     policy_uid: str
     policy_generation: int
     profile_generation: int
-    margin: timedelta = MARGIN
+    margin: timedelta = MARGIN_WITHOUT_COPIES
 
 
 def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, subject: Subject) -> RetentionDefinition:
@@ -68,6 +69,7 @@ def define(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, sub
                 keeps[category.name],
                 extended.get(category.name),
                 afters[category.name],
+                archive_rules.archive_after(category, policy, keeps[category.name]),
                 # What a policy without a cache means does not change when its profile begins to speak of one.
                 cached=names_cache(policy),
             )
@@ -100,15 +102,17 @@ def inside_bounds(profile: RetentionProfileSpec, last_good: TenantRetentionPolic
         after = afters.get(category.content_of or "")
         if category.name in chosen and after is not None:
             chosen[category.name] = content_keep.not_beyond(category, chosen[category.name], after)
+    archived = archive_rules.inside_bounds(profile, last_good, chosen)
     retention = tuple(
-        CategoryRetention(category=name, keep=keep, anonymize_after=afters.get(name)) for name, keep in chosen.items()
+        CategoryRetention(category=name, keep=keep, anonymize_after=afters.get(name), archive_after=archived.get(name))
+        for name, keep in chosen.items()
     )
     keeps = {category.name: chosen.get(category.name, category.default) for category in profile.categories}
     bought = extensions_inside_bounds(profile, last_good, keeps, afters)
     return last_good.model_copy(update={"retention": retention, "extended_storage": bought})
 
 
-def effective_keep(keep: str | None, maximum: str | None, margin: timedelta = MARGIN) -> str | None:
+def effective_keep(keep: str | None, maximum: str | None, margin: timedelta = MARGIN_WITHOUT_COPIES) -> str | None:
     """The keep that is enforced: shortened where it leaves no room before max for a run and the copies (X1)."""
     if keep is None or maximum is None:
         return keep

@@ -157,6 +157,10 @@ def _category_as_one(found: Sequence[CategoryEvidence]) -> CategoryEvidence:
         first = next(each for each in found if each.anonymized is not None)
         sums["anonymized"] = sum(each.anonymized or 0 for each in found)
         sums["anonymize_due"] = first.anonymize_due or 0
+    if found[-1].archived is not None:
+        first = next(each for each in found if each.archived is not None)
+        sums["archived"] = sum(each.archived or 0 for each in found)
+        sums["archive_due"] = first.archive_due or 0
     return found[-1].model_copy(update={"candidates": found[0].candidates, "objects": objects, **sums})
 
 
@@ -194,6 +198,7 @@ def _category_row(found: CategoryEvidence, acted: int, mode: Mode) -> dict[str, 
         "residue": found.residue,
         "anonymized": found.anonymize_due if mode is Mode.DRY_RUN else found.anonymized,
         "anonymizeResidue": found.anonymize_residue,
+        "archived": found.archive_due if mode is Mode.DRY_RUN else found.archived,
         "oldestLeft": instant(found.oldest_left) if found.oldest_left else None,
     }
     return {name: value for name, value in row.items() if value is not None}

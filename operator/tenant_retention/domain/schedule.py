@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,6 +20,8 @@ from tenant_retention.domain.errors import Invalid
 DAY_MINUTES = 24 * 60
 DEFAULT_START = "01:00"
 DEFAULT_DURATION = "PT4H"
+DEFAULT_WINDOW_SECONDS = 4 * 3600
+_DAILY = re.compile(r"([0-5]?[0-9]) ([01]?[0-9]|2[0-3]) \* \* \*")
 _START = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DURATION = re.compile(r"PT([1-9]|1[0-9]|2[0-4])H")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
@@ -55,6 +57,16 @@ class Schedule:
         Bounded, or a CronJob that missed 100 starts never runs again; hours, or a short outage loses the night.
         """
         return min(self.window_seconds, _LONGEST_WAIT_SECONDS)
+
+    def is_daily(self) -> bool:
+        """Whether it starts at one minute of every day and at no other, as those do that ``plan_schedule`` makes."""
+        return _DAILY.fullmatch(self.cron) is not None
+
+    def later(self, minutes: int) -> Schedule:
+        """The same every day, so many minutes later; of a daily one only."""
+        minute, hour = (int(field) for field in self.cron.split()[:2])
+        later_hour, later_minute = divmod((hour * 60 + minute + minutes) % DAY_MINUTES, 60)
+        return replace(self, cron=f"{later_minute} {later_hour} * * *")
 
     def next_run(self, now: datetime) -> datetime:
         """The first start after ``now``, in UTC."""

@@ -44,6 +44,7 @@ def _observed(group: Sequence[CategoryObservation]) -> CategoryObservation:
         against_consent=_total(each.against_consent for each in group),
         unmasked=_total(each.unmasked for each in group),
         unapproved=_total(each.unapproved for each in group),
+        archived=_known(each.archived for each in group),
     )
 
 
@@ -70,11 +71,19 @@ def _evidence(group: Sequence[CategoryEvidence]) -> CategoryEvidence:
         cleared=sum(each.cleared for each in group),
         anonymize_held=_total(each.anonymize_held for each in group),
         anonymize_residue=_total(each.anonymize_residue for each in group),
+        archive_due=_known(each.archive_due for each in group),
+        archived=_known(each.archived for each in group),
     )
 
 
 def _first(times: Iterable[datetime | None]) -> datetime | None:
     return min((time for time in times if time is not None), default=None)
+
+
+def _known(numbers: Iterable[int | None]) -> int | None:
+    """Only home databases archive rows: what others do not tell is nothing."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def _total(numbers: Iterable[int | None]) -> int | None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.policystatus import TenantRetentionPolicyStatus
+from tenant_retention.domain.backup_status import backup_findings, backup_row, late_backups
 from tenant_retention.domain.category_status import category_rows, overdue_total
+from tenant_retention.domain.cluster_backups import late_finding
 from tenant_retention.domain.conditions import Finding, instant, reason_of, render
 from tenant_retention.domain.encryption import encryption_finding
 from tenant_retention.domain.errors import Invalid, RetentionError
@@ -33,7 +35,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
     stores = report.stores
     status: dict[str, Any] = {
         "observedGeneration": report.generation,
-        "conditions": render(_findings(report, before, now), before, report.generation, now),
+        "conditions": render(_findings(report, previous, now), before, report.generation, now),
         "databases": _ready_of(stores, "PostgreSQL"),
         "buckets": _ready_of(stores, "S3"),
         "stores": store_rows(stores, report.counts),
@@ -45,6 +47,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
                 report.counts,
                 counted_only=report.suspended or report.mode == "DryRun",
                 now=now,
+                copies_until=report.backups.copies_until() if report.backups is not None else None,
             ),
             report.runs,
             previous.get("categories") or (),
@@ -55,6 +58,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "lastRunTime": last_run_time(report.runs),
         "bindings": binding_rows(report.bindings),
         "approval": approval_request(report.counts, report.definition),
+        "backups": backup_row(report.backups, previous.get("backups") or {}, now) if report.backups else None,
     }
     if (expected := debt_expected(report, now)) is not None:
         status["debtExpected"] = instant(expected)
@@ -91,7 +95,8 @@ def status_patch(previous: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict
     return patch or None
 
 
-def _findings(report: PolicyReport, before: Sequence[Mapping[str, Any]], now: datetime) -> list[Finding]:
+def _findings(report: PolicyReport, previous: Mapping[str, Any], now: datetime) -> list[Finding]:
+    before: Sequence[Mapping[str, Any]] = previous.get("conditions") or ()
     databases = _stores_finding(ConditionType.DATABASES_READY, report, "PostgreSQL")
     buckets = _stores_finding(ConditionType.BUCKETS_READY, report, "S3")
     schedules = _schedules_finding(report)
@@ -107,11 +112,12 @@ def _findings(report: PolicyReport, before: Sequence[Mapping[str, Any]], now: da
         isolation_finding(report),
         encryption_finding(report.encryption, before),
         health_finding(report.health),
-        _compliant_finding(report, now),
+        _compliant_finding(report, previous.get("backups") or {}, now),
         foreseen_finding(report, now),
         _approval_finding(report),
         *extension_findings(report.definition, now),
         *uncovered_findings(report.counts),
+        *backup_findings(report.backups, now),
     ]
 
 
@@ -181,7 +187,7 @@ def _schedules_finding(report: PolicyReport) -> Finding:
     return Finding(type_, True, reason, f"{report.cron} in {report.time_zone}")
 
 
-def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
+def _compliant_finding(report: PolicyReport, backups_before: Mapping[str, Any], now: datetime) -> Finding:
     type_ = ConditionType.COMPLIANT
     overdue = _overdue(report)
     if overdue:
@@ -192,6 +198,12 @@ def _compliant_finding(report: PolicyReport, now: datetime) -> Finding:
             "data past its deadline is still there, see status.categories[].overdue: resume what is suspended or in DryRun, "
             "approve what the guard stopped, and see status.jobs for runs that fail",
         )
+    if report.backups is not None and (late_copies := late_backups(report.backups, backups_before, now)) is not None:
+        return late_copies
+    if (late_copies := late_finding(report.late_cluster_backups)) is not None:
+        return late_copies
+    if report.problem is not None and report.problem.reason == Reason.COPIES_OUTLIVE_BOUNDS:
+        return Finding(type_, False, Reason.COPIES_OUTLIVE_BOUNDS, report.problem.message[:1024])
     if not report.counts.chain_intact:
         return Finding(
             type_,

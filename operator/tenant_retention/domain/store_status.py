@@ -31,8 +31,10 @@ def store_status(
     definition: RetentionDefinition | None,
     now: datetime,
     measured: Measurements | None = None,
+    backups: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole status. Without ``facts`` the last counts stay: a server that is away does not make debt vanish (X4)."""
+    """The whole status. Without ``facts`` the last counts stay: a server that is away does not make debt vanish (X4).
+    ``backups``: the counts of a bucket of backups (``backup_debt``)."""
     ready = (
         Finding(ConditionType.READY, False, reason_of(problem.reason), problem.message)
         if problem is not None
@@ -55,6 +57,8 @@ def store_status(
             status["version"] = measured.version
     if facts is not None:
         status.update(_counted(facts, definition, previous, now))
+    if backups is not None:
+        status.update({**backups, "countedAt": _dated(backups, previous, now)})
     findings = [ready] if bound else [ready, released_finding(next_deadline(status), entry.metadata.name, now)]
     status["conditions"] = render(findings, previous.get("conditions") or (), entry.metadata.generation, now)
     return status
@@ -107,9 +111,7 @@ def _counted(
         for name, count in list(overdue.items())[:MOST_CATEGORIES]
     ]
     counted: dict[str, Any] = {"empty": facts.rows() == 0, "overdue": facts.overdue(), "debt": debt}
-    same = all(previous.get(name) == value for name, value in counted.items())
-    dated = previous.get("countedAt")
-    fresh = same and dated is not None and now - moment(dated) < RECOUNT
+    dated = _dated(counted, previous, now)
     head = facts.latest_run
     # The anchor of a chain that was tampered with is the proof of it: it stays where it is.
     if head is not None and facts.chain_intact:
@@ -118,4 +120,11 @@ def _counted(
             "hash": evidence_hash(head),
             "time": instant(head.finished_at or head.started_at),
         }
-    return {**counted, "countedAt": dated if fresh else instant(now), "rulesDigest": facts.rules_digest}
+    return {**counted, "countedAt": dated, "rulesDigest": facts.rules_digest}
+
+
+def _dated(counted: Mapping[str, Any], previous: Mapping[str, Any], now: datetime) -> str:
+    """When these counts were counted; what has not changed since is not dated anew at each look."""
+    same = all(previous.get(name) == value for name, value in counted.items())
+    dated = previous.get("countedAt")
+    return str(dated) if same and dated is not None and now - moment(dated) < RECOUNT else instant(now)

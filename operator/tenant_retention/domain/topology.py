@@ -12,7 +12,10 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE, DataStoreClass
 from tenant_retention.api.v1alpha1.retentionprofile import Category, DatabasePurpose, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import StoreRequest, TenantRetentionPolicySpec
+from tenant_retention.domain.archive_rules import DATABASE, FILES, has_archive
+from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.cache_rules import CACHE, names_cache
+from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
 from tenant_retention.domain.names import Place
 
@@ -32,7 +35,7 @@ _FACTORS = {
 }
 
 
-DATABASE_PURPOSES: frozenset[str] = frozenset(get_args(DatabasePurpose))
+DATABASE_PURPOSES: frozenset[str] = frozenset({*get_args(DatabasePurpose), ARCHIVE})
 """Every purpose that a database can have."""
 
 
@@ -75,14 +78,19 @@ class ClassMissing(NotReady):
     """The class that a policy names does not exist (yet): Helm and Flux apply in any order."""
 
 
-def needed_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> dict[str, str]:
-    """By purpose the type: a database where there are tables, a bucket where there are objects; databases first, a cache
-    where the policy names one. The Dialogue database only as soon as a dialogue channel is used (D2)."""
+def needed_stores(
+    profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec, archive: str = DATABASE
+) -> dict[str, str]:
+    """By purpose the type: databases where there are tables, buckets where there are objects, a cache where the policy names
+    one. The Dialogue database only as soon as a dialogue channel is used (D2). An archive where rows move to one; ``archive``: its
+    type. A bucket stays also when nothing moves to it any more: its files go on expiring."""
     databases, buckets = _purposes(profile)
     channels = policy.channels or (profile.channels.default if profile.channels else ())
     # A profile that names no channels says nothing about them: then every database is needed.
     if channels and not DIALOGUE_CHANNELS & set(channels):
         databases -= {"Dialogue"}
+    buckets |= {ARCHIVE} if archive == FILES else set()
+    databases |= {ARCHIVE} if archive != FILES and has_archive(policy) else set()
     caches = {CACHE: "Redis"} if _is_cached(profile) and names_cache(policy) else {}
     return {**dict.fromkeys(sorted(databases), "PostgreSQL"), **dict.fromkeys(sorted(buckets), "S3"), **caches}
 
@@ -102,10 +110,10 @@ def _home_request(policy: TenantRetentionPolicySpec, purpose: str) -> StoreReque
 
 def check_stores(profile: RetentionProfileSpec, policy: TenantRetentionPolicySpec) -> None:
     """Raises Invalid (ClassInvalid) naming an entry of ``spec.stores`` that the profile has no use for, or several of which
-    each could be the home store's."""
+    each could be the home store's. An archive may be named before anything is archived; of backups ``check_request`` knows."""
     databases, buckets = _purposes(profile)
     caches = {CACHE} if _is_cached(profile) else set()
-    surplus = {str(request.purpose) for request in policy.stores} - databases - buckets - caches
+    surplus = {str(request.purpose) for request in policy.stores} - databases - buckets - caches - {ARCHIVE, BACKUPS}
     if surplus:
         name = min(surplus)
         raise Invalid(

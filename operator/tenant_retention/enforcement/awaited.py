@@ -15,7 +15,7 @@ from tenant_retention.domain.ports.orphans import ObjectPage, Place
 
 
 class AwaitedStore:
-    """``ContentBucket`` and ``EnforcementCache`` of which every call raises NotReady (Provisioning)."""
+    """``ContentBucket``, ``ArchiveBucket`` and ``EnforcementCache`` of which every call raises NotReady (Provisioning)."""
 
     def __init__(self, purpose: str) -> None:
         self._purpose = purpose
@@ -47,6 +47,18 @@ class AwaitedStore:
 
     def list_files(self, prefix: str, begins_at: Place, limit: int) -> FilePage:
         """See ``FileBucket``."""
+        self._refuse()
+
+    def put_file(self, key: str, content: bytes) -> None:
+        """See ``ArchiveBucket``."""
+        self._refuse()
+
+    def read_file(self, key: str) -> bytes | None:
+        """See ``ArchiveBucket``."""
+        self._refuse()
+
+    def remove_files(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """See ``ArchiveBucket``."""
         self._refuse()
 
     def keys(self, cursor: int, count: int) -> KeyPage:

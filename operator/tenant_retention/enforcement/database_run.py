@@ -10,22 +10,25 @@ from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
+from tenant_retention.domain.definition import ARCHIVE, ClockEvent, ObjectsDefinition
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode, PlanDocument
 from tenant_retention.domain.ports.enforcement import CategoryRun, EnforcementDatabase, PartitionStepKind
-from tenant_retention.domain.ports.evidence import RunEvidence
+from tenant_retention.enforcement.archive_target import archive_target
+from tenant_retention.enforcement.archiving import Archiving
+from tenant_retention.enforcement.archiving_files import FileArchiving
 from tenant_retention.enforcement.category import CategoryWork
 from tenant_retention.enforcement.files import CategoryFiles
 from tenant_retention.enforcement.locking import CategoryLocks
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
-from tenant_retention.enforcement.results import CategoryResult, Outcome, StoreResult
+from tenant_retention.enforcement.results import CategoryResult, Outcome, StoreResult, outcome_of
 from tenant_retention.enforcement.sharing import SharedObjects, sharing
 from tenant_retention.enforcement.world import Stores, World
 
 
 class DatabaseRun:
-    """One database's part of the run: ``begin``, ``lock``, ``work`` and ``finish``, each by ``attempt``, then ``result``.
+    """One database's part of the run: ``begin``, ``lock``, ``work``, ``archive`` and ``finish``, each by ``attempt``, then ``result``.
 
     ``runs``: all databases of this run by purpose, itself too; those that share a bucket ask each other."""
 
@@ -43,6 +46,7 @@ class DatabaseRun:
         self._purpose = purpose
         self._database = stores.databases[purpose]
         self._buckets = stores.buckets
+        self._files_of_archive = stores.archive
         self._runs = runs
         self._run_id = run_id
         self._world = world
@@ -116,7 +120,7 @@ class DatabaseRun:
     def work(self) -> None:
         """Removes what is due, category by category."""
         for position, category in enumerate(self._categories):
-            done = self._remove_files(self._work_on(category.start), category)
+            done = self._remove_archived(self._remove_files(self._work_on(category.start), category))
             self._replace(position, replace(done, failure=done.failure or category.failure))
             if self._plan.mode is Mode.ENFORCE and any(step.kind is PartitionStepKind.DETACH for step in done.steps):
                 # In this run still: what is detached but not dropped is not gone.
@@ -124,10 +128,17 @@ class DatabaseRun:
             if done.removed:
                 self._refresh_statistics(category.start.category)
 
+    def archive(self) -> None:
+        """Moves what is old enough from here to the archive; only from a home database, as no unit's rows are mixed with others'."""
+        for position, category in enumerate(self._categories):
+            definition = self._plan.definition.category(category.start.category)
+            if definition.archive_after is not None and definition.database == self._purpose:
+                self._replace(position, self._archive(category))
+
     def finish(self) -> None:
         """Counts what is left and writes the evidence."""
         evidence = self._persistence.patiently(self._database.finish_run, self._run_id)
-        outcome = _outcome(self._categories, evidence)
+        outcome = outcome_of(self._categories, evidence)
         self._world.journal.tell("database.finished", database=self._purpose, outcome=outcome.value)
         self._result = StoreResult(self._purpose, outcome, categories=self._categories, evidence=evidence)
 
@@ -135,13 +146,13 @@ class DatabaseRun:
         """The other databases that keep objects there, and all others of the run: what left the profile has its rows still, with
         their holds and minimum, and no definition says in which bucket its objects are. None for one that did not begin."""
         wanted = sharing(self._plan.definition, bucket, self._purpose)
-        runs = {name: run for name, run in self._runs.items() if name != self._purpose}
+        # No row of an archive ever named an object.
+        runs = {name: run for name, run in self._runs.items() if name not in (self._purpose, ARCHIVE)}
         return {**dict.fromkeys(wanted), **{name: run._database if run.begun else None for name, run in runs.items()}}
 
     def _in_order(self, runs: tuple[CategoryRun, ...]) -> tuple[CategoryRun, ...]:
         """Content before the records that name it (P4): a record waits for its content."""
-        definition = self._plan.definition
-        return tuple(sorted(runs, key=lambda run: definition.category(run.category).content_of is None))
+        return tuple(sorted(runs, key=lambda run: self._plan.definition.category(run.category).content_of is None))
 
     def _prepare(self) -> None:
         """Partitions ahead first, in a transaction of their own: neither may deletion undo them, nor they stop deletion."""
@@ -170,7 +181,7 @@ class DatabaseRun:
 
     def _lock(self, category: str) -> str | None:
         """Locks young objects, also where the guard stopped the category or its work failed; the reason if some are not."""
-        objects = self._plan.definition.category(category).objects
+        objects = self._objects(category)
         if objects is None:
             return None
         bucket = self._buckets[objects.bucket]
@@ -179,6 +190,10 @@ class DatabaseRun:
             return locks.set_all()
         except RetentionError as error:
             return self._failed(category, error, locks.locked)
+
+    def _objects(self, category: str) -> ObjectsDefinition | None:
+        """Where the objects are that this database's rows name; no row of an archive ever named one."""
+        return None if self._purpose == ARCHIVE else self._plan.definition.category(category).objects
 
     def _files(self, run: CategoryRun) -> CategoryFiles | None:
         """The files of a category; None where it has none, or another database of the policy decides about them."""
@@ -218,8 +233,8 @@ class DatabaseRun:
         return replace(done, removed=done.removed + files.gone, failure=failure)
 
     def _work_on(self, run: CategoryRun) -> CategoryResult:
-        definition = self._plan.definition.category(run.category)
-        name = definition.objects.bucket if definition.objects else None
+        objects = self._objects(run.category)
+        name = objects.bucket if objects is not None else None
         bucket = self._buckets[name] if name is not None else None
         shared = SharedObjects(self._others(name) if name is not None else {}, self._run_id, self._persistence)
         work = CategoryWork(
@@ -230,6 +245,45 @@ class DatabaseRun:
         except RetentionError as error:
             failed = self._failed(run.category, error, work.removed)
         return CategoryResult(run, work.steps, work.removed, failed, anonymized=work.anonymized)
+
+    def _archive(self, category: CategoryResult) -> CategoryResult:
+        name, failure = category.start.category, None
+        archiving = Archiving(self._database, self._run_id, self._persistence, self._pacer, self._world)
+        files = self._file_archiving()
+        try:
+            archiving.count(name)
+            if self._plan.mode is Mode.ENFORCE and archiving.months:
+                if files is not None:
+                    files.move(self._plan.definition, name, archiving.months)
+                else:
+                    target = archive_target({other: run.under_way() for other, run in self._runs.items()})
+                    failure = archiving.move(name, target)
+        except RetentionError as error:
+            failure = self._failed(name, error, archiving.archived)
+        archived = archiving.archived + (files.archived if files is not None else 0)
+        done = replace(category, archived=archived, to_archive=archiving.months)
+        return replace(done, failure=category.failure or failure)
+
+    def _remove_archived(self, done: CategoryResult) -> CategoryResult:
+        """Files in the archive bucket go by the same rules as rows, also of a category that may not be archived any more."""
+        files = self._file_archiving() if self._plan.mode is Mode.ENFORCE else None
+        name, definition = done.start.category, self._plan.definition.category(done.start.category)
+        if files is None or definition.clock_event is not ClockEvent.CREATED:
+            return done
+        failure = done.failure
+        try:
+            files.remove(name, sweep=definition.database == self._purpose)
+        except RetentionError as error:
+            failure = failure or self._failed(name, error, files.removed)
+        return replace(done, removed=done.removed + files.removed, failure=failure)
+
+    def _file_archiving(self) -> FileArchiving | None:
+        """The policy's archive bucket, for this database; None where it has none."""
+        archive = self._files_of_archive
+        if archive is None or self._purpose not in archive.databases:
+            return None
+        database = archive.databases[self._purpose]
+        return FileArchiving(archive, database, self._run_id, self._persistence, self._pacer, self._world)
 
     def _failed(self, category: str, error: RetentionError, done: int) -> str:
         """Tells and records the failure of one category; the others go on. The reason."""
@@ -244,18 +298,3 @@ class DatabaseRun:
     def _replace(self, position: int, result: CategoryResult) -> None:
         before = self._categories
         self._categories = (*before[:position], result, *before[position + 1 :])
-
-
-def _outcome(categories: tuple[CategoryResult, ...], evidence: RunEvidence) -> Outcome:
-    """What the database says of the run (it counted what is left), or worse if this process saw a failure."""
-    if any(result.failure for result in categories):
-        return Outcome.INCOMPLETE
-    return _OUTCOMES.get(evidence.outcome, Outcome.INCOMPLETE)
-
-
-_OUTCOMES = {
-    "Succeeded": Outcome.SUCCEEDED,
-    "ApprovalRequired": Outcome.APPROVAL_REQUIRED,
-    # The operator has a new plan for the next attempt.
-    "RulesChanged": Outcome.NOT_READY,
-}

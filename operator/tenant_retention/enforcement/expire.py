@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.definition import ARCHIVE, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.plan_document import Mode, PlanDocument
@@ -39,7 +39,7 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
             runs[name] = DatabaseRun(plan, name, stores, runs, run_id, world)
     # Every database is in the run, and every young object locked, before the first object goes: what one of them would delete
     # may be young in another (M8).
-    for step in (DatabaseRun.begin, DatabaseRun.count, DatabaseRun.lock, DatabaseRun.work):
+    for step in (DatabaseRun.begin, DatabaseRun.count, DatabaseRun.lock, DatabaseRun.work, DatabaseRun.archive):
         for run in runs.values():
             run.attempt(step)
     # Keys follow their rows: those that went a moment ago, too.
@@ -64,7 +64,7 @@ def _concerned(plan: PlanDocument) -> set[str] | None:
     chosen = [category for category in plan.definition.categories if category.name in plan.categories]
     if not chosen or (plan.mode is Mode.ENFORCE and any(category.objects for category in chosen)):
         return None
-    return {category.database for category in chosen}
+    return {category.database for category in chosen} | {ARCHIVE for category in chosen if category.tables}
 
 
 def _tidy(definition: RetentionDefinition, stores: Stores, world: World) -> tuple[BucketResult, ...]:

@@ -18,15 +18,15 @@ _BETWEEN_LOOKS = 0.1
 
 
 class FewConnections:
-    """Counts the connections of one run. One that gave way is opened anew by its next call: a run is in tables, not in a
-    session, and goes on in the next session of the same login. ``pause``: waits that many seconds. Two threads may open:
+    """Counts the connections of one run. One that gave way or was lost is opened anew by its next call: a run is in tables, not
+    in a session, and goes on in the next session of the same login. ``pause``: waits that many seconds. Two threads may open:
     a month is copied by two sessions side by side."""
 
     def __init__(self, most: int = MOST_CONNECTIONS, pause: Callable[[float], None] = time.sleep) -> None:
         self._most = most
         self._pause = pause
         self._open: dict[str, psycopg.Connection[Any]] = {}
-        self._gave_way: dict[str, int] = {}
+        self._before: dict[str, int] = {}
         self._one_opens = Lock()
 
     def opening(
@@ -38,19 +38,25 @@ class FewConnections:
             self._open = {each: found for each, found in self._open.items() if each != name and not found.closed}
             others = [each for each in self._open if each != beside]
             for oldest in others[: max(len(self._open) + 1 - self._most, 0)]:
-                found = self._open.pop(oldest)
-                self._gave_way[oldest] = found.info.backend_pid
-                found.close()
+                self._open.pop(oldest).close()
             connection = connect()
             self._open[name] = connection
-            self._wait_for_end(connection, self._gave_way.pop(name, None))
+            self._wait_for_end(connection, self._before.get(name))
+            self._before[name] = connection.info.backend_pid
             return connection
 
     def _wait_for_end(self, connection: psycopg.Connection[Any], pid: int | None) -> None:
-        """Until the server has noticed that the session before hung up: until then the run looks like another session's."""
-        if pid is None:
+        """Until the server has noticed that the session before gave way, or was cut off: until then the run looks like another
+        session's. One that the server goes on believing in, since the network lost it without a word, is ended: what it was in is
+        one transaction, which the next call repeats."""
+        if pid is None or self._ended(connection, pid):
             return
+        connection.execute(statement("calls", "end_session"), (pid,))
+        self._ended(connection, pid)
+
+    def _ended(self, connection: psycopg.Connection[Any], pid: int) -> bool:
         for _ in range(_LOOKS):
             if connection.execute(statement("calls", "lives"), (pid,)).fetchone() is None:
-                return
+                return True
             self._pause(_BETWEEN_LOOKS)
+        return False

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tenant_retention.adapters.bindings import (
     PostgresBinding,
@@ -21,14 +22,20 @@ from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDa
 from tenant_retention.domain.bucket_identities import AccessKey
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.cache_rules import CACHE
+from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import PlanDocument, StoreBinding
+from tenant_retention.domain.ports.archive_files import FileArchive
 from tenant_retention.domain.ports.caches import CacheServer, EnforcementCache
 from tenant_retention.domain.ports.enforcement import ContentBucket
 from tenant_retention.domain.servers import ServerAccess
 from tenant_retention.enforcement.awaited import AwaitedStore
 from tenant_retention.enforcement.few_connections import FewConnections
 from tenant_retention.enforcement.world import Stores
+
+if TYPE_CHECKING:
+    from tenant_retention.adapters.s3.archive import S3ArchiveBucket
+    from tenant_retention.adapters.s3.connection import S3Connection
 
 APPLICATION_NAME = "tenant-retention"
 _SYSTEM_AUTHORITIES = Path("system")
@@ -54,17 +61,25 @@ def open_stores(plan: PlanDocument, base: Path) -> Iterator[Stores]:
             closing.callback(database.close)
             databases[name] = database
         buckets: dict[str, ContentBucket] = {}
+        archive: FileArchive | None = None
         for purpose, directory in _directories(plan.buckets, base, "buckets").items():
-            buckets[purpose] = _open_bucket(read_s3_binding(directory), closing)
+            if purpose == ARCHIVE:
+                files = _open_archive(plan, base, directory, closing)
+                buckets[purpose], archive = files, FileArchive(files, databases)
+            else:
+                buckets[purpose] = _open_bucket(read_s3_binding(directory), closing)
         caches: dict[str, EnforcementCache] = {}
         for purpose, directory in _directories(plan.caches, base, "caches").items():
             caches[purpose] = _open_cache(read_redis_binding(directory), closing)
         for purpose in plan.awaited:
+            awaited = AwaitedStore(purpose)
             if purpose == CACHE:
-                caches[purpose] = AwaitedStore(purpose)
+                caches[purpose] = awaited
             else:
-                buckets[purpose] = AwaitedStore(purpose)
-        yield Stores(databases, buckets, caches)
+                buckets[purpose] = awaited
+            if purpose == ARCHIVE:
+                archive = FileArchive(awaited, databases)
+        yield Stores(databases, buckets, caches, archive)
 
 
 def _open_cache(binding: RedisBinding, closing: ExitStack) -> EnforcementCache:
@@ -80,12 +95,25 @@ def _open_cache(binding: RedisBinding, closing: ExitStack) -> EnforcementCache:
 
 def _open_bucket(binding: S3Binding, closing: ExitStack) -> ContentBucket:
     # Imported here: half of the program's start is the S3 client, which a tenant without content never needs.
-    from tenant_retention.adapters.s3.connection import S3Connection
     from tenant_retention.adapters.s3.content import S3ContentBucket
 
+    return S3ContentBucket(_connected(binding, closing), binding.bucket)
+
+
+def _open_archive(plan: PlanDocument, base: Path, directory: Path, closing: ExitStack) -> S3ArchiveBucket:
+    from tenant_retention.adapters.s3.archive import S3ArchiveBucket
+
+    binding = read_s3_binding(directory)
+    writers = [read_s3_binding(base / each.writer) for each in plan.buckets if each.purpose == ARCHIVE and each.writer]
+    writer = _connected(writers[0], closing) if writers else None
+    return S3ArchiveBucket(_connected(binding, closing), binding.bucket, writer)
+
+
+def _connected(binding: S3Binding, closing: ExitStack) -> S3Connection:
+    from tenant_retention.adapters.s3.connection import S3Connection
+
     endpoint = S3Endpoint(url=binding.endpoint, region=binding.region, ca=binding.ca)
-    key = AccessKey(binding.access_key, binding.secret_key)
-    return S3ContentBucket(closing.enter_context(S3Connection(endpoint, key)), binding.bucket)
+    return closing.enter_context(S3Connection(endpoint, AccessKey(binding.access_key, binding.secret_key)))
 
 
 def server_access(binding: PostgresBinding) -> ServerAccess:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
+from tenant_retention.domain.definition import ARCHIVE, CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.orphans import SETTLING, StoredObject
 from tenant_retention.domain.ports.orphans import OrphanDatabase, OrphanKind, OrphanPage, Place
 from tenant_retention.enforcement.results import OrphanResult
+from tenant_retention.enforcement.unnamed_files import archive_names
 from tenant_retention.enforcement.world import Stores, World
 
 OBJECTS_A_NIGHT = 10_000
@@ -59,7 +60,9 @@ class OrphanLook:
     def result(self) -> OrphanResult | None:
         """What was found tonight; None where nothing can be said: no category, or a database that the plan does not name."""
         purposes = {category.database for category in self._categories}
-        names = [name for name in self._definition.database_names() if purpose_of(name) in purposes]
+        # A file of the archive may be in the index of any of them.
+        in_files = self._stores.archive is not None and self._bucket == ARCHIVE
+        names = [name for name in self._definition.database_names() if in_files or purpose_of(name) in purposes]
         if not names or not self._stores.databases.keys() >= set(names):
             return None
         try:
@@ -82,11 +85,15 @@ class OrphanLook:
         return OrphanResult(unnamed, missing)
 
     def _objects(self, databases: list[str], place: Place) -> _Seen:
-        """A page of the bucket. An object is unnamed if no database names it."""
+        """A page of the bucket. An object is unnamed if no database names it, in a row or in the index of its files."""
         # Objects first, rows afterwards: a row that is written in between is seen.
         page = self._stores.buckets[self._bucket].list_objects(place, OBJECTS_A_NIGHT)
         settled = [each for each in page.objects if self._is_settled(each)]
-        unnamed = named_nowhere((self._stores.databases[purpose] for purpose in databases), settled)
+        if self._stores.archive is not None and self._bucket == ARCHIVE:
+            named = archive_names(self._stores.archive) if settled else frozenset()
+            unnamed: Sequence[StoredObject] = [each for each in settled if each.key not in named]
+        else:
+            unnamed = named_nowhere((self._stores.databases[purpose] for purpose in databases), settled)
         return _Seen(len(page.objects), len(unnamed), page.goes_on_at)
 
     def _rows(self, category: CategoryDefinition, name: str) -> int:

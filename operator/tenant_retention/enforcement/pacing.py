@@ -27,7 +27,8 @@ _OWN = 1
 
 
 class Pacer:
-    """Waits where it is called, never inside a transaction. That it cannot look stops nothing."""
+    """Waits where it is called, never inside a transaction. That it cannot look stops nothing: it is told, and this run looks no
+    more, for every look in vain takes as long as a server's restart."""
 
     def __init__(self, database: EnforcementDatabase, persistence: Persistence, world: World) -> None:
         self._database = database
@@ -36,6 +37,7 @@ class Pacer:
         self._first: tuple[float, int] | None = None
         self._transactions: int | None = None
         self._told: set[tuple[str, str]] = set()
+        self._blind = False
         self._waited = 0.0
         self._rested = 0.0
 
@@ -72,9 +74,12 @@ class Pacer:
             self._world.journal.tell(event, cause=cause)
 
     def _look(self) -> Pressure | None:
+        if self._blind:
+            return None
         try:
-            return self._database.pressure()
+            return self._persistence.patiently(self._database.pressure)
         except RetentionError as error:
+            self._blind = True
             self._world.journal.tell("pacing.failed", reason=error.reason)
             return None
 

@@ -36,6 +36,8 @@ def load_plan(path: Path) -> PlanDocument:
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise _invalid(path, field, first["msg"] + more) from None
     check_definition(plan.definition)
+    if plan.backup is not None:
+        Period.parse(plan.backup.keep, field="backup.keep")
     return plan
 
 
@@ -62,6 +64,7 @@ def _check_category(definition: RetentionDefinition, category: CategoryDefinitio
         for name, text in (
             ("minimum", category.minimum),
             ("anonymizeAfter", category.anonymize_after),
+            ("archiveAfter", category.archive_after),
             ("keep", category.keep),
             ("maximum", category.maximum),
         )
@@ -73,6 +76,8 @@ def _check_category(definition: RetentionDefinition, category: CategoryDefinitio
         ("minimum", "maximum"),
         ("minimum", "anonymizeAfter"),
         ("anonymizeAfter", "keep"),
+        ("minimum", "archiveAfter"),
+        ("archiveAfter", "keep"),
     ):
         if lower in bounds and upper in bounds and not bounds[lower].never_longer_than(bounds[upper]):
             raise _wrong(f"{field}.{upper}", f"category {category.name!r}: must not be shorter than {lower}")
@@ -80,6 +85,9 @@ def _check_category(definition: RetentionDefinition, category: CategoryDefinitio
         keep = Period.parse(category.extended.keep, field=f"{field}.extended.keep")
         if not keep.never_longer_than(Period.parse(category.extended.maximum, field=f"{field}.extended.maximum")):
             raise _wrong(f"{field}.extended.maximum", f"category {category.name!r}: must not be shorter than keep")
+    if category.archive_after is not None and not category.archivable:
+        what = "only records that count from their birth and name no objects are archived"
+        raise _wrong(f"{field}.archiveAfter", f"category {category.name!r}: {what}")
     known = {table.name for table in definition.tables}
     for table in category.tables:
         if table not in known:

@@ -21,6 +21,7 @@ from typing import TextIO
 from uuid import UUID, uuid4
 
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.plan_document import Task
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores
 from tenant_retention.enforcement.plans import load_plan
@@ -104,6 +105,15 @@ def outcome_of(error: RetentionError) -> Outcome:
 
 def _run(path: Path, run_id: UUID, world: World) -> tuple[str, Outcome]:
     plan = load_plan(path)
+    if plan.task is Task.BACKUP:
+        # Imported here: compression and ciphers, which a night's removal never needs.
+        from tenant_retention.enforcement.backing_up import back_up
+        from tenant_retention.enforcement.backup_results import summarize_backup
+        from tenant_retention.enforcement.opening_backups import open_backup_stores
+
+        with open_backup_stores(plan, path.parent) as backups:
+            made = back_up(plan, backups, run_id, world)
+        return summarize_backup(made), made.outcome
     with open_stores(plan, path.parent) as stores:
         result = expire(plan, stores, run_id, world)
     return summarize(result), result.outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizeStep
+from tenant_retention.domain.ports.archiving import ArchiveStep
 from tenant_retention.domain.ports.cached_rows import CacheEvidence
 from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep
 from tenant_retention.domain.ports.evidence import RunEvidence
@@ -53,7 +55,8 @@ class CategoryResult:
     """One category of one store: where it stood, what was (or would be) done, and the reason word if it failed.
 
     ``files_counted``: the counts at its start are of its files too. ``removed``: rows and files this process saw go; the
-    evidence counts also those whose reply was lost. ``anonymized``: rows that it saw lose the person, month by month (``months``).
+    evidence counts also those whose reply was lost. ``anonymized``: rows that it saw lose the person, month by month (``months``),
+    ``archived``: that it saw move to the archive (``to_archive``).
     """
 
     start: CategoryRun
@@ -62,6 +65,8 @@ class CategoryResult:
     failure: str | None = None
     months: tuple[AnonymizeStep, ...] = ()
     anonymized: int = 0
+    to_archive: tuple[ArchiveStep, ...] = ()
+    archived: int = 0
     files_counted: bool = False
 
 
@@ -205,6 +210,8 @@ def _category(category: CategoryResult) -> dict[str, object]:
     }
     if start.anonymize_due or category.anonymized:
         content |= {"anonymizeDue": start.anonymize_due, "anonymized": category.anonymized}
+    if category.to_archive:
+        content |= {"toArchive": sum(step.rows for step in category.to_archive), "archived": category.archived}
     if category.failure:
         content["failure"] = category.failure
     return content
@@ -212,4 +219,26 @@ def _category(category: CategoryResult) -> dict[str, object]:
 
 def _tells(category: CategoryResult) -> bool:
     start = category.start
-    return bool(category.failure or category.removed or category.anonymized or start.surplus or start.overdue)
+    return bool(
+        category.failure
+        or category.removed
+        or category.anonymized
+        or category.archived
+        or start.surplus
+        or start.overdue
+    )
+
+
+def outcome_of(categories: Sequence[CategoryResult], evidence: RunEvidence) -> Outcome:
+    """What the database says of the run (it counted what is left), or worse if this process saw a failure."""
+    if any(result.failure for result in categories):
+        return Outcome.INCOMPLETE
+    return _OUTCOMES.get(evidence.outcome, Outcome.INCOMPLETE)
+
+
+_OUTCOMES = {
+    "Succeeded": Outcome.SUCCEEDED,
+    "ApprovalRequired": Outcome.APPROVAL_REQUIRED,
+    # The operator has a new plan for the next attempt.
+    "RulesChanged": Outcome.NOT_READY,
+}

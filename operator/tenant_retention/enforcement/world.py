@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from tenant_retention.domain.ports.archive_files import FileArchive
 from tenant_retention.domain.ports.caches import EnforcementCache
 from tenant_retention.domain.ports.enforcement import ContentBucket, EnforcementDatabase
 
@@ -34,8 +35,10 @@ class World:
 
 @dataclass(frozen=True)
 class Stores:
-    """A run's databases, buckets and caches by purpose (``Analytical``, ``Content``, ``Cache``)."""
+    """A run's databases, buckets and caches by purpose (``Analytical``, ``Content``, ``Cache``). ``archive``: None where the policy
+    has no archive bucket."""
 
     databases: Mapping[str, EnforcementDatabase]
     buckets: Mapping[str, ContentBucket]
     caches: Mapping[str, EnforcementCache] = field(default_factory=dict)
+    archive: FileArchive | None = None

@@ -73,7 +73,7 @@ class Resync:
 
     def _ask(self, kind: Kind, namespace: str, name: str, *, at_once: bool) -> None:
         delay = 0.0 if at_once else self._spread() * self._interval / 2
-        self._queue.add(Key(kind.name, namespace, name), delay)
+        self._queue.add_routine(Key(kind.name, namespace, name), delay)
 
     def _is_served(self, kind: Kind, found: Manifest) -> bool:
         if not self._namespaces:

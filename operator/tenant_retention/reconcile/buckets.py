@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from tenant_retention.api.v1alpha1.datastoreclass import StaticCredential
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
-from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.buckets import ROLES_OF_BACKUPS, WRITTEN_BY_JOBS
+from tenant_retention.domain.definition import ARCHIVE, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.manifests.bindings import s3_binding
@@ -75,6 +76,8 @@ class Buckets:
                 note = f"bucket {result.request.name}: {'; '.join(outcome.changes)}"
                 await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))
             result.keys = outcome.keys
+            if store.wanted.purpose == ARCHIVE:
+                require_writer(store.entry.spec.class_name, outcome.keys, "no file is stored or removed")
             await self._hand_out(store, server, outcome.keys, result)
             result.prepared = True
         except RetentionError as problem:
@@ -137,9 +140,21 @@ class Buckets:
             )
             manifest = s3_binding(self.reference, purpose, role.value, credentials, store.entry.metadata.name)
             await self.world.applier.apply(manifest, self.regarding)
-            result.bindings.append(
-                BindingReport(binding_name(self.reference, purpose, role.value), purpose, _SHOWN[role])
-            )
+            if purpose not in WRITTEN_BY_JOBS or (purpose == ARCHIVE and role is not BucketRole.APP):
+                # Who writes there is a Job, and no application.
+                name = binding_name(self.reference, purpose, role.value)
+                result.bindings.append(BindingReport(name, purpose, _SHOWN[role]))
+
+
+def require_writer(class_name: str, keys: Mapping[BucketRole, AccessKey], so: str) -> None:
+    """Raises Invalid (ClassInvalid) where a bucket that Jobs write into lacks one of their identities; ``so``: what follows."""
+    if missing := set(ROLES_OF_BACKUPS) - set(keys):
+        raise Invalid(
+            f"spec.existing.staticCredentials of DataStoreClass {class_name}: role "
+            f"{' and '.join(sorted(role.title() for role in missing))} is missing, without which {so}",
+            reason="ClassInvalid",
+            field="spec.existing.staticCredentials",
+        )
 
 
 async def static_key(world: World, credential: StaticCredential) -> AccessKey:

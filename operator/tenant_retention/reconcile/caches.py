@@ -16,6 +16,7 @@ from tenant_retention.domain.names import purpose_label
 from tenant_retention.domain.policy_report import BindingReport
 from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
 from tenant_retention.domain.ports.cluster import Happening, Manifest
+from tenant_retention.domain.readiness import Measurements
 from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, kept_secret, usable_password
@@ -33,6 +34,7 @@ class CacheResult:
     problem: RetentionError | None = None
     bindings: list[BindingReport] = field(default_factory=list)
     breaches: tuple[str, ...] | None = None
+    measured: Measurements | None = None
     warnings: tuple[str, ...] = ()
 
 

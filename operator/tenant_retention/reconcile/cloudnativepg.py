@@ -19,6 +19,7 @@ from tenant_retention.domain.manifests.metadata import cluster_name
 from tenant_retention.domain.manifests.networking import cluster_selector
 from tenant_retention.domain.ports.cluster import POSTGRES_CLUSTER, SECRET, VOLUME_CLAIM, Manifest
 from tenant_retention.domain.ports.stores import DatabaseServer
+from tenant_retention.reconcile.cluster_backups import backups_of
 from tenant_retention.reconcile.embedded_secrets import postgresql_administrator
 from tenant_retention.reconcile.foreign import refuse_foreign
 from tenant_retention.reconcile.resources import resources_of
@@ -71,7 +72,7 @@ class Clusters:
         left = await record_volumes(self.world, f"Cluster {name}", await self._volumes(), entries)
         authority = await self._authority()
         await postgresql_administrator(self.world, self.reference, _ADMINISTRATOR, authority)
-        return self._server(values["password"], authority, (*notes, *left, *_backups(running)))
+        return self._server(values["password"], authority, (*notes, *left, *await self._copies(running)))
 
     async def as_left(self) -> DatabaseServer:
         """How to reach it by what the operator keeps itself; nothing in the tenant's namespace is read."""
@@ -129,6 +130,19 @@ class Clusters:
             reason=Reason.WAITING_FOR_SERVER,
         )
 
+    async def _copies(self, running: Manifest | None) -> tuple[str, ...]:
+        """That its owner has it backed up: those hold what was deleted until they end, and no run reaches them (T6)."""
+        try:
+            found = (await backups_of(self.world, running)).rules if running is not None else None
+        except Invalid as endless:
+            return (endless.message,)
+        if found is None:
+            return ()
+        return (
+            f"Cluster {cluster_name(self.reference)} has backups of its own: what a run deletes stays in them for up to "
+            f"{found.life.days} days ({found.field}), so runs delete so much earlier",
+        )
+
     async def _volumes(self, *, free: bool = False) -> list[str]:
         """The volumes of the instances, the primary's first. ``free``: only of bound claims that no Cluster has: those of one
         that was deleted are still there for a moment, and no other one takes them over."""
@@ -165,18 +179,3 @@ class Clusters:
 def _is_free(claim: Manifest) -> bool:
     meta, bound = claim["metadata"], (claim.get("status") or {}).get("phase") == "Bound"
     return bound and not meta.get("ownerReferences") and not meta.get("deletionTimestamp")
-
-
-def _backups(running: Manifest | None) -> tuple[str, ...]:
-    """That somebody added backups: they hold what was deleted until they end, and no run reaches them (T6)."""
-    spec = (running or {}).get("spec") or {}
-    backup = spec.get("backup") or {}
-    if not spec.get("plugins") and not backup.get("barmanObjectStore") and not backup.get("volumeSnapshot"):
-        return ()
-    name = str((running or {})["metadata"]["name"])
-    kept = backup.get("retentionPolicy")
-    how_long = f"for {kept} (spec.backup.retentionPolicy)" if kept else "for as long as they are kept"
-    return (
-        f"Cluster {name} has backups of its own: what a run deletes stays in them {how_long}, and no run reaches it; keep "
-        "them so short that every copy is gone in time",
-    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.hash_keys import HashKeyState
 from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.manifests.bindings import postgres_binding
 from tenant_retention.domain.manifests.inputs import PolicyRef, PostgresCredentials
@@ -28,32 +29,36 @@ from tenant_retention.domain.ports.stores import (
 )
 from tenant_retention.domain.readiness import Measurements
 from tenant_retention.reconcile.claims import ClaimedStore
-from tenant_retention.reconcile.observing import count, logins_secret, newest_runs, night_of, observer
+from tenant_retention.reconcile.observing import count, logins_secret, made_room, newest_runs, night_of, observer
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, kept_secret, usable_password
 
 HANDED_OUT = {"app": "App", "reader": "Reader", "enforcer": "Enforcer"}
 """Roles whose Secret is in the tenant's namespace; the observer's login never leaves the operator's."""
+BACKUP = "backup"
+"""The login whose Secret the backup's Job mounts, and no application: it is not among the policy's bindings."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a database is to hold: the rules, and whether runs may delete by them."""
+    """What a database is to hold: the rules, and whether runs may delete by them. ``backed_up``: its rows go into backups."""
 
     definition: RetentionDefinition
     mode: Mode
     suspended: bool
+    backed_up: bool = False
 
     def digest(self) -> str:
         """Changes with everything that changes what is written into the database."""
-        return hashlib.sha256(f"{self.definition.model_dump_json()}{self.mode}{self.suspended}".encode()).hexdigest()
+        text = f"{self.definition.model_dump_json()}{self.mode}{self.suspended}{self.backed_up}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass
 class DatabaseResult:
     """What became of one database in this reconcile. ``took``: it has the rules of now; ``prepared``: it is as wanted;
-    ``facts``: what the observer read; ``runs``: its newest evidence, newest first, back to the first that counts; ``night``:
-    that one (see ``night_of``)."""
+    ``facts``: what the observer read; ``runs``: its newest evidence, newest first, back to the first that counts and
+    ended well at least; ``night``: the newest that counts (see ``night_of``); ``made_room``: see there."""
 
     store: ClaimedStore
     request: DatabaseRequest | None = None
@@ -62,11 +67,13 @@ class DatabaseResult:
     facts: DatabaseFacts | None = None
     runs: tuple[RunEvidence, ...] = ()
     night: RunEvidence | None = None
+    made_room: bool = False
     problem: RetentionError | None = None
     bindings: list[BindingReport] = field(default_factory=list)
     breaches: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
     measured: Measurements | None = None
+    hash_key: HashKeyState | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ class Databases:
         self, store: ClaimedStore, server: DatabaseServer, wish: Wish, *, tell_drift: bool
     ) -> DatabaseResult:
         """Database, roles, tables, rules and binding Secrets as wanted; then the counts. Never raises RetentionError."""
-        result = DatabaseResult(store)
+        result, anchor = DatabaseResult(store), store.entry.status.evidence_head
         try:
             passwords = await self._passwords(store.wanted.place)
             result.request = DatabaseRequest(
@@ -94,20 +101,22 @@ class Databases:
                 confirmed_uids=store.confirmed_uids(),
                 mode=wish.mode,
                 suspended=wish.suspended,
+                anchor=anchor.hash if anchor is not None else None,
             )
             outcome = await self.world.call(server.host, self.world.stores.prepare_database, result.request)
-            result.took = True
+            result.took, result.hash_key = True, outcome.hash_key
             if tell_drift and outcome.changes:
                 note = f"database {result.request.name}: {'; '.join(outcome.changes)}"
                 await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))
             await self._tell_what_left(result.request.name, outcome.changes, told=tell_drift)
             result.warnings = (*server.notes, *outcome.warnings)
-            await self._hand_out(store, server, outcome.usernames, passwords, result)
+            await self._hand_out(store, server, outcome.usernames, passwords, result, with_backup=wish.backed_up)
             result.prepared = True
             login = await observer(self.world, store.entry, self.reference, server)
             facts = await count(self.world, store.entry, login)
             result.runs = await newest_runs(self.world, login, facts, wish.mode)
             result.night = night_of(result.runs, wish.mode)
+            result.made_room = made_room(result.runs, wish.mode, wish.definition.rules_digest())
             result.facts = facts
         except RetentionError as problem:
             # Once it is prepared, it was not the administrator who was refused.
@@ -149,9 +158,12 @@ class Databases:
         usernames: Mapping[str, str],
         passwords: Mapping[str, str],
         result: DatabaseResult,
+        *,
+        with_backup: bool,
     ) -> None:
         place = store.wanted.place
-        for role, shown in HANDED_OUT.items():
+        backup = [BACKUP] if with_backup and not place.region else []
+        for role in (*HANDED_OUT, *backup):
             credentials = PostgresCredentials(
                 host=server.host,
                 port=server.port,
@@ -163,6 +175,6 @@ class Databases:
             )
             manifest = postgres_binding(self.reference, place, role, credentials, store.entry.metadata.name)
             await self.world.applier.apply(manifest, self.regarding)
-            result.bindings.append(
-                BindingReport(binding_name(self.reference, place, role), place.purpose, shown, place.region, place.unit)
-            )
+            if role in HANDED_OUT:
+                name = binding_name(self.reference, place, role)
+                result.bindings.append(BindingReport(name, place.purpose, HANDED_OUT[role], place.region, place.unit))

@@ -12,8 +12,9 @@ from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
 from tenant_retention.domain.encryption import EncryptionState
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.ports.cluster import STORE_CLASS
-from tenant_retention.reconcile.buckets import BucketResult
+from tenant_retention.reconcile.caches import CacheResult
 from tenant_retention.reconcile.databases import DatabaseResult
+from tenant_retention.reconcile.telling import Result
 from tenant_retention.reconcile.world import World, parse
 
 LOOK_AGAIN = timedelta(minutes=15)
@@ -24,11 +25,11 @@ STALE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class _Look:
-    """One look at one store. ``declared``: its class says that the server encrypts what it stores."""
+    """One look at one store. ``unseen``: it may write in the clear to its disks, and its class does not say otherwise."""
 
     at: datetime
     breaches: tuple[str, ...]
-    declared: bool
+    unseen: bool
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Encryption:
     _looks: dict[str, _Look] = field(default_factory=dict)
     _failures: dict[str, str] = field(default_factory=dict)
 
-    async def look(self, world: World, results: Sequence[DatabaseResult | BucketResult]) -> None:
+    async def look(self, world: World, results: Sequence[Result]) -> None:
         """Tries every store that is ready and was not tried within a quarter of an hour. Never raises RetentionError: a
         store that gives no answer is tried again by the next reconcile, and what kept it from one is told."""
         now, names = world.now(), {_name(result) for result in results}
@@ -56,7 +57,7 @@ class Encryption:
         """Nothing can be tried for now: what was encrypted says nothing of today; what was in the clear still counts."""
         self._looks = {name: look for name, look in self._looks.items() if look.breaches}
 
-    def state(self, results: Sequence[DatabaseResult | BucketResult]) -> EncryptionState | None:
+    def state(self, results: Sequence[Result]) -> EncryptionState | None:
         """What is to be told of these stores; None without any."""
         if not results:
             return None
@@ -65,20 +66,18 @@ class Encryption:
             breaches=tuple(breach for look in known.values() if look is not None for breach in look.breaches),
             untried=tuple(self._untried(result) for result in results if known[_name(result)] is None),
             undeclared=tuple(
-                result.store.wanted.place.name
-                for result in results
-                if isinstance(result, DatabaseResult) and (look := known[_name(result)]) and not look.declared
+                result.store.wanted.place.name for result in results if (look := known[_name(result)]) and look.unseen
             ),
         )
 
-    def _is_due(self, world: World, result: DatabaseResult | BucketResult) -> bool:
+    def _is_due(self, world: World, result: Result) -> bool:
         known = self._looks.get(_name(result))
         return known is None or world.now() - known.at >= LOOK_AGAIN
 
-    async def _look(self, world: World, result: DatabaseResult | BucketResult) -> None:
+    async def _look(self, world: World, result: Result) -> None:
         name = _name(result)
         try:
-            breaches = await _breaches(world, result)
+            breaches, on_disk = await _breaches(world, result)
             manifest = await world.cluster.get(STORE_CLASS, result.store.entry.spec.class_name)
             found = parse(DataStoreClass, manifest, Reason.CLASS_INVALID) if manifest is not None else None
         except RetentionError as problem:
@@ -86,22 +85,25 @@ class Encryption:
             return
         self._failures.pop(name, None)
         declared = found is not None and found.spec.encryption_at_rest is not None
-        self._looks[name] = _Look(world.now(), breaches, declared)
+        self._looks[name] = _Look(world.now(), breaches, on_disk and not declared)
 
-    def _untried(self, result: DatabaseResult | BucketResult) -> str:
+    def _untried(self, result: Result) -> str:
         purpose, failure = result.store.wanted.place.name, self._failures.get(_name(result))
         return f"{purpose} ({failure})" if failure else purpose
 
 
-async def _breaches(world: World, result: DatabaseResult | BucketResult) -> tuple[str, ...]:
-    if isinstance(result, DatabaseResult):
-        assert result.request is not None
-        host = result.request.server.host
-        return await world.call(host, world.stores.probe_database_encryption, result.request)
+async def _breaches(world: World, result: Result) -> tuple[tuple[str, ...], bool]:
+    """Where data is in the clear, and whether the store has it on disks that nobody can look at from outside."""
     assert result.request is not None
+    if isinstance(result, DatabaseResult):
+        host = result.request.server.host
+        return await world.call(host, world.stores.probe_database_encryption, result.request), True
+    if isinstance(result, CacheResult):
+        found = await world.call(result.request.server.host, world.stores.probe_cache_encryption, result.request)
+        return found.breaches, found.persists
     url = result.request.server.url
-    return await world.call(url, world.stores.probe_bucket_encryption, result.request, result.keys)
+    return await world.call(url, world.stores.probe_bucket_encryption, result.request, result.keys), False
 
 
-def _name(result: DatabaseResult | BucketResult) -> str:
+def _name(result: Result) -> str:
     return result.store.entry.metadata.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tenant_retention.api.v1alpha1.conditions import Reason
@@ -12,20 +12,24 @@ from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE, DataStoreClass, Embedded
 from tenant_retention.api.v1alpha1.serverclasses import CloudNativePG
 from tenant_retention.api.v1alpha1.thresholds import Thresholds
+from tenant_retention.domain.cache_readiness import CacheReadings, cache_figures
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.ports.cluster import STORE_CLASS
 from tenant_retention.domain.readiness import (
     HealthState,
     Limits,
+    Measured,
     Measurements,
     StoreReadings,
     figures,
     judge,
     sentence,
 )
+from tenant_retention.domain.replay import ReplayWatch
 from tenant_retention.domain.topology import bytes_of
-from tenant_retention.reconcile.buckets import BucketResult
+from tenant_retention.reconcile.caches import CacheResult
 from tenant_retention.reconcile.databases import DatabaseResult
+from tenant_retention.reconcile.telling import Result
 from tenant_retention.reconcile.world import World, parse
 
 MEASURE_AGAIN = timedelta(minutes=5)
@@ -52,19 +56,21 @@ class Measuring:
 
     _looks: dict[str, _Look] = field(default_factory=dict)
     _failures: dict[str, str] = field(default_factory=dict)
+    _replays: dict[str, ReplayWatch] = field(default_factory=dict)
 
-    async def look(self, world: World, results: Sequence[DatabaseResult | BucketResult]) -> None:
+    async def look(self, world: World, results: Sequence[Result]) -> None:
         """Measures every store that is ready and due; its result then has the figures. Never raises RetentionError: that a
         store does not answer is told where it was asked for its work."""
         now, names = world.now(), {_name(result) for result in results}
         self._looks = {name: look for name, look in self._looks.items() if name in names and now - look.at < STALE}
+        self._replays = {name: watch for name, watch in self._replays.items() if name in names}
         due = [each for each in results if each.prepared and each.problem is None and self._is_due(_name(each), now)]
         await asyncio.gather(*(self._look(world, result) for result in due))
         for result in results:
             known = self._looks.get(_name(result))
             result.measured = known.found if known is not None else None
 
-    def state(self, results: Sequence[DatabaseResult | BucketResult]) -> HealthState | None:
+    def state(self, results: Sequence[Result]) -> HealthState | None:
         """What is to be told of these stores; None without any."""
         if not results:
             return None
@@ -86,7 +92,7 @@ class Measuring:
             return True
         return now - known.at >= (CONFIRM_AFTER if known.unsettled() else MEASURE_AGAIN)
 
-    async def _look(self, world: World, result: DatabaseResult | BucketResult) -> None:
+    async def _look(self, world: World, result: Result) -> None:
         entry = result.store.entry
         try:
             readings = await _read(world, result)
@@ -95,29 +101,47 @@ class Measuring:
             self._failures[_name(result)] = problem.message
             return
         self._failures.pop(_name(result), None)
+        readings = self._with_stuck_standbys(_name(result), readings, world.now())
         before = self._looks.get(_name(result))
         told = {row.name for row in entry.status.measurements if row.state == "Exceeded"}
         judged = {
             each.measure: judge(
                 each, before.found.figures.get(each.measure) if before else None, was_bad=each.measure.value in told
             )
-            for each in figures(readings, limits)
+            for each in _figures(readings, limits)
         }
         self._looks[_name(result)] = _Look(world.now(), Measurements(judged, readings.version))
 
-    def _unmeasured(self, result: DatabaseResult | BucketResult) -> str:
+    def _with_stuck_standbys(
+        self, name: str, readings: StoreReadings | CacheReadings, now: datetime
+    ) -> StoreReadings | CacheReadings:
+        if isinstance(readings, CacheReadings) or readings.replication_lag is None:
+            return readings
+        if readings.written is None or readings.replayed is None:
+            return readings
+        watch = self._replays.get(name, ReplayWatch()).after(now, readings.written, readings.replayed)
+        self._replays[name] = watch
+        return replace(readings, replication_lag=max(readings.replication_lag, watch.behind(now)))
+
+    def _unmeasured(self, result: Result) -> str:
         purpose, failure = result.store.wanted.place.name, self._failures.get(_name(result))
         return f"{purpose} ({failure})" if failure else purpose
 
 
-async def _read(world: World, result: DatabaseResult | BucketResult) -> StoreReadings:
+async def _read(world: World, result: Result) -> StoreReadings | CacheReadings:
     if isinstance(result, DatabaseResult):
         assert result.request is not None
         alone = result.store.entry.spec.provisioner in IN_NAMESPACE
         host = result.request.server.host
         return await world.call(host, world.stores.measure_database, result.request, alone)
     assert result.request is not None
+    if isinstance(result, CacheResult):
+        return await world.call(result.request.server.host, world.stores.measure_cache, result.request)
     return await world.call(result.request.server.url, world.stores.measure_bucket, result.request)
+
+
+def _figures(readings: StoreReadings | CacheReadings, limits: Limits) -> tuple[Measured, ...]:
+    return cache_figures(readings, limits) if isinstance(readings, CacheReadings) else figures(readings, limits)
 
 
 async def _limits(world: World, entry: DataStore) -> Limits:
@@ -145,5 +169,5 @@ def _volume(entry: DataStore) -> str:
     return (pinned.embedded or Embedded()).storage
 
 
-def _name(result: DatabaseResult | BucketResult) -> str:
+def _name(result: Result) -> str:
     return result.store.entry.metadata.name

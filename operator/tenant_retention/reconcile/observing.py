@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from tenant_retention.adapters.tenant_stores import observer_user
 from tenant_retention.api.v1alpha1.conditions import Reason
@@ -17,11 +18,15 @@ from tenant_retention.domain.ports.cluster import SECRET, Manifest
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.ports.stores import DatabaseLogin, DatabaseServer
+from tenant_retention.domain.run_status import SUCCEEDED, outcome
 from tenant_retention.domain.store_status import evidence_hash
 from tenant_retention.reconcile.world import World, secret_values
 
-ANCHOR_SEARCH = 200
+ANCHOR_SEARCH = 400
 """Among how many of the newest links the anchored one must be: half a year of nights between two looks."""
+
+_FEW = 4
+"""The night's run is before the backup that came after it."""
 
 
 async def observer(world: World, entry: DataStore, reference: PolicyRef, server: DatabaseServer) -> DatabaseLogin:
@@ -51,13 +56,20 @@ async def count(world: World, entry: DataStore, login: DatabaseLogin) -> Databas
 
 
 async def newest_runs(world: World, login: DatabaseLogin, facts: DatabaseFacts, mode: Mode) -> tuple[RunEvidence, ...]:
-    """The newest evidence, newest first; no more than the newest where that counts for a policy of this mode."""
+    """The newest runs' evidence, newest first; no more than a few where one of them counts for a policy of this mode and ended
+    well."""
     latest = facts.latest_run
     if latest is None:
         return ()
-    if night_of((latest,), mode) is not None:
+    if latest.act is None and _ended_well(latest, mode):
         return (latest,)
-    return await world.call(login.host, world.stores.evidence, login, ANCHOR_SEARCH)
+    runs: tuple[RunEvidence, ...] = ()
+    for limit in (_FEW, ANCHOR_SEARCH):
+        links = await world.call(login.host, world.stores.evidence, login, limit)
+        runs = tuple(link for link in links if link.act is None)
+        if any(_ended_well(run, mode) for run in runs):
+            break
+    return runs
 
 
 def night_of(runs: Sequence[RunEvidence], mode: Mode) -> RunEvidence | None:
@@ -65,6 +77,16 @@ def night_of(runs: Sequence[RunEvidence], mode: Mode) -> RunEvidence | None:
     proves and hides no night."""
     nights = (run for run in runs if not run.limited_to)
     return next((run for run in nights if mode is Mode.DRY_RUN or run.mode is mode), None)
+
+
+def made_room(runs: Sequence[RunEvidence], mode: Mode, digest: str) -> bool:
+    """Whether a run by these rules has ended well since they are in force: one that failed, or that the guard stopped, has left
+    what must be gone by them. ``runs``: see ``newest_runs``."""
+    return any(_ended_well(run, mode) for run in takewhile(lambda run: run.rules_digest == digest, runs))
+
+
+def _ended_well(run: RunEvidence, mode: Mode) -> bool:
+    return night_of((run,), mode) is not None and outcome({"": run}) == SUCCEEDED
 
 
 def logins_secret(world: World, reference: PolicyRef, place: Place) -> Manifest:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
+from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.ledger import Claimant, place_of
 from tenant_retention.domain.left_behind import LeftStore
 from tenant_retention.domain.names import Place
@@ -66,7 +67,9 @@ async def placed(
     found = await unasked_databases(world, claimant, asked, names)
     unasked = [entry for entry in found if entry.status.empty is not True]
     emptied = tuple(entry.metadata.name for entry in found if entry.status.empty is True)
-    used = {category.database for category in rules.definition.categories if category.tables}
+    categories = [category for category in rules.definition.categories if category.tables]
+    # What lies in an archive that no category asks for any more goes on expiring there, also where none may be archived now.
+    used = {category.database for category in categories} | ({ARCHIVE} if categories else set())
     leaving = (_leaving(entry) for entry in unasked if entry.spec.purpose in used)
     left = (
         LeftStore(entry.metadata.name, place_of(entry.spec).name, entry.status.overdue)

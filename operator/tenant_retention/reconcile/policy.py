@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
+from tenant_retention.domain.backup_status import BackupReport
+from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.category_status import Counts, counts_of
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
@@ -25,11 +27,13 @@ from tenant_retention.domain.policy_report import PolicyReport
 from tenant_retention.domain.ports.cluster import Manifest
 from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.schedule import Schedule
-from tenant_retention.reconcile.buckets import BucketResult, Buckets
-from tenant_retention.reconcile.caches import CacheResult, Caches
+from tenant_retention.reconcile.backing_up import BackingUp, BackupMemory
+from tenant_retention.reconcile.buckets import Buckets
+from tenant_retention.reconcile.caches import Caches
 from tenant_retention.reconcile.claims import Claims
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.encrypting import Encryption
+from tenant_retention.reconcile.making_up import failed, make_up, missed
 from tenant_retention.reconcile.measuring import Measuring
 from tenant_retention.reconcile.placing import NothingLeft, claim_all
 from tenant_retention.reconcile.preparing import Preparing
@@ -59,6 +63,7 @@ class Memory:
     isolation: Isolation = field(default_factory=Isolation)
     encryption: Encryption = field(default_factory=Encryption)
     measuring: Measuring = field(default_factory=Measuring)
+    backups: BackupMemory = field(default_factory=BackupMemory)
 
 
 @dataclass
@@ -78,24 +83,24 @@ class Draft:
     missed: bool = False
     problem: RetentionError | None = None
     left_stores: tuple[LeftStore, ...] = ()
+    backups: BackupReport | None = None
 
     def databases(self) -> list[DatabaseResult]:
         """The results that are databases."""
         return [result for result in self.results if isinstance(result, DatabaseResult)]
 
-    def measured(self) -> list[DatabaseResult | BucketResult]:
-        """The results of stores whose encryption is tried and that are measured: a cache is reached over verified TLS alone."""
-        return [result for result in self.results if not isinstance(result, CacheResult)]
-
     def wish(self) -> Wish:
         """What the databases are to hold; only once there are rules."""
         assert self.policy is not None
         assert self.rules.definition is not None
-        return Wish(self.rules.definition, Mode(self.policy.spec.mode), self.policy.spec.suspend)
+        backed_up = self.rules.backups is not None
+        return Wish(self.rules.definition, Mode(self.policy.spec.mode), self.policy.spec.suspend, backed_up)
 
     def complete(self) -> bool:
-        """Whether every store is there and as wanted."""
-        return not self.claims.refused and all(result.problem is None and result.prepared for result in self.results)
+        """Whether every store of the nights is there and as wanted; the bucket of the backups holds nothing up."""
+        refused = [each for each in self.claims.refused if each.purpose != BACKUPS]
+        mine = [each for each in self.results if each.store.wanted.purpose != BACKUPS]
+        return not refused and all(result.problem is None and result.prepared for result in mine)
 
 
 class PolicyReconciler:
@@ -106,8 +111,8 @@ class PolicyReconciler:
         self._authorities = authorities
         self._memory: dict[tuple[str, str], Memory] = {}
 
-    async def reconcile(self, manifest: Manifest) -> timedelta:
-        """Makes everything as the policy asks, tells what is so, and says when to look again."""
+    async def reconcile(self, manifest: Manifest) -> timedelta | None:
+        """Makes everything as the policy asks, tells what is so, and says when to look again; None: with the next resync."""
         meta = manifest["metadata"]
         memory = self._memory.get((meta["namespace"], meta["name"]))
         if memory is None or memory.uid != meta["uid"]:
@@ -128,24 +133,23 @@ class PolicyReconciler:
         report = self._report(draft, memory)
         await tell_stores(self._world, draft.rules.definition, draft.results)
         await tell_policy(self._world, manifest, report, [result.facts for result in draft.databases()])
-        again = self._again(draft)
-        return min(again, memory.measuring.again() or again)
+        times = [found for found in (self._again(draft), memory.measuring.again()) if found is not None]
+        return min(times, default=None)
 
     def forget(self, namespace: str, name: str) -> None:
         """Forgets a policy that is gone."""
         self._memory.pop((namespace, name), None)
 
-    def _again(self, draft: Draft) -> timedelta:
+    def _again(self, draft: Draft) -> timedelta | None:
         """What comes up is looked at again soon; what the user must change waits for a change or the resync."""
-        resync = timedelta(seconds=self._world.resync_seconds)
-        if draft.jobs.active_since is not None:
-            # A Job whose pod does not come tells nobody.
-            resync = min(resync, PATIENCE)
         problems = [draft.problem, *(result.problem for result in draft.results)]
         problems += [refused.problem for refused in draft.claims.refused]
         if any(isinstance(problem, NotReady) for problem in problems):
-            return min(SOON, resync)
-        return min(LATER, resync) if any(isinstance(problem, Unavailable) for problem in problems) else resync
+            return SOON
+        if any(isinstance(problem, Unavailable) for problem in problems):
+            return LATER
+        # A Job whose pod does not come tells nobody.
+        return PATIENCE if draft.jobs.active_since is not None else None
 
     async def _work(self, draft: Draft, memory: Memory) -> None:
         world = self._world
@@ -173,10 +177,12 @@ class PolicyReconciler:
         draft.rules, draft.claims, draft.left_stores, memory.nothing_left = found
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
-        await asyncio.gather(
-            memory.encryption.look(world, draft.measured()), memory.measuring.look(world, draft.measured())
-        )
+        await asyncio.gather(memory.encryption.look(world, draft.results), memory.measuring.look(world, draft.results))
         await self._schedule(draft, reference)
+        rules, night = draft.rules, draft.schedule or draft.standing
+        if rules.backups is not None and rules.definition is not None:
+            backing = BackingUp(world, reference, draft.manifest)
+            draft.backups = await backing.work(rules.backups, rules.definition, night, draft.results, memory.backups)
         if draft.results and draft.complete():
             state = "|".join(sorted(f"{purpose}:{digest}" for purpose, digest in memory.prepared.items()))
             where = (world, reference, home, draft.manifest)
@@ -184,7 +190,7 @@ class PolicyReconciler:
             await memory.isolation.look(prober, draft.results, state, world.now())
 
     def _choose_schedule(self, draft: Draft, reference: PolicyRef) -> None:
-        """The policy's schedule; with a wrong window or zone none: a CronJob that is there stays as it is."""
+        """The policy's schedule; with a wrong window or zone none: see ``Schedules.standing``."""
         assert draft.policy is not None
         try:
             draft.schedule = schedule_of(reference, draft.policy.spec)
@@ -223,20 +229,26 @@ class PolicyReconciler:
         mode = Mode(policy.spec.mode)
         tonight = await look_at_stores(self._world, reference, draft.rules.stores, draft.results)
         if tonight.begins and draft.schedule is None:
-            await schedules.apply_plan(definition, tonight, mode)
             draft.standing = await schedules.standing()
-        elif tonight.begins and draft.schedule is not None:
-            await schedules.apply(draft.schedule, definition, tonight, mode=mode, suspend=policy.spec.suspend)
-            draft.scheduled = True
-        # A night that did not come is told also while a bucket is away; it is made up for afterwards.
+        # With a wrong window or zone the nights go on; plan, program and mounts are of today (M10).
+        schedule = draft.schedule or draft.standing
+        if tonight.begins and schedule is not None:
+            await schedules.apply(schedule, definition, tonight, mode=mode, suspend=policy.spec.suspend)
+            draft.scheduled = draft.schedule is not None
+        # A night that did not come is told also while a bucket is away; it is made up for afterwards, like one that failed.
         if draft.schedule is None or not (draft.complete() or (proofs and whole)):
             return
         made = moment(draft.manifest["metadata"]["creationTimestamp"])
         since = await schedules.in_force_since(draft.schedule, made, suspend=policy.spec.suspend)
-        missed = None if policy.spec.suspend else schedules.missed(draft.schedule, draft.jobs, proofs, mode, since)
-        draft.missed = missed is not None
-        if missed is not None and draft.scheduled and draft.complete():
-            await schedules.make_up(missed, draft.schedule, tonight.stores)
+        if policy.spec.suspend:
+            return
+        now, grace = self._world.now(), timedelta(seconds=self._world.grace_seconds)
+        night = missed(draft.schedule, draft.jobs, proofs, mode, since, now, grace)
+        draft.missed = night is not None
+        facts = [result.facts for result in draft.databases() if result.facts is not None]
+        night = night or failed(draft.schedule, draft.jobs, proofs, facts, mode, since, now)
+        if night is not None and draft.scheduled and draft.complete():
+            await make_up(schedules, night, tonight.stores)
 
     def _report(self, draft: Draft, memory: Memory) -> PolicyReport:
         spec = draft.policy.spec if draft.policy else None
@@ -244,7 +256,6 @@ class PolicyReconciler:
             result.store.wanted.place.name: result.facts for result in draft.databases() if result.facts is not None
         }
         definition = draft.rules.definition
-        # With a wrong window or zone the CronJob that is there keeps its time.
         schedule = draft.schedule if draft.scheduled else draft.standing
         return PolicyReport(
             generation=draft.manifest["metadata"].get("generation", 0),
@@ -273,8 +284,8 @@ class PolicyReconciler:
             schedule_problem=draft.schedule_problem,
             isolation=memory.isolation.found(),
             probed=memory.isolation.probed(),
-            encryption=memory.encryption.state(draft.measured()),
-            health=memory.measuring.state(draft.measured()),
+            encryption=memory.encryption.state(draft.results),
+            health=memory.measuring.state(draft.results),
             bindings=tuple(binding for result in draft.results for binding in result.bindings),
             last_deadlines={
                 result.store.wanted.place.name: last_deadlines(result.store.entry.status)
@@ -282,4 +293,6 @@ class PolicyReconciler:
                 if result.facts is None
             },
             left_stores=draft.left_stores,
+            backups=draft.backups,
+            late_cluster_backups=draft.rules.late,
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE
-from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.names import Place
 from tenant_retention.domain.ports.caches import CacheServer
@@ -16,12 +18,15 @@ from tenant_retention.reconcile.buckets import BucketResult, Buckets
 from tenant_retention.reconcile.caches import CacheResult, Caches
 from tenant_retention.reconcile.claims import ClaimedStore, follow_marker
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
+from tenant_retention.reconcile.hash_keys import share_hash_key
 from tenant_retention.reconcile.servers import Server, Servers
 from tenant_retention.reconcile.telling import Result
 from tenant_retention.reconcile.world import World
 
 AT_ONCE = 8
 """Databases of units that one policy has in work on one server; the server's own bound counts over all policies."""
+MAKING = timedelta(minutes=1)
+"""For how long one reconcile begins new databases of units: then the status tells how far it is, and the next one goes on."""
 
 
 _KINDS = {"PostgreSQL": DatabaseResult, "S3": BucketResult, "Redis": CacheResult}
@@ -50,7 +55,9 @@ class Preparing:
             groups.setdefault((spec.type, spec.provisioner, own), []).append(store)
         done = await asyncio.gather(*(self._group(group, wish) for group in groups.values()))
         by_place = {result.store.wanted.place: result for results in done for result in results}
-        return [by_place[store.wanted.place] for store in stores]
+        results = [by_place[store.wanted.place] for store in stores]
+        await share_hash_key(self.world, results)
+        return results
 
     async def _group(self, stores: Sequence[ClaimedStore], wish: Wish) -> list[Result]:
         kind = _KINDS[stores[0].wanted.type]
@@ -63,12 +70,24 @@ class Preparing:
         further = [store for store in stores if store not in home]
         # The home stores first, one by one: whatever is wrong with the server is found out by one, not by hundreds.
         results = [await self._one(store, server, wish, digest) for store in home]
-        turns = asyncio.Semaphore(AT_ONCE)
+        turns, began = asyncio.Semaphore(AT_ONCE), self.world.now()
+        stop: RetentionError | None = None
 
         async def in_turn(store: ClaimedStore) -> Result:
+            nonlocal stop
             async with turns:
-                return await self._one(store, server, wish, digest)
+                if _is_new(store) and self.world.now() - began > MAKING:
+                    stop = stop or NotReady("it is made after those before it", reason=Reason.PROVISIONING)
+                result: Result = kind(store, problem=stop)
+                if stop is None or not _is_new(store):
+                    result = await self._one(store, server, wish, digest)
+                if _is_new(store) and isinstance(result.problem, Unavailable):
+                    # A server that gives one no answer is not asked for hundreds.
+                    stop = result.problem
+                return result
 
+        # New ones first: those that are there are looked at whatever the time is.
+        further.sort(key=_is_new, reverse=True)
         return results + list(await asyncio.gather(*map(in_turn, further)))
 
     async def _one(self, store: ClaimedStore, server: Server, wish: Wish, digest: str) -> Result:
@@ -85,3 +104,8 @@ class Preparing:
         if result.prepared:
             self.prepared[name] = digest
         return result
+
+
+def _is_new(store: ClaimedStore) -> bool:
+    """Whether it was never there yet, as its ledger entry says."""
+    return store.entry.status.phase not in ("Bound", "Released")

@@ -8,14 +8,16 @@ from datetime import timedelta
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import IN_NAMESPACE
 from tenant_retention.domain import ledger
+from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.metadata import MANAGED_BY, POLICY_LABEL
 from tenant_retention.domain.names import Place
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POLICY, STORE, Happening, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
-from tenant_retention.domain.ports.stores import DatabaseServer
+from tenant_retention.domain.ports.stores import BucketServer, DatabaseServer
 from tenant_retention.domain.store_status import next_deadline
+from tenant_retention.reconcile.backup_state import BackupState
 from tenant_retention.reconcile.observing import count, observer
 from tenant_retention.reconcile.rules import forget
 from tenant_retention.reconcile.servers import Authorities, Server, Servers
@@ -82,6 +84,7 @@ class StoreReconciler:
             world.shown.released_store(name, None)
             return None
         facts: DatabaseFacts | None = None
+        backups: Manifest | None = None
         problem: RetentionError | None = None
         refusing: RetentionError | None = None
         reference = _reference(entry)
@@ -95,6 +98,8 @@ class StoreReconciler:
             if isinstance(server, DatabaseServer):
                 refusing = await self._refuse_runs(name, server)
                 facts = await count(world, entry, await observer(world, entry, reference, server))
+            elif isinstance(server, BucketServer) and entry.spec.purpose == BACKUPS:
+                backups = await BackupState(world, reference).left(server, entry)
         except RetentionError as caught:
             problem = problem or caught
         problem = problem or refusing
@@ -103,7 +108,7 @@ class StoreReconciler:
         # it is bound at once.
         # With rows again it stays so until the policy has taken it, and says so: nobody else would count it meanwhile (M10).
         bound = policy is not None and not empty and entry.spec.purpose not in used
-        status = await tell_store(world, name, bound, facts, problem, None) or {}
+        status = await tell_store(world, name, bound, facts, problem, None, backups=backups) or {}
         # Never counted is not zero: such a store has no series (D7).
         world.shown.released_store(name, status.get("overdue"))
         if "overdue" in status:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,16 +17,25 @@ from pydantic import ValidationError
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile, RetentionProfileSpec
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy, TenantRetentionPolicySpec
+from tenant_retention.domain.archive_rules import DATABASE, FILES, check_archive
+from tenant_retention.domain.backup_rules import BackupRules, check_backups, check_request
+from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.cache_rules import check_cache
+from tenant_retention.domain.cluster_backups import ClusterBackups, check_cluster_backups, longest_life
 from tenant_retention.domain.conditions import patience_ended
-from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.copies import margin
+from tenant_retention.domain.definition import ARCHIVE, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
+from tenant_retention.domain.ledger import Claimant
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
 from tenant_retention.domain.placement import check_units
 from tenant_retention.domain.ports.cluster import PROFILE, SECRET, Manifest
 from tenant_retention.domain.rules import Subject, define, inside_bounds
 from tenant_retention.domain.topology import WantedStore, check_stores, needed_stores, wanted_stores
+from tenant_retention.reconcile.archive_place import archive_type
+from tenant_retention.reconcile.backup_settings import backup_rules
+from tenant_retention.reconcile.cluster_backups import read_cluster_backups
 from tenant_retention.reconcile.tenancy import Home
 from tenant_retention.reconcile.world import World, conditions_of, parse, parse_policy, secret_values
 
@@ -37,7 +47,7 @@ _Model = TypeVar("_Model")
 class LastGood:
     """The newest pair of policy and profile that agreed, with their generations and what they meant: the definition, and the
     stores by purpose. ``profile`` None: this version cannot read it. ``definition`` None: a version kept the choice that did
-    not keep more yet, or this one cannot read it."""
+    not keep more yet, or this one cannot read it. ``backups`` None: there never were any; ``cluster``: the Cluster's own."""
 
     policy: TenantRetentionPolicySpec
     policy_generation: int
@@ -45,18 +55,27 @@ class LastGood:
     profile_generation: int
     definition: RetentionDefinition | None
     stores: Mapping[str, str]
+    backups: BackupRules | None = None
+    cluster: ClusterBackups | None = None
+
+    def life(self) -> timedelta:
+        """How long the copies live that outlive the others."""
+        return longest_life(self.backups, self.cluster)
 
 
 @dataclass(frozen=True)
 class Rules:
     """What is enforced. ``definition`` None: there never was a good one. ``problem``: why it is not the spec's own.
-    ``profile`` None: what is enforced comes from one that cannot be used any more. ``stores``: what the rules need."""
+    ``profile`` None: what is enforced comes from one that cannot be used any more. ``stores``: what the rules need.
+    ``backups`` None: there never were any. ``late``: the Cluster's own backups that should be gone by now."""
 
     definition: RetentionDefinition | None = None
     profile: RetentionProfileSpec | None = None
     policy: TenantRetentionPolicySpec | None = None
     problem: RetentionError | None = None
     stores: tuple[WantedStore, ...] = ()
+    backups: BackupRules | None = None
+    late: tuple[str, ...] = ()
 
 
 async def read_policy(
@@ -92,23 +111,37 @@ async def resolve(
     ``unreadable``: what is wrong with the spec that ``policy`` stands for; ``home`` None: its namespace is not served.
     """
     last = await recall(world, reference)
-    if unreadable is not None or home is None:
+    if home is None:
         return await _fall_back(world, policy, last, unreadable)
+    copies = await read_cluster_backups(world, reference, last.cluster if last is not None else None)
     try:
+        if unreadable is not None:
+            raise unreadable
         profile, generation = await _profile(world, policy, home)
-        subject = _subject(world, policy, profile_generation=generation)
-        definition = define(profile, policy.spec, subject)
+        claimant = Claimant(reference.namespace, home.uid, reference.name, reference.uid)
+        needed = needed_stores(profile, policy.spec, await archive_type(world, claimant, policy))
+        backups = await backup_rules(world, policy, needed, last.backups if last is not None else None)
+        check_backups(profile, backups)
+        if copies.problem is not None:
+            raise copies.problem
+        cluster = copies.rules
+        check_cluster_backups(profile, cluster)
+        in_files = needed.get(ARCHIVE) == FILES
+        earlier = margin(longest_life(backups, cluster), in_files=in_files)
+        definition = define(profile, policy.spec, _subject(world, policy, generation, earlier))
         check_stores(profile, policy.spec)
+        check_request(policy.spec, backups)
         check_cache(profile, policy.spec, last.stores if last is not None else {})
+        check_archive(policy.spec, definition, in_files=in_files)
         check_units(policy.spec)
     except RetentionError as problem:
-        return await _fall_back(world, policy, last, problem)
-    needed = needed_stores(profile, policy.spec)
+        return replace(await _fall_back(world, policy, last, problem), late=copies.late)
+    needed |= _bucket_of(backups)
     definition = definition.placed_in(name for name, type_ in needed.items() if type_ == "PostgreSQL")
-    now = LastGood(policy.spec, policy.metadata.generation, profile, generation, definition, needed)
+    now = LastGood(policy.spec, policy.metadata.generation, profile, generation, definition, needed, backups, cluster)
     if now != last:
         await _remember(world, reference, now)
-    return Rules(definition, profile, policy.spec, None, wanted_stores(needed, policy.spec))
+    return Rules(definition, profile, policy.spec, None, wanted_stores(needed, policy.spec), backups, copies.late)
 
 
 async def recall(world: World, reference: PolicyRef) -> LastGood | None:
@@ -126,6 +159,8 @@ async def recall(world: World, reference: PolicyRef) -> LastGood | None:
             int(kept["profileGeneration"]),
             _readable(RetentionDefinition.model_validate, kept.get("definition")),
             dict(kept.get("stores") or {}),
+            _readable(BackupRules.recalled, kept.get("backups")),
+            _readable(lambda found: ClusterBackups(**found), kept.get("clusterBackups")),
         )
     except (ValidationError, ValueError, KeyError, TypeError):
         return None
@@ -141,7 +176,7 @@ def _readable(read: Callable[[Any], _Model], kept: object) -> _Model | None:
     """What was kept, None where this version cannot read it: one half that is lost must not take the other along."""
     try:
         return read(kept)
-    except (ValidationError, ValueError, TypeError):
+    except (ValidationError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -153,6 +188,8 @@ async def _remember(world: World, reference: PolicyRef, good: LastGood) -> None:
         "profileGeneration": good.profile_generation,
         "definition": good.definition.model_dump(mode="json", by_alias=True) if good.definition else None,
         "stores": dict(good.stores),
+        "backups": asdict(good.backups) if good.backups else None,
+        "clusterBackups": asdict(good.cluster) if good.cluster else None,
     }
     values = {"choice": json.dumps(choice, sort_keys=True)}
     await world.cluster.apply(administrator_secret(world.operator, reference, _WHAT, values))
@@ -193,35 +230,41 @@ async def _fall_back(
         except Invalid:
             # Today's profile cannot be read: its last readable form bounds the choice.
             found = None
+    archive = last.stores.get(ARCHIVE, DATABASE)
     for profile, generation in candidates:
-        subject = replace(
-            _subject(world, policy, profile_generation=generation), policy_generation=last.policy_generation
-        )
+        subject = _subject(world, policy, generation, margin(last.life(), in_files=archive == FILES))
+        subject = replace(subject, policy_generation=last.policy_generation)
         try:
             choice = inside_bounds(profile, last.policy)
             definition = define(profile, choice, subject)
         except Invalid:
             continue
-        needed = needed_stores(profile, choice)
+        needed = {**needed_stores(profile, choice, archive), **_bucket_of(last.backups)}
         definition = definition.placed_in(name for name, type_ in needed.items() if type_ == "PostgreSQL")
-        return Rules(definition, profile, choice, problem, wanted_stores(needed, choice))
+        return Rules(definition, profile, choice, problem, wanted_stores(needed, choice), last.backups)
     if last.definition is None:
         return Rules(problem=problem)
     # An upgrade brought checks that neither form of the profile passes: what it meant before goes on, as the databases have
     # it, until somebody changes the profile (M10).
     # The choice is kept by name: it may be of a policy before, whose UID must not get into the stores' markers again.
     definition = last.definition.model_copy(update={"policy_uid": policy.metadata.uid or ""})
-    return Rules(definition, None, last.policy, problem, wanted_stores(last.stores, last.policy))
+    return Rules(definition, None, last.policy, problem, wanted_stores(last.stores, last.policy), last.backups)
 
 
-def _subject(world: World, policy: TenantRetentionPolicy, *, profile_generation: int) -> Subject:
+def _bucket_of(backups: BackupRules | None) -> dict[str, str]:
+    """The bucket that backups lie in; it stays while there may be old ones in it."""
+    return {BACKUPS: "S3"} if backups is not None else {}
+
+
+def _subject(world: World, policy: TenantRetentionPolicy, generation: int, earlier: timedelta) -> Subject:
     return Subject(
         installation=world.installation,
         namespace=policy.metadata.namespace or "",
         policy=policy.metadata.name,
         policy_uid=policy.metadata.uid or "",
         policy_generation=policy.metadata.generation,
-        profile_generation=profile_generation,
+        profile_generation=generation,
+        margin=earlier,
     )
 
 

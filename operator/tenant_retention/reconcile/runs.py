@@ -21,6 +21,7 @@ from tenant_retention.domain.approvals import (
     run_status,
     shares,
 )
+from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.conditions import moment, reason_of
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
@@ -119,8 +120,10 @@ class RunReconciler:
             )
         claimant = Claimant(namespace, home.uid, name, reference.uid)
         rules, _, _ = await placed(world, claimant, rules)
+        # The bucket of the backups is no store of a run.
+        asked = [wanted for wanted in rules.stores if wanted.purpose != BACKUPS]
         entries = {}
-        for wanted in rules.stores:
+        for wanted in asked:
             found = await world.cluster.get(STORE, identity_for(world, claimant, wanted.place).store_id())
             entries[wanted.place] = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
         rules = entered(rules, {place for place, entry in entries.items() if entry is None})
@@ -131,7 +134,7 @@ class RunReconciler:
             # A plan for rules that the databases do not hold yet would only be refused there, and the run end as failed.
             raise NotReady(f"the stores do not hold the rules of policy {name} yet", reason=Reason.PENDING)
         stores = []
-        for wanted in rules.stores:
+        for wanted in asked:
             identity, entry = identity_for(world, claimant, wanted.place), entries[wanted.place]
             if entry is None and wanted.type == "PostgreSQL":
                 # As in the night: a database that was never made has no rows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
 from tenant_retention.domain.conditions import instant, moment
@@ -15,9 +15,9 @@ from tenant_retention.domain.manifests.inputs import DnsServers, Endpoint, Enfor
 from tenant_retention.domain.manifests.jobs import (
     BINDINGS_MOUNT,
     RUN_LABEL,
+    TASK_LABEL,
     cron_job,
     cron_job_name,
-    missed_job_name,
     one_off_job,
     plan_config_map,
     plan_name,
@@ -25,29 +25,35 @@ from tenant_retention.domain.manifests.jobs import (
 from tenant_retention.domain.manifests.metadata import POLICY_LABEL, binding_name
 from tenant_retention.domain.manifests.networking import JOB_COMPONENT, jobs_network_policy
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
-from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding
-from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POD, Happening, Manifest
+from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding, Task
+from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POD, Manifest
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.run_status import CLOCK_SKEW
-from tenant_retention.domain.schedule import Schedule, plan_schedule
+from tenant_retention.domain.schedule import DEFAULT_WINDOW_SECONDS, Schedule, plan_schedule
 from tenant_retention.reconcile.claims import ClaimedStore
-from tenant_retention.reconcile.tonight import Tonight
+from tenant_retention.reconcile.tonight import Tonight, of_night, roles_of_night
 from tenant_retention.reconcile.world import World, kept_secret
 
-TASK = "expire"
-_CONTAINER_COMPONENT = f"app.kubernetes.io/component={JOB_COMPONENT}"
+_OF_NIGHTS = f"app.kubernetes.io/component={JOB_COMPONENT},{TASK_LABEL}={Task.EXPIRE}"
 
 
 @dataclass(frozen=True)
 class Jobs:
     """What the Jobs of a policy say now. ``active_since``: one is at work; ``waits``: why that one has no running pod;
-    ``failure``: what the newest one said that failed, and when; ``newest``: when the newest one was made."""
+    ``failure``: what the newest one said that failed, and when; ``begun``: when each one was made that is still there;
+    ``ended_at``: when the newest one ended as failed, or that one that left no evidence."""
 
     active_since: datetime | None = None
     waits: str | None = None
     failure: str | None = None
     failed_at: datetime | None = None
-    newest: datetime | None = None
+    begun: tuple[datetime, ...] = ()
+    ended_at: datetime | None = None
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the newest one was made."""
+        return max(self.begun, default=None)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def schedule_of(reference: PolicyRef, spec: TenantRetentionPolicySpec) -> Schedu
     return plan_schedule(
         reference.namespace,
         reference.name,
-        TASK,
+        Task.EXPIRE,
         time_zone=spec.time_zone,
         start=spec.window.start,
         duration=spec.window.duration,
@@ -112,18 +118,24 @@ class Schedules:
         await self.world.applier.apply(cron_job(pod, schedule, suspend=suspend), self.regarding)
 
     async def apply_plan(self, definition: RetentionDefinition, tonight: Tonight, mode: Mode) -> None:
-        """The plan alone: what an existing CronJob runs on while the policy's time zone or window is wrong (M10)."""
+        """What a run works by."""
         plan = self.plan(definition, tonight.stores, mode).model_copy(update={"awaited": tonight.awaited})
         await self.world.applier.apply(plan_config_map(self.reference, plan), self.regarding)
 
-    async def standing(self) -> Schedule | None:
-        """The schedule of the CronJob that is there; None without one, or with one that somebody changed into none."""
+    async def standing(self) -> Schedule:
+        """With a wrong window or zone: the schedule of the CronJob that is there, as long as it is a daily one, as ours are;
+        else the default window in UTC, so that data goes in time (M10) whatever is written there."""
         found = await self.world.cluster.get(CRON_JOB, cron_job_name(self.reference), self.reference.namespace)
         spec = (found or {}).get("spec") or {}
+        lasting = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("activeDeadlineSeconds")
+        # A window is one hour at least (spec.window.duration); the default where somebody took it away.
+        seconds = lasting if isinstance(lasting, int) and lasting >= 3600 else DEFAULT_WINDOW_SECONDS
+        default = plan_schedule(self.reference.namespace, self.reference.name, Task.EXPIRE)
         try:
-            return Schedule(spec.get("schedule") or "", spec.get("timeZone") or "UTC", 0)
+            standing = Schedule(spec.get("schedule") or "", spec.get("timeZone") or "UTC", seconds)
         except Invalid:
-            return None
+            return default
+        return standing if standing.is_daily() else default
 
     def plan(self, definition: RetentionDefinition, stores: Sequence[ClaimedStore], mode: Mode) -> PlanDocument:
         """What a run is told to do."""
@@ -132,12 +144,14 @@ class Schedules:
                 store,
                 StoreBinding(
                     purpose=store.wanted.purpose,
-                    binding=self._directory(store),
+                    binding=directories[0],
                     region=store.wanted.region,
                     unit=store.wanted.unit,
+                    writer="".join(directories[1:]),
                 ),
             )
-            for store in stores
+            for store in of_night(stores)
+            for directories in [[f"{BINDINGS_MOUNT}/{name}" for name in self._bindings(store)]]
         ]
         return PlanDocument(
             mode=mode,
@@ -150,7 +164,7 @@ class Schedules:
 
     def pod(self, stores: Sequence[ClaimedStore], plan: str) -> EnforcementPod:
         """The pod of every job of the policy."""
-        names = tuple(binding_name(self.reference, store.wanted.place, "enforcer") for store in stores)
+        names = tuple(name for store in of_night(stores) for name in self._bindings(store))
         return EnforcementPod(self.reference, self.world.images.job, names, plan)
 
     async def look(self, proofs: Sequence[Proof], *, whole: bool) -> Jobs:
@@ -159,7 +173,7 @@ class Schedules:
         The databases' evidence counts, not a Job's word: one that ended well without evidence in every database has
         failed (its plan or command was changed, or it did nothing), one that failed after all of them told has not.
         """
-        labels = f"{POLICY_LABEL}={self.reference.name},{_CONTAINER_COMPONENT}"
+        labels = f"{POLICY_LABEL}={self.reference.name},{_OF_NIGHTS}"
         found = [
             job
             for job in await self.world.cluster.list(JOB, self.reference.namespace, labels)
@@ -167,11 +181,11 @@ class Schedules:
         ]
         if not found:
             return Jobs()
-        newest = max(found, key=_made)
+        newest, begun = max(found, key=_made), tuple(_made(job) for job in found)
         made, name, status = _made(newest), newest["metadata"]["name"], newest.get("status") or {}
         if status.get("active") or not (status.get("conditions") or status.get("succeeded")):
             waits = waits_for(newest, await self.pods(name), self.world.now())
-            return Jobs(active_since=made, newest=made, waits=waits)
+            return Jobs(active_since=made, begun=begun, waits=waits)
         asked = [proof for proof in proofs if proof.since < made]
         ended = ended_as(newest) or {}
         failed = ended if ended.get("type") == "Failed" else None
@@ -181,21 +195,21 @@ class Schedules:
             # What was read while the run was still writing says nothing yet.
             settled = all(proof.read_at > at + CLOCK_SKEW for proof in asked)
             if not (whole and settled and silent):
-                return Jobs(newest=made)
+                return Jobs(begun=begun)
             told = (
                 f"it ended, but {silent} of {len(asked)} databases have no evidence of it; see its log, and who changed "
                 "the CronJob or its plan"
             )
-            return Jobs(failure=f"Job {name}: {told}", failed_at=at, newest=made)
+            return Jobs(failure=f"Job {name}: {told}", failed_at=at, begun=begun, ended_at=at)
         if whole and asked and not silent:
-            return Jobs(newest=made)
+            return Jobs(begun=begun, ended_at=at)
         words = last_words(await self.pods(name))
         told = plain(words[0]) if words else failed.get("message") or "the Job failed"
-        return Jobs(failure=f"Job {name}: {told}"[:1024], failed_at=at, newest=made)
+        return Jobs(failure=f"Job {name}: {told}"[:1024], failed_at=at, begun=begun, ended_at=at)
 
     async def at_work(self) -> str | None:
         """The name of a Job of the policy that has not ended, whoever made it; None if there is none."""
-        labels = f"{POLICY_LABEL}={self.reference.name},{_CONTAINER_COMPONENT}"
+        labels = f"{POLICY_LABEL}={self.reference.name},{_OF_NIGHTS}"
         for job in await self.world.cluster.list(JOB, self.reference.namespace, labels):
             if ended_as(job) is None:
                 return str(job["metadata"]["name"])
@@ -221,40 +235,6 @@ class Schedules:
         wanted = administrator_secret(self.world.operator, self.reference, "schedule", {})
         return moment((await kept_secret(self.world, wanted, fresh))["since"])
 
-    def missed(
-        self, schedule: Schedule, jobs: Jobs, proofs: Sequence[Proof], mode: Mode, since: datetime
-    ) -> datetime | None:
-        """When the newest run was to begin, if that time has passed without a Job or evidence; else None."""
-        now = self.world.now()
-        expected = schedule.latest_run(now)
-        grace = timedelta(seconds=self.world.grace_seconds)
-        if now - expected < grace or expected <= since:
-            return None
-        # A Job that runs for longer than a Job of ours may is none of ours, whatever its labels say.
-        if (
-            jobs.active_since is not None
-            and now - jobs.active_since < timedelta(seconds=schedule.window_seconds) + grace
-        ):
-            return None
-        if jobs.active_since is None and jobs.newest is not None and jobs.newest >= expected - CLOCK_SKEW:
-            return None
-        # A dry run by hand is not the night's deletion.
-        asked = [proof.latest for proof in proofs if proof.since < expected]
-        if asked and all(run and run.mode is mode and run.started_at >= expected - CLOCK_SKEW for run in asked):
-            return None
-        return expected
-
-    async def make_up(self, expected: datetime, schedule: Schedule, stores: Sequence[ClaimedStore]) -> None:
-        """Starts the run that was missed. The Job has the name that the CronJob controller would have given it: whoever
-        comes second finds it taken."""
-        pod = self.pod(stores, plan_name(self.reference))
-        job = one_off_job(
-            pod, missed_job_name(self.reference, expected), active_deadline_seconds=schedule.window_seconds
-        )
-        if await self.world.cluster.create(job) is not None:
-            note = f"the run of {expected:%Y-%m-%dT%H:%MZ} did not come; Job {job['metadata']['name']} was started"
-            await self.world.cluster.tell(Happening(self.regarding, "RunMissed", note, "Warning"))
-
     async def start(
         self, run: RunRef, plan: PlanDocument, stores: Sequence[ClaimedStore], name: str, seconds: int
     ) -> None:
@@ -263,8 +243,8 @@ class Schedules:
         pod = self.pod(stores, plan_name(self.reference, run))
         await self.world.cluster.create(one_off_job(pod, name, active_deadline_seconds=seconds, run=run))
 
-    def _directory(self, store: ClaimedStore) -> str:
-        return f"{BINDINGS_MOUNT}/{binding_name(self.reference, store.wanted.place, 'enforcer')}"
+    def _bindings(self, store: ClaimedStore) -> list[str]:
+        return [binding_name(self.reference, store.wanted.place, role) for role in roles_of_night(store.wanted)]
 
 
 def _made(manifest: Manifest) -> datetime:

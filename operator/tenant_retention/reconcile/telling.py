@@ -68,8 +68,7 @@ async def tell_stores(world: World, definition: RetentionDefinition | None, resu
         emptied = result.store.wanted.leaving and facts is not None and facts.rows() == 0
         bound = not emptied and (result.problem is None or result.problem.reason != Reason.STORE_RELEASED)
         name = result.store.entry.metadata.name
-        measured = None if isinstance(result, CacheResult) else result.measured
-        await tell_store(world, name, bound, facts, result.problem, definition, measured)
+        await tell_store(world, name, bound, facts, result.problem, definition, result.measured)
 
 
 async def tell_store(
@@ -80,6 +79,7 @@ async def tell_store(
     problem: RetentionError | None,
     definition: RetentionDefinition | None,
     measured: Measurements | None = None,
+    backups: Manifest | None = None,
 ) -> Manifest | None:
     """The status of one ledger entry, read afresh, and the Event where its debt begins to be foreseen; that status."""
     manifest = await world.cluster.get(STORE, name)
@@ -97,6 +97,7 @@ async def tell_store(
         definition=definition,
         now=world.now(),
         measured=measured,
+        backups=backups,
     )
     await tell_status(world, STORE, manifest, status)
     for change in transitions(previous.get("conditions") or (), status["conditions"]):

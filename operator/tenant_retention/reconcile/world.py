@@ -227,7 +227,11 @@ def parse(model: type[_Model], manifest: Manifest, reason: str) -> _Model:
 
 
 def _next_step(field: str) -> str:
-    return _KEEP_STEP if field.endswith((".keep", ".anonymizeAfter")) else _NEXT_STEPS.get(field, "correct it")
+    return (
+        _KEEP_STEP
+        if field.endswith((".keep", ".anonymizeAfter", ".archiveAfter"))
+        else _NEXT_STEPS.get(field, "correct it")
+    )
 
 
 def parse_policy(manifest: Manifest) -> TenantRetentionPolicy:
@@ -237,7 +241,7 @@ def parse_policy(manifest: Manifest) -> TenantRetentionPolicy:
     except Invalid as problem:
         field = problem.field or ""
         known = _POLICY_REASONS.get(field, Reason(problem.reason))
-        reason = Reason.INVALID_DURATION if field.endswith((".keep", ".anonymizeAfter")) else known
+        reason = Reason.INVALID_DURATION if field.endswith((".keep", ".anonymizeAfter", ".archiveAfter")) else known
         raise Invalid(problem.message, reason=reason, field=field) from problem
 
 

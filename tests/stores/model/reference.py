@@ -7,7 +7,7 @@ at a glance.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -19,9 +19,19 @@ end_of = lru_cache(maxsize=100_000)(model_end)
 
 
 @dataclass(frozen=True)
+class Bought:
+    """Longer bounds until ``until``, for ever if None (T5)."""
+
+    keep: str
+    maximum: str
+    until: datetime | None
+
+
+@dataclass(frozen=True)
 class Rule:
     """One category's rule. ``from_end``: counts from the row's end, not from its birth. ``margin``: a row leaves that long before
-    its max, so that every copy is gone in time."""
+    its max, so that every copy is gone in time. ``consent``: its record may deny it (P10). ``approve_within``: what nobody approved
+    in that time may not stay (M7)."""
 
     category: str
     keep: str
@@ -30,6 +40,10 @@ class Rule:
     minimum: str | None = None
     content_of: str | None = None
     from_end: bool = False
+    anonymize_after: str | None = None
+    bought: Bought | None = None
+    consent: bool = False
+    approve_within: str | None = None
 
     def clock(self, row: Row) -> datetime | None:
         """What the row counts from; None: it has not begun to count."""
@@ -47,12 +61,22 @@ class Rule:
         clock = self.clock(row)
         if clock is None or self.is_young(row, now):
             return False
-        return now >= min(end_of(clock, self.keep), end_of(clock, self.maximum) - self.margin)
+        lasts = self.bought is not None and (self.bought.until is None or now < self.bought.until)
+        bounds = self.bought if self.bought is not None and lasts else self
+        return now >= min(end_of(clock, bounds.keep), end_of(clock, bounds.maximum) - self.margin)
+
+    def loses_person(self, row: Row, now: datetime) -> bool:
+        """Whether a night takes the person out of it (X1)."""
+        clock = self.clock(row)
+        if clock is None or self.anonymize_after is None or not row.person or self.is_young(row, now):
+            return False
+        return now >= end_of(clock, self.anonymize_after)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row, and the object that it names if it has a ``key``."""
+    """A row, and the object that it names if it has a ``key``. ``person``: it tells who called. ``denies``: content of its session.
+    ``file``: a file that no row names, ``born`` when it was last modified (M5)."""
 
     table: str
     category: str
@@ -61,6 +85,15 @@ class Row:
     born: datetime
     ended: datetime | None = None
     key: str | None = None
+    person: bool = False
+    denies: bool = False
+    approved: bool = False
+    file: bool = False
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What stays the same whatever becomes of it."""
+        return self.table, self.name
 
 
 @dataclass(frozen=True)
@@ -78,19 +111,22 @@ class Hold:
             (self.session is None or self.session == row.session)
             and (self.category is None or self.category == row.category)
             and (self.born_from is None or row.born >= self.born_from)
-            and (self.born_to is None or row.born < self.born_to)
+            # What a file says was written before it was last modified, nobody knows how long before.
+            and (self.born_to is None or row.file or row.born < self.born_to)
         )
 
 
 @dataclass
 class ReferenceTenant:
-    """One tenant: its rows, rules, holds, and what was decided before. ``locks``: until when the bucket keeps an object."""
+    """One tenant: its rows, rules, holds, and what was decided before. ``locks``: until when the bucket keeps an object.
+    ``marks``: the rows that a night found to be what may not stay."""
 
     rules: dict[str, Rule]
     guard_percent: int
     rows: set[Row] = field(default_factory=set)
     holds: list[Hold] = field(default_factory=list)
     locks: dict[str, datetime] = field(default_factory=dict)
+    marks: set[tuple[str, str]] = field(default_factory=set)
     worked_by: dict[str, Rule] = field(default_factory=dict)
     approved_until: dict[tuple[Rule, ...], datetime] = field(default_factory=dict)
     suspended: bool = False
@@ -112,7 +148,7 @@ class ReferenceTenant:
 
     def refuses(self, row: Row, now: datetime) -> str | None:
         """Why the database refuses to delete this row by whosever hand."""
-        if self.rules[row.category].is_young(row, now):
+        if self.rules[row.category].is_young(row, now) and row.identity not in self.marks:
             return "YoungerThanMinimum"
         return "Held" if self.held([row]) else None
 
@@ -121,31 +157,86 @@ class ReferenceTenant:
         if self.suspended:
             return "NotReady"
         if self.dry_run:
+            self._scan(now)
             return "Succeeded"
-        asking = {} if self._approved(now) else self._asking(now)
-        leaving = self._due(now) - {row for surprise in asking.values() for row in surprise}
+        asking = set() if self._approved(now) else self._asking(now)
+        leaving = {row for row in self._due(now) if row.category not in asking or self._was_due(row, now)}
+        losing = {row for row in self._losing(now) if row.category not in asking or self._was_losing(row, now)}
         self.worked_by |= {name: rule for name, rule in self.rules.items() if name not in asking}
         self._lock_young(now)
-        content = {row for row in leaving if self.rules[row.category].content_of}
+        asking_first = set() if self._approved(now) else self._asking_about_marks()
+        unwanted = self._unwanted(now) - self.held(self.rows)
+        named = {row for row in unwanted if row.identity in self.marks and row.category not in asking_first}
+        leaving |= named
+        content = {row for row in leaving if self.rules[row.category].content_of or row.key}
         self.rows -= {row for row in content if row.key is None or self.locks.get(row.key, now) <= now}
         # A record waits for its content (P4): that of its session, or without one that of its very birth.
         waited_for = {self._call(row) for row in self.rows if self.rules[row.category].content_of}
         self.rows -= {row for row in leaving - content if self._call(row) not in waited_for}
-        return "ApprovalRequired" if asking else "Succeeded"
+        # So does the person: whoever is heard in the recording is known (X1).
+        losing = {row for row in losing & self.rows if self._call(row) not in waited_for}
+        self.rows = self.rows - losing | {replace(row, person=False) for row in losing}
+        self._scan(now)
+        return "ApprovalRequired" if asking or asking_first else "Succeeded"
+
+    def denied_sessions(self) -> set[str]:
+        """The calls whose content may not be stored."""
+        return {row.session for row in self.rows if row.denies and row.session is not None}
+
+    def _unwanted(self, now: datetime) -> set[Row]:
+        """What may not stay, whatever its age: denied by its record (P10), or not approved in time (M7)."""
+        denied, found = self.denied_sessions(), set()
+        for row in self.rows:
+            rule = self.rules[row.category]
+            late = rule.approve_within is not None and not row.approved and now >= end_of(row.born, rule.approve_within)
+            if late or (rule.consent and row.session in denied):
+                found.add(row)
+        return found
+
+    def _scan(self, now: datetime) -> None:
+        """A night finds; only a later one takes away, if it is so still."""
+        self.marks = {row.identity for row in self._unwanted(now)}
+
+    def _asking_about_marks(self) -> set[str]:
+        """The categories in which much was found."""
+        asking = set()
+        for name, mine in self._by_category().items():
+            many = sum(row.identity in self.marks for row in mine)
+            if many > FLOOR and many * 100 > len(mine) * self.guard_percent:
+                asking.add(name)
+        return asking
+
+    def _by_category(self) -> dict[str, set[Row]]:
+        return {name: {row for row in self.rows if row.category == name} for name in self.rules}
 
     def _due(self, now: datetime) -> set[Row]:
         due = {row for row in self.rows if self.rules[row.category].is_due(row, now)}
         return due - self.held(due)
 
-    def _asking(self, now: datetime) -> dict[str, set[Row]]:
-        """By category the rows that nobody expects: due by today's rules, not by those that a night last worked by."""
-        due, asking = self._due(now), {}
+    def _was_due(self, row: Row, now: datetime) -> bool:
+        """Whether the rules that a night last worked by would take it now."""
+        before = self.worked_by.get(row.category)
+        return before is not None and before.is_due(row, now)
+
+    def _losing(self, now: datetime) -> set[Row]:
+        losing = {row for row in self.rows if self.rules[row.category].loses_person(row, now)}
+        return losing - self.held(losing)
+
+    def _was_losing(self, row: Row, now: datetime) -> bool:
+        before = self.worked_by.get(row.category)
+        return before is not None and before.loses_person(row, now)
+
+    def _asking(self, now: datetime) -> set[str]:
+        """The categories of which many rows go, or lose the person, and nobody expects it: not by the rules that a night last
+        worked by."""
+        due = self._due(now)
+        surprise = {row for row in due if not self._was_due(row, now)}
+        surprise |= {row for row in self._losing(now) - due if not self._was_losing(row, now)}
+        asking = set()
         for name in self.rules:
-            before = self.worked_by.get(name)
-            surprise = {row for row in due if row.category == name and (before is None or not before.is_due(row, now))}
-            total = sum(row.category == name for row in self.rows)
-            if len(surprise) > FLOOR and len(surprise) * 100 > total * self.guard_percent:
-                asking[name] = surprise
+            many = sum(row.category == name for row in surprise)
+            if many > FLOOR and many * 100 > sum(row.category == name for row in self.rows) * self.guard_percent:
+                asking.add(name)
         return asking
 
     def _approved(self, now: datetime) -> bool:
@@ -153,10 +244,20 @@ class ReferenceTenant:
         return until is not None and until > now
 
     def _lock_young(self, now: datetime) -> None:
+        denied = self.denied_sessions()
         for row in self.rows:
             rule = self.rules[row.category]
-            if row.key is not None and rule.minimum is not None and rule.is_young(row, now):
-                until = end_of(row.born, rule.minimum)
+            # What has not begun to count is locked as well, and never for longer than from its end; nobody sees a difference.
+            clock = rule.clock(row)
+            wanted = row.session not in denied if rule.consent else row.approved or rule.approve_within is None
+            if (
+                row.key is not None
+                and rule.minimum is not None
+                and clock is not None
+                and wanted
+                and rule.is_young(row, now)
+            ):
+                until = end_of(clock, rule.minimum)
                 self.locks[row.key] = max(until, self.locks.get(row.key, until))
 
     def _call(self, row: Row) -> tuple[str, str | None, datetime | None]:

@@ -2,47 +2,102 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from tenant_retention.domain.definition import (
     CategoryDefinition,
     CategoryState,
     ClockEvent,
+    ConsentDefinition,
+    ExtendedDefinition,
+    FilesDefinition,
     ObjectsDefinition,
+    QuarantineDefinition,
     RetentionDefinition,
 )
-from tests.stores.model.reference import Rule
+from tests.stores.model.reference import Bought, Rule
 from tests.support.enforcement import column, table
 
 MAXIMUM, MARGIN, GUARD = "P2M", timedelta(days=1), 40
 PERIODS = ("P1D", "P3D", "P1W", "P14D", "P30D", "P1M", "P45D", "P2M")
 """Keeps from the shortest to the longest, so that of two the one further right is never the shorter one."""
 MINIMA = (None, "P2D", "P20D")
-TABLES = {"requests": "records", "recordings": "recordings", "chat_logs": "chat-logs", "cases": "cases"}
+LONGER, EXTENDED_MAXIMUM = "P80D", "P4M"
+TABLES = {
+    "requests": "records",
+    "recordings": "recordings",
+    "chat_logs": "chat-logs",
+    "cases": "cases",
+    "media": "media",
+}
+CONTENT = ("recordings", "chat_logs")
+LOGS = "system-logs"
+"""The category of files that no row names."""
+LOGS_PREFIX = "logs/"
+WITH_PERSON = ("requests", "cases")
 
 
-def rules_of(record: int, recording: int, chat: int, minimum: str | None, case: int) -> dict[str, Rule]:
-    """Rules by the places of their keeps; content is never kept longer than its record (X1), nor shorter than its min."""
-    wanted = min(recording, record)
-    if minimum == "P20D":
-        wanted = max(wanted, PERIODS.index("P30D"))
-        record = max(record, wanted)
-    elif minimum:
-        wanted = max(wanted, 1)
-        record = max(record, wanted)
+@dataclass(frozen=True)
+class Choice:
+    """What a tenant chose, as places in ``PERIODS``. ``record_forgets`` and ``case_forgets``: when the person goes.
+
+    ``bought_until``: longer storage of records, and of recordings too if ``with_recordings``; ``bought``: whether there is any.
+    """
+
+    record: int = 4
+    recording: int = 2
+    chat: int = 3
+    case: int = 4
+    logs: int = 4
+    minimum: str | None = None
+    record_forgets: int | None = None
+    case_forgets: int | None = None
+    bought: bool = False
+    bought_until: datetime | None = None
+    with_recordings: bool = False
+
+
+def rules_of(choice: Choice) -> dict[str, Rule]:
+    """Its rules; content is never kept longer than its record (X1), nor than its record tells of the person, nor shorter than
+    its min."""
+    least = {None: 0, "P2D": 1, "P20D": PERIODS.index("P30D")}[choice.minimum]
+    record = max(choice.record, least)
+    forgets = None if choice.record_forgets is None else min(max(choice.record_forgets, least), record)
+    longest = record if forgets is None else forgets
+    wanted = max(min(choice.recording, longest), least)
+    case = max(choice.case, 3)
+    case_forgets = None if choice.case_forgets is None else min(max(choice.case_forgets, 3), case)
+    bought = Bought(LONGER, EXTENDED_MAXIMUM, choice.bought_until) if choice.bought else None
     return {
-        "records": Rule("records", PERIODS[record], MAXIMUM, MARGIN),
-        "recordings": Rule("recordings", PERIODS[wanted], MAXIMUM, MARGIN, minimum, content_of="records"),
-        "chat-logs": Rule("chat-logs", PERIODS[min(chat, record)], MAXIMUM, MARGIN, content_of="records"),
-        "cases": Rule("cases", PERIODS[max(case, 3)], MAXIMUM, MARGIN, "P10D", from_end=True),
+        "records": Rule("records", PERIODS[record], MAXIMUM, MARGIN, anonymize_after=_period(forgets), bought=bought),
+        "recordings": Rule(
+            "recordings",
+            PERIODS[wanted],
+            MAXIMUM,
+            MARGIN,
+            choice.minimum,
+            content_of="records",
+            bought=bought if choice.with_recordings else None,
+            consent=True,
+        ),
+        "chat-logs": Rule(
+            "chat-logs", PERIODS[min(choice.chat, longest)], MAXIMUM, MARGIN, content_of="records", consent=True
+        ),
+        "media": Rule("media", PERIODS[case], MAXIMUM, MARGIN, "P10D", from_end=True, approve_within="P1W"),
+        "cases": Rule(
+            "cases", PERIODS[case], MAXIMUM, MARGIN, "P10D", from_end=True, anonymize_after=_period(case_forgets)
+        ),
+        LOGS: Rule(LOGS, PERIODS[max(choice.logs, 3)], MAXIMUM, MARGIN, "P10D"),
     }
+
+
+def _period(place: int | None) -> str | None:
+    return None if place is None else PERIODS[place]
 
 
 def definition_of(rules: dict[str, Rule]) -> RetentionDefinition:
     """The same rules as the operator writes them into a database."""
-    objects = ObjectsDefinition(
-        bucket="Content", table="recordings", key_column="object_key", version_column="object_version"
-    )
     categories = tuple(
         CategoryDefinition(
             name=rule.category,
@@ -51,18 +106,37 @@ def definition_of(rules: dict[str, Rule]) -> RetentionDefinition:
             minimum=rule.minimum,
             keep=rule.keep,
             maximum=rule.maximum,
-            clock_event=ClockEvent.CLOSED if rule.from_end else ClockEvent.CREATED,
-            clock_column="closed_at" if rule.from_end else "started_at",
+            anonymize_after=rule.anonymize_after,
+            extended=None
+            if rule.bought is None
+            else ExtendedDefinition(keep=rule.bought.keep, maximum=rule.bought.maximum, until=rule.bought.until),
+            clock_event=_event(rule),
+            clock_column=None if rule.category == LOGS else "closed_at" if rule.from_end else "started_at",
             tables=tuple(name for name, category in TABLES.items() if category == rule.category),
-            objects=objects if rule.category == "recordings" else None,
+            objects=_objects(rule.category) if rule.category in ("recordings", "media") else None,
+            files=FilesDefinition(bucket="Content", prefix=LOGS_PREFIX) if rule.category == LOGS else None,
+            consent=ConsentDefinition(table="requests", refused_column="denies") if rule.consent else None,
+            quarantine=None
+            if rule.approve_within is None
+            else QuarantineDefinition(approved_column="approved_at", keep=rule.approve_within),
         )
         for rule in sorted(rules.values(), key=lambda rule: rule.content_of is None)
     )
+    caller = column("caller", role="PhoneNumber", method="SetNull")
+    named = column("object_key", role="ObjectKey"), column("object_version")
     tables = (
-        table("requests", back="P2M"),
-        table("recordings", column("object_key", role="ObjectKey"), column("object_version"), back="P2M"),
+        table("requests", caller, column("denies", "Boolean"), back="P2M"),
+        table("recordings", *named, back="P2M"),
         table("chat_logs", back="P2M"),
-        table("cases", column("closed_at", "Timestamp"), clocks=("closed_at",), back="P2M"),
+        table("cases", caller, column("closed_at", "Timestamp"), clocks=("closed_at",), back="P2M"),
+        table(
+            "media",
+            *named,
+            column("closed_at", "Timestamp"),
+            column("approved_at", "Timestamp"),
+            clocks=("closed_at", "approved_at"),
+            back="P2M",
+        ),
     )
     return RetentionDefinition(
         installation="model",
@@ -78,4 +152,14 @@ def definition_of(rules: dict[str, Rule]) -> RetentionDefinition:
     )
 
 
-FIRST_RULES = rules_of(4, 2, 3, None, 4)
+def _event(rule: Rule) -> ClockEvent:
+    if rule.category == LOGS:
+        return ClockEvent.OBJECT_LAST_MODIFIED
+    return ClockEvent.CLOSED if rule.from_end else ClockEvent.CREATED
+
+
+def _objects(table: str) -> ObjectsDefinition:
+    return ObjectsDefinition(bucket="Content", table=table, key_column="object_key", version_column="object_version")
+
+
+FIRST_RULES = rules_of(Choice())

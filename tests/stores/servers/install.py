@@ -15,9 +15,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSIONS = (15, 17)
+OLDEST = 15
+"""The oldest one supported."""
+EMBEDDED = 17
+"""The one of the embedded image: what no version decides is tested on it alone."""
 NEWEST = 18
-"""The newest one that Debian's packages offer: the tests that let a tenant's days pass run on it."""
+"""The newest one that Debian's packages offer: the contracts hold on it as on the oldest, and a tenant's days pass on it."""
 TOO_OLD = 13
 """Older than the oldest one supported; Debian has no 14."""
 _SUITES = {13: "bullseye", 15: "bookworm", 17: "trixie", 18: "forky"}
@@ -31,9 +34,9 @@ UNPRIVILEGED = 65534
 # A mount namespace of the process's own: its directory, under the same name, the devices and /proc (without which Debian 11
 # drops no privileges) appear inside the root tree, and vanish with it.
 _INSIDE_ROOT_TREE = (
-    'directory=$1 tree=$2 && shift 2 && mount -t tmpfs tmpfs "$tree/tmp" && mkdir -p "$tree$directory" && '
-    'mount --bind "$directory" "$tree$directory" && mount --rbind /dev "$tree/dev" && '
-    'mount --rbind /proc "$tree/proc" && exec chroot "$tree" "$@"'
+    'directory=$1 tree=$2 && shift 2 && mount -t tmpfs tmpfs "$tree/tmp" && mount --rbind /dev "$tree/dev" && '
+    'mount --rbind /proc "$tree/proc" && mkdir -p "$tree$directory" && '
+    'mount --bind "$directory" "$tree$directory" && exec chroot "$tree" "$@"'
 )
 _NO_MAIN_CLUSTER = (
     'mkdir -p "$1/etc/postgresql-common" && '
@@ -136,7 +139,7 @@ def _fetch(command: list[str], roots: Path, wanted: Path) -> None:
 
 def main() -> int:
     """Installs every version the tests need and says where each one is."""
-    for version in (TOO_OLD, *VERSIONS, NEWEST):
+    for version in (TOO_OLD, OLDEST, EMBEDDED, NEWEST):
         found = installation(version)
         print(f"PostgreSQL {version}: {found.root or ''}{found.programs}")
     found = valkey_installation()

@@ -1,17 +1,18 @@
 """Real PostgreSQL servers for the store tests: TLS only, and an administrator login that is never superuser.
 
-Fixtures (session scope): ``postgres15``, ``postgres17`` and, over both, ``postgres_server`` give the administrator's
-``ServerAccess``; ``postgres_process`` gives the whole server (superuser, log) for the few tests that need to look from outside.
+Fixtures (session scope): ``postgres_server`` and ``postgres17`` give the administrator's ``ServerAccess``; ``postgres_process``
+gives the whole server (superuser, log) for the few tests that need to look from outside. A test runs on the version of the
+embedded image; one that is marked ``oldest_and_newest`` on the oldest supported and the newest instead, and the contract of what
+a night relies on, marked ``every_postgres``, on all three. What depends on a version (privileges, definitions of tables, whether
+each function of the schema runs at all: names in it are looked up only then) is in such tests.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_2
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.clock import ServerClock
-from tests.stores.servers.install import UNPRIVILEGED, VERSIONS, Installation, installation
+from tests.stores.servers.directories import throwaway_directory
+from tests.stores.servers.install import EMBEDDED, NEWEST, OLDEST, UNPRIVILEGED, Installation, installation
 from tests.support.waiting import eventually
 
 HOST = "localhost"
@@ -48,6 +50,8 @@ shared_buffers = '32MB'
 fsync = off
 wal_level = minimal
 max_wal_senders = 0
+max_wal_size = '96MB'
+jit = off
 """
 _HOST_BASED_AUTHENTICATION = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 
@@ -73,22 +77,23 @@ class PostgresProcess:
 
 
 @contextmanager
-def running_postgres(version: int, settings: str = "", *, own_clock: bool = False) -> Iterator[PostgresProcess]:
+def running_postgres(
+    version: int, settings: str = "", *, own_clock: bool = False, on_disk: bool = False
+) -> Iterator[PostgresProcess]:
     """Starts a server of this major version on a free port of this machine; ends it by its pid and removes its files.
 
     ``settings``: lines of postgresql.conf that come after, and so overrule, those that make tests quick. ``own_clock``: with a
-    clock that the test sets.
+    clock that the test sets. ``on_disk``: its files are on a disk, as customers' are, also where memory has room.
     """
     found = installation(version)
-    directory = Path(tempfile.mkdtemp(prefix=f"retention-postgresql-{version}-"))
-    try:
-        directory.chmod(0o755)
+    # The library of an own clock lies beside the data.
+    with throwaway_directory(f"postgresql-{version}", on_disk=on_disk, programs=own_clock) as directory:
         authority = ThrowawayAuthority.create()
         password = secrets.token_urlsafe(24)
         data = _initialize(found, directory, authority, password, _SETTINGS + settings)
         clock = ServerClock(data) if own_clock else None
         program = [*clock.prefix(), str(found.programs / "postgres")] if clock else ["postgres"]
-        port = _free_port()
+        port = free_port()
         log_file = directory / "log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
@@ -104,35 +109,47 @@ def running_postgres(version: int, settings: str = "", *, own_clock: bool = Fals
             yield PostgresProcess(version, administrator, superuser, log_file, authority, process.pid, clock)
         finally:
             _stop(process)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres15_process() -> Iterator[PostgresProcess]:
-    """PostgreSQL 15, the oldest one supported."""
-    with running_postgres(15) as process:
+    """The oldest one supported."""
+    with running_postgres(OLDEST) as process:
         yield process
 
 
 @pytest.fixture(scope="session")
 def postgres17_process() -> Iterator[PostgresProcess]:
-    """PostgreSQL 17, the one of the embedded image."""
-    with running_postgres(17) as process:
+    """The one of the embedded image."""
+    with running_postgres(EMBEDDED) as process:
         yield process
 
 
-@pytest.fixture(scope="session", params=VERSIONS, ids=lambda version: f"postgres{version}")
+@pytest.fixture(scope="session")
+def postgres18_process() -> Iterator[PostgresProcess]:
+    """The newest one."""
+    with running_postgres(NEWEST) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
 def postgres_process(request: pytest.FixtureRequest) -> PostgresProcess:
-    """Both servers, one after the other."""
+    """The server that the test is for, or those of a marked test, one after the other."""
     process: PostgresProcess = request.getfixturevalue(f"postgres{request.param}_process")
     return process
 
 
-@pytest.fixture(scope="session")
-def postgres15(postgres15_process: PostgresProcess) -> ServerAccess:
-    """The administrator (CREATEDB CREATEROLE, no superuser) of PostgreSQL 15."""
-    return postgres15_process.administrator
+def choose_versions(metafunc: pytest.Metafunc) -> None:
+    """Parametrizes ``postgres_process`` for one test."""
+    if "postgres_process" in metafunc.fixturenames:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        versions: tuple[int, ...] = (EMBEDDED,)
+        if "every_postgres" in marks:
+            versions = (OLDEST, EMBEDDED, NEWEST)
+        elif "oldest_and_newest" in marks:
+            versions = (OLDEST, NEWEST)
+        names = [f"postgres{version}" for version in versions]
+        metafunc.parametrize("postgres_process", versions, indirect=True, ids=names, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +160,7 @@ def postgres17(postgres17_process: PostgresProcess) -> ServerAccess:
 
 @pytest.fixture(scope="session")
 def postgres_server(postgres_process: PostgresProcess) -> ServerAccess:
-    """The administrator (CREATEDB CREATEROLE, no superuser) of both servers, one after the other."""
+    """The administrator (CREATEDB CREATEROLE, no superuser) of ``postgres_process``."""
     return postgres_process.administrator
 
 
@@ -186,7 +203,8 @@ def _hand_over(*paths: Path) -> None:
             os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -210,10 +228,15 @@ def _make_administrator(superuser: ServerAccess) -> ServerAccess:
     with connect_as(superuser) as connection:
         connection.execute(
             sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE NOSUPERUSER PASSWORD {}").format(
-                sql.Identifier(ADMINISTRATOR), sql.Literal(scram_sha_256(password, secrets.token_bytes(SALT_BYTES)))
+                sql.Identifier(ADMINISTRATOR), sql.Literal(quick_verifier(password))
             )
         )
     return ServerAccess(superuser.host, superuser.port, ADMINISTRATOR, password, superuser.ca_file)
+
+
+def quick_verifier(password: str) -> str:
+    """What a server stores for a password that a test made: of one round, since each of a test's many sessions pays for all."""
+    return scram_sha_256(password, secrets.token_bytes(SALT_BYTES), 1)
 
 
 def connect_as(access: ServerAccess, **more: str) -> psycopg.Connection[tuple[object, ...]]:

@@ -15,7 +15,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,12 +27,12 @@ from tenant_retention.domain.bucket_identities import AccessKey, Iam
 from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.ports.stores import BucketServer
 from tests.stores.servers.certificates import ThrowawayAuthority
+from tests.stores.servers.directories import throwaway_directory
 from tests.support.waiting import eventually
 
 HOST = "localhost"
 REGION = "eu-test-1"
 _ROOT = Path(__file__).resolve().parents[3]
-_MEMORY = Path("/dev/shm")
 _START_SECONDS = 60
 _STOP_SECONDS = 3
 """Then killed: SeaweedFS waits long for its own parts, and its data is thrown away anyway."""
@@ -62,7 +61,7 @@ class S3Server:
 @contextmanager
 def running_seaweedfs() -> Iterator[S3Server]:
     """Starts master, volume, filer and S3 in one process; only S3 is meant for clients, the rest stays on loopback."""
-    with _directory("seaweedfs") as directory:
+    with throwaway_directory("seaweedfs") as directory:
         authority = ThrowawayAuthority.create()
         certificate, key = _certificate_files(authority, directory, "tls.crt", "tls.key")
         administrator = AccessKey("administrator", secrets.token_urlsafe(24))
@@ -111,7 +110,7 @@ def running_seaweedfs() -> Iterator[S3Server]:
 @contextmanager
 def running_minio() -> Iterator[S3Server]:
     """Starts one MinIO with a key for default encryption."""
-    with _directory("minio") as directory:
+    with throwaway_directory("minio") as directory:
         authority = ThrowawayAuthority.create()
         (directory / "certs").mkdir()
         _certificate_files(authority, directory / "certs", "public.crt", "private.key")
@@ -185,16 +184,6 @@ def _certificate_files(authority: ThrowawayAuthority, directory: Path, certifica
     (directory / key).write_bytes(private)
     (directory / key).chmod(0o600)
     return directory / certificate, directory / key
-
-
-@contextmanager
-def _directory(name: str) -> Iterator[Path]:
-    # In memory where there is such a place: the stores sync every small write, and this data is thrown away.
-    directory = Path(tempfile.mkdtemp(prefix=f"retention-{name}-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

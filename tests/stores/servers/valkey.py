@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -32,6 +34,15 @@ class ValkeyProcess:
 
     server: CacheServer
     directory: Path
+    pid: int = 0
+
+    def pause(self) -> None:
+        """It hangs: connections stay, nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def login(self, user: str, password: str) -> CacheServer:
         """Another login at the same server."""
@@ -72,8 +83,8 @@ def running_valkey(settings: Sequence[str] = (), *, users_file: bool = True) -> 
         for path in (directory, *directory.iterdir()):
             shutil.chown(path, UNPRIVILEGED, UNPRIVILEGED)
         server = CacheServer(HOST, port, "administrator", password, authority.pem().decode())
-        with _process(options, directory, server):
-            yield ValkeyProcess(server, directory)
+        with _process(options, directory, server) as pid:
+            yield ValkeyProcess(server, directory, pid)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -90,7 +101,7 @@ def _users_as_options(password: str) -> list[str]:
 
 
 @contextmanager
-def _process(options: list[str], directory: Path, server: CacheServer) -> Iterator[None]:
+def _process(options: list[str], directory: Path, server: CacheServer) -> Iterator[int]:
     command = valkey_installation().unprivileged(directory, "valkey-server", *options)
     log_file = directory / "log"
     with log_file.open("wb") as log:
@@ -108,7 +119,7 @@ def _process(options: list[str], directory: Path, server: CacheServer) -> Iterat
 
     try:
         eventually(answers, "Valkey answers", _START_SECONDS, log=log_file.read_text)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:

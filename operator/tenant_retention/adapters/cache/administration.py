@@ -41,7 +41,7 @@ class RealCacheAdministration:
         if facts.get("redis_mode", facts.get("server_mode")) not in ("standalone", "sentinel"):
             raise Invalid("cluster mode is not supported: name a server that is none", reason="ClassInvalid")
         self._connection.command("list users", "ACL", "USERS")
-        return facts_of(self._settings())
+        return facts_of(self.settings(*_SETTINGS))
 
     def observe(self, wanted: WantedCache) -> ObservedCache:
         """See ``CacheAdministration.observe``."""
@@ -83,6 +83,22 @@ class RealCacheAdministration:
                 reason="SettingNotKept",
             ) from None
 
+    def facts(self) -> dict[str, str]:
+        """What INFO tells, and the settings that decide whether there are snapshots, where they may be read."""
+        return {**_fields(self._text("look at the server", "INFO")), **self.settings("save")}
+
+    def settings(self, *names: str) -> dict[str, str]:
+        """Those that may be read."""
+        found: dict[str, str] = {}
+        try:
+            for name in names:
+                answer = self._connection.command("read a setting", "CONFIG", "GET", name)
+                found |= _pairs(answer)
+        except RetentionError as error:
+            if error.reason not in ("PrivilegesMissing", "SettingNotKept"):
+                raise
+        return found
+
     def _hang_up(self, username: str) -> None:
         # SETUSER binds connections that are there too, except to what a new password or "off" would refuse at their start.
         self._connection.command(f"end the connections of {username}", "CLIENT", "KILL", "USER", username)
@@ -90,17 +106,6 @@ class RealCacheAdministration:
     def _user(self, name: str) -> CacheUser | None:
         answer = self._connection.command(f"look at user {name}", "ACL", "GETUSER", name)
         return _user(answer) if answer else None
-
-    def _settings(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        try:
-            for name in _SETTINGS:
-                answer = self._connection.command("read a setting", "CONFIG", "GET", name)
-                found |= _pairs(answer)
-        except RetentionError as error:
-            if error.reason not in ("PrivilegesMissing", "SettingNotKept"):
-                raise
-        return found
 
     def _text(self, task: str, *words: str) -> Any:
         return self._connection.command(task, *words)
@@ -136,9 +141,14 @@ def _pairs(answer: Any) -> dict[str, str]:
 
 def _fields(answer: Any) -> dict[str, str]:
     if isinstance(answer, dict):
-        return {str(key): str(value) for key, value in answer.items()}
+        return {str(key): _field(value) for key, value in answer.items()}
     lines = _decoded(answer).splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+def _field(value: Any) -> str:
+    """As the server wrote it: ``ip=10.0.0.2,state=online`` was taken apart by the library."""
+    return ",".join(f"{name}={each}" for name, each in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _decoded(value: Any) -> str:

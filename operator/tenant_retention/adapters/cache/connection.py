@@ -76,10 +76,9 @@ class CacheConnection:
             yield
         except RedisError as error:
             raise _translated(error, f"{task} at {self._where}") from None
-        except ssl.SSLError:
-            raise _certificate(task) from None
-        except OSError:
-            raise _unreachable(f"{task} at {self._where}") from None
+        except OSError as error:
+            task = f"{task} at {self._where}"
+            raise (_certificate(task) if _distrusted(error) else _unreachable(task)) from None
 
 
 def _translated(error: RedisError, task: str) -> RetentionError:
@@ -94,9 +93,8 @@ def _translated(error: RedisError, task: str) -> RetentionError:
         case NoPermissionError():
             return Invalid(f"cannot {task}: the user lacks the privilege; allow it", reason="PrivilegesMissing")
         case redis.ConnectionError() | redis.TimeoutError():
-            if any(isinstance(each, ssl.SSLError) for each in _causes(error)) or "certificate" in str(error).lower():
-                return _certificate(task)
-            return _unreachable(task)
+            distrusted = any(map(_distrusted, _causes(error))) or "certificate" in str(error).lower()
+            return _certificate(task) if distrusted else _unreachable(task)
         case ResponseError():
             return Invalid(f"cannot {task}: the server refuses: {_word(error)}", reason="SettingNotKept")
     return Unavailable(f"cannot {task}: the answer cannot be understood", reason="Unavailable")
@@ -107,6 +105,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
+
+
+def _distrusted(error: BaseException) -> bool:
+    """Whether TLS itself says no: a connection that broke off while it was made is a server that is away, and tried again."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
 def _word(error: BaseException) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tenant_retention.adapters.cache.provisioning import provision_cache
+from tenant_retention.domain.cache_readiness import CacheEncryption, CacheReadings
 from tenant_retention.domain.caches import CacheRole, WantedCache
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.isolation import ProbeReport
@@ -47,6 +49,26 @@ def probe_cache(request: CacheRequest) -> ProbeReport:
                     breaches.append(f"user {login.user} of the cache was allowed {words[0]} {words[1]}")
     # Nobody else's cache is on the server (``require_own_server``): none is to be tried in turns.
     return ProbeReport(tuple(breaches), 0, 0, "")
+
+
+def measure_cache(request: CacheRequest, now: Callable[[], datetime]) -> CacheReadings:
+    """One look as the administrator. Raises Unavailable or Invalid."""
+    from tenant_retention.adapters.cache.looking import measure
+
+    with _connected(request.server) as connection:
+        return measure(connection, now)
+
+
+def probe_cache_encryption(request: CacheRequest) -> CacheEncryption:
+    """Every login connects by verified TLS, as every connection; then what answers without it. Raises Unavailable, Invalid."""
+    from tenant_retention.adapters.cache.looking import encryption
+
+    for role in CacheRole:
+        login = replace(request.server, user=request.wanted().username(role), password=request.passwords[role])
+        with _connected(login) as connection:
+            connection.command("try the login", "PING")
+    with _connected(request.server) as connection:
+        return encryption(connection, request.server)
 
 
 def _beyond(wanted: WantedCache, role: CacheRole) -> tuple[tuple[str, ...], ...]:

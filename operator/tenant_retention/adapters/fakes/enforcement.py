@@ -46,6 +46,8 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
         if server.running not in (None, self):
             raise NotReady("another run is under way in this database", reason="RunInProgress")
         again = server.run is not None and server.run.run_id == run_id
+        if mode is Mode.ENFORCE:
+            server.refuse_while_restoring(run_id)
         if mode is Mode.ENFORCE and not again:
             server.check_clock()
         if server.run and not server.run.finished and server.run.run_id != run_id:
@@ -68,7 +70,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
 
     def limit_run(self, run_id: UUID, categories: Sequence[str]) -> tuple[CategoryRun, ...]:
         run = self._current(run_id)
-        elsewhere = {each.name for each in self._server.definition.categories if each.database != self._server.purpose}
+        elsewhere = {each.name for each in self._server.definition.categories if not self._server.lies_here(each)}
         if not categories or set(categories) - run.categories.keys() - elsewhere:
             raise Invalid("a category is not in this run", reason="CategoryUnknown")
         run.limited_to = tuple(sorted(set(categories)))
@@ -170,6 +172,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
         if asking > GUARD_FLOOR and 100 * asking > server.definition.guard_percent * total:
             guard = GuardState.TRIPPED
             through = min((bound for bound in (before, bounds.remove) if bound), default=None) if before else None
+            telling = len(self._due_telling(category, executed.anonymize_after if executed else None, through, now))
         tripped = guard is GuardState.TRIPPED
         clocks = [clock for row in server.rows_of(category) if (clock := server.clock(category, row))]
         return CategoryRun(
@@ -178,7 +181,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
             total=total,
             candidates=len(due) - (len(newly) if tripped else 0),
             surplus=asking if tripped else 0,
-            anonymize_due=telling - (newly_telling if tripped else 0),
+            anonymize_due=telling,
             held=len(server.due(category, bounds.remove)) - len(due),
             overdue=len(server.due(category, bounds.overdue)),
             anomalies=sum(clock > now for clock in clocks),
@@ -204,7 +207,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
             update={
                 "guard": GuardState.APPROVED,
                 "remove_through": remove,
-                "candidates": run.candidates + run.surplus - (telling - run.anonymize_due),
+                "candidates": sum(not self._server.held(category, row) for row in self._server.due(category, remove)),
                 "surplus": 0,
                 "anonymize_due": telling,
             }

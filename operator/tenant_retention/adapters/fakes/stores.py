@@ -7,14 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tenant_retention.adapters.fakes.cluster import ignore_effect
+from tenant_retention.adapters.fakes.tenant_backups import FakeTenantBackups
 from tenant_retention.adapters.fakes.tenant_caches import FakeTenantCaches
+from tenant_retention.adapters.fakes.tenant_hash_keys import FakeTenantHashKeys
+from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
+from tenant_retention.domain.buckets import ROLES_OF_BACKUPS
 from tenant_retention.domain.databases import DatabaseRoles, Group, Login
 from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError, StoreReleased, Unavailable
 from tenant_retention.domain.isolation import BUCKET_SAMPLE, ProbeReport, next_sample
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.cached_rows import CacheLooks
 from tenant_retention.domain.ports.caches import CacheServer
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.observation import CategoryObservation, DatabaseFacts, GuardRequest, LeftTable
@@ -35,7 +40,7 @@ from tenant_retention.domain.store_marker import Bearer
 @dataclass
 class KeptDatabase:
     """One database as the server keeps it. ``runs``: the chain of evidence, newest last; ``left``: tables that left the
-    profile, with the category that each was of, each with ten rows; ``rows``: of every category."""
+    profile, with the category that each was of, each with ten rows; ``rows``: of every category; ``cache_looks``: of the nights."""
 
     namespace_uid: str
     passwords: dict[str, str] = field(default_factory=dict)
@@ -52,6 +57,7 @@ class KeptDatabase:
     policy_uid: str = ""
     purpose: str = ""
     rows: int = 10
+    cache_looks: tuple[CacheLooks, ...] = ()
 
 
 @dataclass
@@ -67,7 +73,7 @@ HEALTHY_BUCKET = StoreReadings(latency=timedelta(milliseconds=3), clock_skew=tim
 HEALTHY_DATABASE = replace(HEALTHY_BUCKET, version="17.6", sessions=4, usable_sessions=97, size=2**23, read_only=False)
 
 
-class FakeTenantStores(FakeTenantCaches):
+class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantCaches):
     """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
     working. ``breaches`` and ``open`` (databases and buckets): what probes find; ``probed``: what each of
     them tried. ``readings``: what is measured at a database or bucket.
@@ -78,7 +84,6 @@ class FakeTenantStores(FakeTenantCaches):
         self.on_effect = on_effect
         self.databases: dict[str, KeptDatabase] = {}
         self.buckets: dict[str, KeptBucket] = {}
-        self.away: set[str] = set()
         self.breaches: tuple[str, ...] = ()
         self.neighbours: set[str] = set()
         self.foreign_buckets: set[str] = set()
@@ -121,13 +126,13 @@ class FakeTenantStores(FakeTenantCaches):
             wanted_names = {category.name for category in request.definition.categories}
             changes += [f"category {c.name} left the profile" for c in before if c.name not in wanted_names]
             kept.left |= {
-                table: category for category in before if category.database == kept.purpose for table in category.tables
+                table: category for category in before if category.lies_in(kept.purpose) for table in category.tables
             }
             for table in request.definition.tables_of(request.identity.purpose):
                 kept.left.pop(table.name, None)
             kept.definition, kept.mode, kept.suspended = wanted
             changes.append("rules written")
-        return DatabaseOutcome(self._users(request.name), tuple(changes))
+        return DatabaseOutcome(self._users(request.name), tuple(changes), hash_key=self.hash_key_state(request))
 
     def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:
         """See the port."""
@@ -146,7 +151,7 @@ class FakeTenantStores(FakeTenantCaches):
                 next_deadline=kept.next_deadline,
             )
             for category in kept.definition.categories
-            if (category.tables or category.files) and category.database == kept.purpose
+            if (category.tables or category.files) and category.lies_in(kept.purpose)
         ]
         latest = kept.runs[-1] if kept.runs else None
         return DatabaseFacts(
@@ -167,6 +172,7 @@ class FakeTenantStores(FakeTenantCaches):
                 default=None,
             ),
             chain_intact=kept.chain_intact,
+            cache_looks=kept.cache_looks,
             left=tuple(
                 LeftTable(
                     table=table,
@@ -248,7 +254,7 @@ class FakeTenantStores(FakeTenantCaches):
         self._mark(kept, request)
         if request.server.iam is Iam.STATIC:
             return BucketOutcome(request.held, tuple(changes))
-        for role in BucketRole:
+        for role in ROLES_OF_BACKUPS if request.identity.purpose == BACKUPS else tuple(BucketRole):
             held = request.held.get(role)
             if held is None or kept.keys.get(role) != held:
                 self.on_effect(f"key {role}")

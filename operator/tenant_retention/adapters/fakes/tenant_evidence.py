@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenant_retention.adapters.fakes.tenant_anonymizing import TenantAnonymizing
+from tenant_retention.adapters.fakes.tenant_archiving import TenantArchiving
 from tenant_retention.adapters.fakes.tenant_files import TenantFiles
 from tenant_retention.adapters.fakes.tenant_findings import TenantFindings
 from tenant_retention.adapters.fakes.tenant_server import Run, chained
@@ -16,7 +16,7 @@ from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 _NO_DIGEST = "sha256:" + "0" * 64
 
 
-class TenantEvidence(TenantFiles, TenantAnonymizing, TenantFindings):
+class TenantEvidence(TenantFiles, TenantArchiving, TenantFindings):
     """See ``EnforcementDatabase.finish_run``."""
 
     def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
@@ -52,6 +52,8 @@ class TenantEvidence(TenantFiles, TenantAnonymizing, TenantFindings):
             for category in self._looked_at(run)
             for row in self._telling(category, run)
         ):
+            return "Incomplete"
+        if run.mode is Mode.ENFORCE and self._left_to_archive(run):
             return "Incomplete"
         tripped = run.findings_asked or any(each.guard is GuardState.TRIPPED for each in run.categories.values())
         return "ApprovalRequired" if tripped and run.mode is Mode.ENFORCE else "Succeeded"
@@ -101,5 +103,6 @@ class TenantEvidence(TenantFiles, TenantAnonymizing, TenantFindings):
             oldest_left=min(clocks, default=None),
             residue=len(left),
             **self._anonymize_evidence(category, run),
+            **self._archive_evidence(category, run),
             **self._finding_counts(category, run),
         )

@@ -14,7 +14,13 @@ from typing import Any
 from uuid import UUID
 
 from tenant_retention.domain.decisions import CategoryCutoffs, Extension, Rule, cutoffs
-from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
+from tenant_retention.domain.definition import (
+    ARCHIVE,
+    CategoryDefinition,
+    CategoryState,
+    ClockEvent,
+    RetentionDefinition,
+)
 from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import NotReady
 from tenant_retention.domain.plan_document import Mode
@@ -98,6 +104,10 @@ class Run:
     begun: set[str] = field(default_factory=set)
     acted: dict[str, int] = field(default_factory=dict)
     anonymized: dict[str, int] = field(default_factory=dict)
+    archive_due: dict[str, int] = field(default_factory=dict)
+    archived: dict[str, int] = field(default_factory=dict)
+    archive_waiting: dict[str, int] = field(default_factory=dict)
+    archive_counted: tuple[str, str, str | None] | None = None
     objects: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     released: set[int] = field(default_factory=set)
@@ -123,6 +133,13 @@ class OrphanPass:
     last_found: int | None = None
 
 
+@dataclass(frozen=True)
+class Restore:
+    """A backup is being restored; ``replay``: the only run that may delete meanwhile."""
+
+    replay: UUID | None = None
+
+
 @dataclass
 class TenantServer:
     """What the server holds. ``definition`` may be replaced, as the operator does when a policy changes."""
@@ -146,6 +163,7 @@ class TenantServer:
     partitions: set[str] = field(default_factory=set)
     evidence: list[RunEvidence] = field(default_factory=list)
     suspended: bool = False
+    restore: Restore | None = None
     running: object | None = None
     run: Run | None = None
     seen_at: datetime | None = None
@@ -161,6 +179,11 @@ class TenantServer:
         self.seen_at = before if operators > before + LONGEST_SILENCE else operators
         self.skew = self.now() - operators
         return abs(self.skew) <= LARGEST_SKEW
+
+    def refuse_while_restoring(self, run_id: UUID) -> None:
+        """Raises NotReady for every run but the restore's own."""
+        if self.restore is not None and self.restore.replay != run_id:
+            raise NotReady("a backup is being restored into this database", reason="RestoreUnderWay")
 
     def check_clock(self) -> None:
         """Raises NotReady where the clock is in doubt and nobody approved today's rules."""
@@ -178,8 +201,13 @@ class TenantServer:
     def categories(self) -> Iterator[CategoryDefinition]:
         """The enforced categories of this database."""
         for category in self.definition.categories:
-            if category.database == self.purpose and category.state is CategoryState.ENFORCED:
+            if self.lies_here(category) and category.state is CategoryState.ENFORCED:
                 yield category
+
+    def lies_here(self, category: CategoryDefinition) -> bool:
+        """Whether the category is this database's; what came to an archive once goes on expiring there."""
+        came = self.purpose == ARCHIVE and any(row.table in category.tables for row in self.rows)
+        return category.lies_in(self.purpose) or came
 
     def rows_of(self, category: CategoryDefinition) -> list[Row]:
         """The category's rows, children first, oldest first."""
@@ -190,7 +218,9 @@ class TenantServer:
 
     def clock(self, category: CategoryDefinition, row: Row) -> datetime | None:
         """The row's clock in its category."""
-        return row.clock(category)
+        clock = row.clock(category)
+        # Nobody closes what is archived: it counts from its birth.
+        return row.born_at if clock is None and self.purpose == ARCHIVE else clock
 
     def held(self, category: CategoryDefinition, row: Row) -> bool:
         """Whether a hold selects the row; holding a record holds its content and the other way round (X3)."""

@@ -41,6 +41,8 @@ class TenantSession:
         run = self._known(run_id)
         if self._server.suspended and run.mode is Mode.ENFORCE:
             raise NotReady("the policy is suspended, or its store was released", reason="Suspended")
+        if run.mode is Mode.ENFORCE:
+            self._server.refuse_while_restoring(run_id)
         return run
 
     def _due_unheld(self, category: CategoryDefinition) -> list[Row]:

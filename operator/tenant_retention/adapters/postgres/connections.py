@@ -44,8 +44,10 @@ def connect(
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
     search_path: str | None = "pg_catalog",
     minimum_version: int = MINIMUM_SERVER_VERSION,
+    to_this_server: bool = False,
 ) -> Connection:
-    """A session in autocommit mode. ``search_path`` None: the role's own (applications).
+    """A session in autocommit mode. ``search_path`` None: the role's own (applications). ``to_this_server``: host and authority
+    are somebody else's word; a server that hands the login on to another one gets nowhere (channel binding).
 
     Raises Unavailable (ServerUnreachable, ServerTooSlow, Unavailable) or Invalid (CertificateInvalid,
     AuthenticationFailed, PrivilegesMissing, ServerTooOld, ClassInvalid).
@@ -63,6 +65,7 @@ def connect(
             gssencmode="disable",
             # With SCRAM the server proves that it knows the password too, and never sees it.
             require_auth="scram-sha-256",
+            channel_binding="require" if to_this_server else "prefer",
             connect_timeout=max(2, round(timeouts.connect.total_seconds())),
             # A server that vanishes in mid-statement is noticed within half a minute.
             keepalives_idle=10,

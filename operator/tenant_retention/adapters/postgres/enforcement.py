@@ -13,6 +13,8 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
+from tenant_retention.adapters.postgres.archive_files import PostgresArchiveFiles
+from tenant_retention.adapters.postgres.archiving import PostgresArchiving
 from tenant_retention.adapters.postgres.cached_rows import PostgresCachedRows
 from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.files import PostgresFiles
@@ -44,7 +46,9 @@ _DROP_MILLISECONDS = 150
 _DETACHED_AT_ONCE = 10
 
 
-class PostgresEnforcementDatabase(PostgresFindings, PostgresFiles, PostgresCachedRows):
+class PostgresEnforcementDatabase(
+    PostgresFindings, PostgresFiles, PostgresCachedRows, PostgresArchiving, PostgresArchiveFiles
+):
     """See ``EnforcementDatabase``. One connection is one run's session: it is kept from ``begin_run`` to ``close``.
 
     Errors of our own functions come as Invalid or NotReady with their reason (RulesChanged, ClockSkew, RunInProgress,
@@ -221,14 +225,18 @@ class PostgresEnforcementDatabase(PostgresFindings, PostgresFiles, PostgresCache
     def _call(self, name: str, *arguments: object) -> Any:
         """One function in one transaction: committed when this returns, gone as a whole when it raises."""
         with translated():
-            if self._connection is None or self._connection.closed:
-                self._connection = self._connect()
-                # A pod that vanished without a word must not look like a run in progress for hours.
-                with self._connection.transaction():
-                    self._connection.execute(statement("calls", "settle_enforcer"))
-            with self._connection.transaction():
-                row = self._connection.execute(statement("calls", name), arguments).fetchone()
+            connection = self._connected()
+            with connection.transaction():
+                row = connection.execute(statement("calls", name), arguments).fetchone()
             return row[0] if row else None
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+            # A pod that vanished without a word must not look like a run in progress for hours.
+            with self._connection.transaction():
+                self._connection.execute(statement("calls", "settle_enforcer"))
+        return self._connection
 
 
 def _refuse_busy(months: frozenset[str]) -> None:

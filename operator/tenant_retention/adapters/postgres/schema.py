@@ -56,7 +56,7 @@ def apply_definition(
     role_names = Jsonb(asdict(roles))
     with translated():
         with connection.transaction():
-            _become_owner(connection, roles)
+            become_owner(connection, roles)
             _refuse_newer(connection)
             changes = [*_install(connection)]
             arguments = (Jsonb(wanted), purpose, definition.rules_digest(), mode.value, suspended, CONTROL_FORMAT)
@@ -67,13 +67,14 @@ def apply_definition(
             changes += _told(connection, statement("calls", "converge_guards"))
             changes += _told(connection, statement("calls", "converge_consent"))
             changes += _told(connection, statement("calls", "converge_masked_digits"))
+            changes += _told(connection, statement("calls", "converge_ranges"))
             changes += _told(connection, statement("calls", "converge_vacuum"))
             changes += _told(connection, statement("calls", "converge_grants"), (role_names,))
     missing = []
     for table in definition.tables_of(purpose):
         try:
             with translated(), connection.transaction():
-                _become_owner(connection, roles)
+                become_owner(connection, roles)
                 made = _value(connection, statement("calls", "create_partitions"), (table.name,))
         except Unavailable as error:
             if connection.broken:
@@ -98,14 +99,14 @@ def write_approval(
 ) -> None:
     """Lets the guard pass for these rules: at most ``max_rows`` newly due rows in this database, until ``until`` (UTC)."""
     with translated(), connection.transaction():
-        _become_owner(connection, roles)
+        become_owner(connection, roles)
         connection.execute(statement("calls", "write_approval"), (rules_digest, max_rows, until, run_name))
 
 
 def refuse_runs(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> None:
     """Makes the database itself refuse enforcing runs, one that is under way too, until ``apply_definition`` allows them (X5)."""
     with translated(), connection.transaction():
-        _become_owner(connection, roles)
+        become_owner(connection, roles)
         if _value(connection, statement("calls", "is_installed")):
             connection.execute(statement("calls", "refuse_runs"))
 
@@ -114,22 +115,31 @@ def note_clock(connection: psycopg.Connection[Any], roles: DatabaseRoles, now: C
     """Tells the database the operator's own clock (UTC), a witness that no node of the database moves; whether both agree
     to a minute. While they do not, the database refuses every run that deletes."""
     with translated(), connection.transaction():
-        _become_owner(connection, roles)
+        become_owner(connection, roles)
         # Read last: whatever was waited for before is no difference of clocks.
         return bool(_value(connection, statement("calls", "note_clock"), (now(),)))
+
+
+def knows_link(connection: psycopg.Connection[Any], roles: DatabaseRoles, evidence_hash: str) -> bool:
+    """Whether this link of the evidence chain is in this database: in one that was made anew it is not (X6)."""
+    with translated(), connection.transaction():
+        become_owner(connection, roles)
+        installed = _value(connection, statement("calls", "is_installed"))
+        return bool(installed and _value(connection, statement("calls", "knows_link"), (evidence_hash,)))
 
 
 def read_definition(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> RetentionDefinition | None:
     """The definition that was last written into this database, None if there is none yet."""
     with translated(), connection.transaction():
-        _become_owner(connection, roles)
+        become_owner(connection, roles)
         if not _value(connection, statement("calls", "is_installed")):
             return None
         found = _value(connection, statement("calls", "read_definition"))
     return RetentionDefinition.model_validate(found) if found is not None else None
 
 
-def _become_owner(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> None:
+def become_owner(connection: psycopg.Connection[Any], roles: DatabaseRoles) -> None:
+    """The rest of the transaction is the owner's, with the settings that every statement of ours expects."""
     connection.execute(statement("calls", "become_owner").format(owner=sql.Identifier(roles.owner)))
     connection.execute(statement("calls", "settle_session"))
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from tenant_retention.adapters.iam.aws import AwsIdentities
 from tenant_retention.adapters.iam.minio import MinioIdentities
 from tenant_retention.adapters.iam.static import StaticIdentities
 from tenant_retention.adapters.s3.administration import S3BucketAdministration
+from tenant_retention.adapters.s3.backups import S3BackupBucket
 from tenant_retention.adapters.s3.connection import Patience, S3Connection
 from tenant_retention.adapters.s3.encryption import clear_bucket_data
 from tenant_retention.adapters.s3.measuring import measure_bucket
 from tenant_retention.adapters.s3.probe import S3Probe
 from tenant_retention.adapters.s3.provisioning import provision_bucket
+from tenant_retention.domain.backups import StoredBackup, stored_backups
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys, Iam
 from tenant_retention.domain.buckets import BucketUsage, S3Endpoint, want_bucket
 from tenant_retention.domain.isolation import BUCKET_SAMPLE, ProbeReport, next_sample
@@ -105,6 +108,12 @@ class S3TenantBuckets:
         """Figures of the bucket's endpoint. Raises Unavailable or Invalid."""
         with connect(request.server, patience=self._patience) as connection:
             return measure_bucket(connection, request.name, now)
+
+    def backups(self, request: BucketRequest, now: datetime) -> tuple[StoredBackup, ...]:
+        """What lies in a bucket of backups, the oldest first, without the names of their objects. Raises Unavailable or Invalid."""
+        with connect(request.server, patience=self._patience) as connection:
+            found = stored_backups(S3BackupBucket(connection, connection, request.name).objects(), now)
+        return tuple(replace(each, objects=()) for each in found)
 
     def usage(self, server: BucketServer, bucket: str, page_limit: int = 20) -> BucketUsage:
         """Objects and bytes, counted by listing at most ``page_limit`` pages of 1,000."""

@@ -61,6 +61,31 @@ VARIABLES: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "archivedTooEarly",
+        _violations(
+            f"has(r.archiveAfter) && has(c.min) && !{cel_never_longer('c.min', 'r.archiveAfter')}",
+            "'category ' + c.name + ': archiveAfter ' + r.archiveAfter + ' is shorter than min ' + c.min + ' of profile ' + "
+            "params.metadata.name",
+        ),
+    ),
+    (
+        "notArchived",
+        _violations(
+            "has(r.archiveAfter) && (has(c.contentOf) || has(c.objects) || !has(c.tables) || c.clock.event != 'Created')",
+            "'category ' + c.name + ': archiveAfter ' + r.archiveAfter + ' is not allowed: only records with tables and without "
+            "objects, by clock Created, are archived'",
+        ),
+    ),
+    (
+        "archivedAndCached",
+        _violations(
+            "has(r.archiveAfter) && has(c.cache) && has(c.cache.table) && has(object.spec.stores) && "
+            "object.spec.stores.exists(s, s.purpose == 'Cache')",
+            "'category ' + c.name + ': archiveAfter ' + r.archiveAfter + ' is not allowed with the cache that spec.stores names: "
+            "keys of archived rows would end'",
+        ),
+    ),
+    (
         "methodless",
         _violations(
             "has(r.anonymizeAfter) && !(has(c.tables) && has(params.spec.tables) && params.spec.tables.exists(t, "
@@ -182,6 +207,9 @@ def bounds_policy() -> dict[str, Any]:
                 ("retention", "tooLong", "a keep is longer than the profile's max"),
                 ("retention", "outliving", "content would be kept longer than its record"),
                 ("retention", "tooEarly", "an anonymizeAfter is shorter than the profile's min"),
+                ("retention", "archivedTooEarly", "an archiveAfter is shorter than the profile's min"),
+                ("retention", "notArchived", "a category cannot be archived"),
+                ("retention", "archivedAndCached", "a category that is in the cache cannot be archived"),
                 ("retention", "methodless", "a category without a method cannot be anonymized"),
                 ("retention", "naming", "content would be kept longer than its record is left with its names"),
                 ("extendedStorage", "extendedUnknown", "a category is not in the profile"),

@@ -59,8 +59,20 @@ class CategoryStatus(StatusModel):
         description="When the bought time ends; absent: nothing is bought, or for as long as the policy says so.",
         examples=["2027-12-31T00:00:00Z"],
     )
+    leaves_live_store: Instant | None = Field(
+        default=None,
+        description="When the oldest item's keep ends: the next run deletes it from the live store, unless a hold keeps it.",
+        examples=["2026-11-22T01:37:12Z"],
+    )
+    last_copy_gone: Instant | None = Field(
+        default=None,
+        description="When its last copy is gone at the latest, with the run that deletes it and the life of backups.",
+        examples=["2026-12-10T01:37:12Z"],
+    )
     next_deadline: Instant | None = Field(
-        default=None, description="When the oldest item must be gone in every copy.", examples=["2031-11-08T01:37:12Z"]
+        default=None,
+        description="When the oldest item must have left the live store, so that every copy is gone by max.",
+        examples=["2031-11-08T01:37:12Z"],
     )
     due: int | None = Field(default=None, ge=0, description="Items that the next run deletes.", examples=[120])
     overdue: int | None = Field(
@@ -85,6 +97,15 @@ class CategoryStatus(StatusModel):
     )
     anonymize_after: Duration | None = Field(
         default=None, description="The tenant's age at which rows lose the person.", examples=["P90D"]
+    )
+    archive_after: Duration | None = Field(
+        default=None, description="The tenant's age at which rows move to the archive.", examples=["P1Y"]
+    )
+    archived: int | None = Field(
+        default=None,
+        ge=0,
+        description="Items of it that lie in the archive; they are among `rows`. Absent: there is no archive.",
+        examples=[88000],
     )
     anonymize_due: int | None = Field(
         default=None, ge=0, description="Rows that the next run anonymizes; absent: no such rule.", examples=[120]

@@ -57,7 +57,7 @@ KopfProgress = Annotated[
 ]
 """Where Kopf keeps its state: in the status, which a tenant who can edit the object still cannot write."""
 Mode = Literal["Enforce", "DryRun"]
-Purpose = Literal["Analytical", "Dialogue", "Content", "Cache"]
+Purpose = Literal["Analytical", "Dialogue", "Content", "Cache", "Backups", "Archive"]
 StoreType = Literal["PostgreSQL", "S3", "Redis"]
 ConditionStatus = Literal["True", "False", "Unknown"]
 

@@ -24,6 +24,7 @@ class ConditionType(StrEnum):
     APPROVAL_REQUIRED = "ApprovalRequired"
     EXTENDED_STORAGE_ENDING = "ExtendedStorageEnding"
     UNCOVERED = "Uncovered"
+    BACKUPS_CURRENT = "BackupsCurrent"
 
 
 class Reason(StrEnum):
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     KEEP_OUT_OF_BOUNDS = "KeepOutOfBounds"
     CONTENT_OUTLIVES_RECORD = "ContentOutlivesRecord"
     ANONYMIZE_OUT_OF_BOUNDS = "AnonymizeOutOfBounds"
+    ARCHIVE_OUT_OF_BOUNDS = "ArchiveOutOfBounds"
     SPEC_INVALID = "SpecInvalid"
     INVALID_DURATION = "InvalidDuration"
     INVALID_NAME = "InvalidName"
@@ -69,6 +71,7 @@ class Reason(StrEnum):
     CLASS_NOT_ALLOWED = "ClassNotAllowed"
     CLASS_LIMIT_EXCEEDED = "ClassLimitExceeded"
     CLASS_INVALID = "ClassInvalid"
+    COPIES_OUTLIVE_BOUNDS = "CopiesOutliveBounds"
     NO_DEFAULT_CLASS = "NoDefaultClass"
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_INVALID = "SecretInvalid"
@@ -99,6 +102,7 @@ class Reason(StrEnum):
     EXTENDED_STORAGE_ENDS = "ExtendedStorageEnds"
     EXTENDED_STORAGE_KEPT = "ExtendedStorageKept"
     RUN_MISSED = "RunMissed"
+    RUN_REPEATED = "RunRepeated"
     RUN_FAILED = "RunFailed"
     RUN_SUCCEEDED = "RunSucceeded"
     ORPHANS_FOUND = "OrphansFound"
@@ -114,6 +118,13 @@ class Reason(StrEnum):
     UPLOADS_LEFT = "UploadsLeft"
     SHARED_BUCKET = "SharedBucket"
     INTERRUPTED = "Interrupted"
+    BACKUP_KEY_WRONG = "BackupKeyWrong"
+    BACKUP_BROKEN = "BackupBroken"
+    BACKUPS_LEFT = "BackupsLeft"
+    MONTH_CHANGED = "MonthChanged"
+    RESTORE_REFUSED = "RestoreRefused"
+    RESTORE_INCOMPLETE = "RestoreIncomplete"
+    RESTORE_UNDER_WAY = "RestoreUnderWay"
     LOCK_TIMEOUT = "LockTimeout"
     DEADLOCK = "Deadlock"
     RUN_NOT_OPEN = "RunNotOpen"
@@ -128,137 +139,27 @@ class Reason(StrEnum):
     ISOLATION_LEVEL = "IsolationLevel"
     CONSENT_REFUSED = "ConsentRefused"
     DIGITS_UNMASKED = "DigitsUnmasked"
+    RECORD_HAS_NONE = "RecordHasNone"
+    OUTSIDE_RANGE = "OutsideRange"
     CONTENT_AGAINST_CONSENT = "ContentAgainstConsent"
     MEDIA_UNAPPROVED = "MediaUnapproved"
+    ARCHIVE_NOT_READY = "ArchiveNotReady"
+    ARCHIVE_CONFLICT = "ArchiveConflict"
+    NOT_AN_ARCHIVE = "NotAnArchive"
+    YOUNGER_THAN_ARCHIVE_AFTER = "YoungerThanArchiveAfter"
+    ARCHIVE_FILE_BROKEN = "ArchiveFileBroken"
+    FILE_TOO_LARGE = "FileTooLarge"
+    NOT_ARCHIVABLE = "NotArchivable"
+    ROWS_CHANGED = "RowsChanged"
+    FILES_LEFT = "FilesLeft"
     NOT_IN_PROFILE = "NotInProfile"
+    BACKED_UP = "BackedUp"
+    BACKUPS_WAITING = "BackupsWaiting"
+    BACKUPS_MISSING = "BackupsMissing"
+    BACKUP_FAILED = "BackupFailed"
+    BACKUP_KEY_LOST = "BackupKeyLost"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
-
-
-REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
-    "All is as wanted": (
-        Reason.ENFORCING,
-        Reason.DRY_RUN,
-        Reason.SUSPENDED,
-        Reason.AVAILABLE,
-        Reason.SCHEDULED,
-        Reason.VERIFIED,
-        Reason.COMPLIANT,
-        Reason.NOT_REQUIRED,
-        Reason.NOT_FORESEEN,
-        Reason.WITHIN_LIMITS,
-        Reason.EXTENDED_STORAGE_KEPT,
-    ),
-    "Under way: waiting helps": (
-        Reason.PROVISIONING,
-        Reason.WAITING_FOR_PROFILE,
-        Reason.WAITING_FOR_CLASS,
-        Reason.WAITING_FOR_CLOUD_NATIVE_PG,
-        Reason.WAITING_FOR_VOLUME,
-        Reason.WAITING_FOR_SERVER,
-        Reason.NOT_YET_VERIFIED,
-        Reason.NOT_YET_MEASURED,
-        Reason.NO_RUN_YET,
-        Reason.PENDING,
-        Reason.RUNNING,
-    ),
-    "Something must be changed: retrying does not help": (
-        Reason.PROFILE_NOT_FOUND,
-        Reason.PROFILE_NOT_ALLOWED,
-        Reason.PROFILE_INVALID,
-        Reason.CATEGORY_UNKNOWN,
-        Reason.KEEP_OUT_OF_BOUNDS,
-        Reason.CONTENT_OUTLIVES_RECORD,
-        Reason.ANONYMIZE_OUT_OF_BOUNDS,
-        Reason.SPEC_INVALID,
-        Reason.INVALID_DURATION,
-        Reason.INVALID_NAME,
-        Reason.TIME_ZONE_UNKNOWN,
-        Reason.NAMESPACE_NOT_SERVED,
-        Reason.NAMESPACE_TERMINATING,
-        Reason.CLASS_NOT_FOUND,
-        Reason.CLOUD_NATIVE_PG_MISSING,
-        Reason.CLASS_NOT_ALLOWED,
-        Reason.CLASS_LIMIT_EXCEEDED,
-        Reason.CLASS_INVALID,
-        Reason.NO_DEFAULT_CLASS,
-        Reason.SECRET_NOT_FOUND,
-        Reason.SECRET_INVALID,
-        Reason.STORE_CONFLICT,
-        Reason.STORE_RELEASED,
-        Reason.POLICY_NOT_FOUND,
-        Reason.APPROVAL_EXPIRED,
-        Reason.APPROVAL_MISMATCH,
-    ),
-    "A store's server does not do what it must": (
-        Reason.SERVER_UNREACHABLE,
-        Reason.SERVER_TOO_SLOW,
-        Reason.SERVER_TOO_OLD,
-        Reason.CERTIFICATE_INVALID,
-        Reason.AUTHENTICATION_FAILED,
-        Reason.PRIVILEGES_MISSING,
-        Reason.OPERATOR_TOO_OLD,
-        Reason.ISOLATION_BROKEN,
-        Reason.ENCRYPTION_MISSING,
-        Reason.AT_REST_UNKNOWN,
-        Reason.LIMIT_EXCEEDED,
-        Reason.CONNECTIONS_EXHAUSTED,
-        Reason.SETTING_NOT_KEPT,
-    ),
-    "Retention": (
-        Reason.GUARD_STOPPED,
-        Reason.DELETION_DEBT,
-        Reason.DEBT_FORESEEN,
-        Reason.EVIDENCE_BROKEN,
-        Reason.ANOMALIES_TOO_OLD,
-        Reason.CATEGORIES_NOT_ENFORCED,
-        Reason.EXTENDED_STORAGE_ENDS,
-        Reason.CONTENT_AGAINST_CONSENT,
-        Reason.MEDIA_UNAPPROVED,
-        Reason.NOT_IN_PROFILE,
-        Reason.POD_PENDING,
-        Reason.RUN_MISSED,
-        Reason.RUN_FAILED,
-        Reason.RUN_SUCCEEDED,
-        Reason.ORPHANS_FOUND,
-    ),
-    "Why a run ended early": (
-        Reason.INVALID_PLAN,
-        Reason.UNKNOWN_CATEGORY,
-        Reason.BINDING_INVALID,
-        Reason.RULES_CHANGED,
-        Reason.CLOCK_SKEW,
-        Reason.CLOCK_JUMPED,
-        Reason.RUN_IN_PROGRESS,
-        Reason.PARTITIONS_MISSING,
-        Reason.NO_PROGRESS,
-        Reason.UPLOADS_LEFT,
-        Reason.SHARED_BUCKET,
-        Reason.INTERRUPTED,
-        Reason.LOCK_TIMEOUT,
-        Reason.DEADLOCK,
-        Reason.RUN_NOT_OPEN,
-        Reason.STEP_NOT_ALLOWED,
-        Reason.UNKNOWN_TABLE,
-        Reason.UNKNOWN_PARTITION,
-        Reason.UNFORESEEN,
-    ),
-    "What a tenant's database refuses": (
-        Reason.YOUNGER_THAN_MINIMUM,
-        Reason.HELD,
-        Reason.WRITTEN_ONCE,
-        Reason.EVIDENCE_APPEND_ONLY,
-        Reason.ISOLATION_LEVEL,
-        Reason.CONSENT_REFUSED,
-        Reason.DIGITS_UNMASKED,
-    ),
-    "Put right, and passing": (
-        Reason.DRIFT_REPAIRED,
-        Reason.UNAVAILABLE,
-    ),
-}
-"""All reasons, by what the reader must do; run reasons are in the run's report, its Job's termination message and
-``status.jobs[].message``, the database's own in the DETAIL of its error (SQLSTATE RTG00)."""
 
 
 SUMMARY_TYPES = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)

@@ -20,7 +20,7 @@ from tenant_retention.api.v1alpha1.common import (
     StatusModel,
     StoreType,
 )
-from tenant_retention.api.v1alpha1.serverclasses import CloudNativePG, Resources
+from tenant_retention.api.v1alpha1.serverclasses import Backup, CloudNativePG, Resources
 from tenant_retention.api.v1alpha1.thresholds import Thresholds
 
 Provisioner = Literal["Embedded", "CloudNativePG", "Existing"]
@@ -194,7 +194,7 @@ class DataStoreClassSpec(ApiModel):
     encryption_at_rest: Literal["Declared"] | None = Field(
         default=None,
         description=(
-            "Databases: Declared states that the server or its volumes encrypt what they store, which the operator cannot "
+            "Databases and caches: Declared states that the server or its volumes encrypt what they store, which the operator cannot "
             "see; absent: not known, and the condition EncryptionVerified of its policies says so. Buckets are tried."
         ),
         examples=["Declared"],
@@ -217,6 +217,11 @@ class DataStoreClassSpec(ApiModel):
         default=None,
         description="Settings of provisioner Existing.",
         examples=[{"host": "pg.emea.example.com", "port": 5432, "adminSecretRef": {"name": "pg-emea-admin"}}],
+    )
+    backup: Backup | None = Field(
+        default=None,
+        description="Backups of the databases of this class; absent: none.",
+        examples=[{"schedule": "Daily", "keep": "P14D"}],
     )
     rules: ClassVar[tuple[Rule, ...]] = store_rules.CLASS_SPEC
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tenant_retention.api.v1alpha1.conditions import REASON_GROUPS, Reason
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.reason_groups import REASON_GROUPS
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,12 @@ EVENTS: tuple[EventText, ...] = (
         "A run ended with a failure; with its run id and counts, or what is known of its Job.",
     ),
     EventText(_POLICY, (Reason.RUN_MISSED,), "Warning", "A scheduled run did not come; the operator started it."),
+    EventText(
+        _POLICY,
+        (Reason.RUN_REPEATED,),
+        "Warning",
+        "A scheduled run failed and every store answers again; the operator started it once more.",
+    ),
     EventText(
         _POLICY, (Reason.DRIFT_REPAIRED,), "Warning", "An object, a grant or a setting was changed by hand; put right."
     ),

@@ -17,6 +17,12 @@ CATEGORY_RETENTION = (
         "anonymizeAfter must not be longer than keep",
         ".anonymizeAfter",
     ),
+    Rule(
+        f"!has(self.archiveAfter) || ({cel_never_longer('self.archiveAfter', 'self.keep')} && "
+        f"!{cel_never_longer('self.keep', 'self.archiveAfter')})",
+        "archiveAfter must be shorter than keep",
+        ".archiveAfter",
+    ),
 )
 
 POLICY_SPEC = (

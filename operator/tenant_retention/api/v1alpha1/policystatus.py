@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tenant_retention.api.v1alpha1.backupstatus import BackupStatus
 from tenant_retention.api.v1alpha1.categorystatus import CategoryStatus
 from tenant_retention.api.v1alpha1.common import (
     Condition,
@@ -203,6 +204,11 @@ class TenantRetentionPolicyStatus(StatusModel):
         max_length=32,
         description="Secrets for applications, those of the home stores first; kubectl get secret -l finds all.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    backups: BackupStatus | None = Field(
+        default=None,
+        description="The backups; absent: no class of the policy's databases asks for them, or ever did.",
+        examples=[{"schedule": "Daily", "keep": "P14D", "number": 14, "lastBackup": "2026-11-22T02:07:00Z"}],
     )
     binding: LocalRef | None = Field(
         default=None,

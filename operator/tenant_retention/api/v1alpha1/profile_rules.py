@@ -237,4 +237,11 @@ SPEC = (
         "categories: the columns of consent must be Boolean columns of consent.table",
         ".categories",
     ),
+    Rule(
+        "!has(self.tables) || self.tables.all(each, !has(each.onlyWith) || self.tables.exists(record, "
+        "record.name == each.onlyWith.table && record.columns.exists(column, "
+        "column.name == each.onlyWith.column && column.type == 'Text')))",
+        "tables: onlyWith.column must be a Text column of onlyWith.table",
+        ".tables",
+    ),
 )

@@ -11,6 +11,8 @@ ANONYMIZE = (
     ),
 )
 
+RANGE = (Rule("self.min <= self.max", "range.min must not be greater than range.max", ".min"),)
+
 _METHOD = "self.anonymize.method"
 
 COLUMN = (
@@ -39,6 +41,12 @@ COLUMN = (
         ".mask",
         "FieldValueForbidden",
     ),
+    Rule(
+        "!has(self.range) || self.type in ['Integer', 'BigInteger', 'Numeric']",
+        "range is only allowed with type Integer, BigInteger or Numeric",
+        ".range",
+        "FieldValueForbidden",
+    ),
 )
 
 LONGEST_BACK, LONGEST_AHEAD = "P50Y", "P5Y"
@@ -62,6 +70,11 @@ _SYSTEM_COLUMNS = "['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid']"
 """PostgreSQL refuses a table with one of them; the tenants of the profile would wait for ever."""
 
 TABLE = (
+    Rule(
+        "!has(self.onlyWith) || self.onlyWith.table != self.name",
+        "onlyWith.table must name another table: that of the record",
+        ".onlyWith",
+    ),
     Rule(
         f"!(self.bornAt in {_SYSTEM_COLUMNS}) && self.columns.all(column, !(column.name in {_SYSTEM_COLUMNS}))",
         "columns must not have the name of one of PostgreSQL's system columns (xmin, ctid and the like)",

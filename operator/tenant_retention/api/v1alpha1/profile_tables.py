@@ -1,8 +1,8 @@
 """A profile's tables: columns and what they mean, how they lose a person, and the partitions by birth (M11, P12)."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tenant_retention.api.v1alpha1 import profile_table_rules
 from tenant_retention.api.v1alpha1.common import ApiModel, Duration, Identifier, Rule
@@ -25,6 +25,8 @@ ColumnRole = Literal[
     "FreeText",
     "ObjectKey",
 ]
+MAX_BOUND = 1_000_000_000
+"""Largest bound of a number's range, either way."""
 AnonymizeMethod = Literal["SetNull", "Constant", "Mask", "Hash", "Generalize"]
 
 
@@ -56,6 +58,31 @@ class Mask(ApiModel):
     )
 
 
+class Range(ApiModel):
+    """Which numbers a column takes."""
+
+    min: int = Field(ge=-MAX_BOUND, le=MAX_BOUND, description="Smallest number.", examples=[0])
+    max: int = Field(ge=-MAX_BOUND, le=MAX_BOUND, description="Largest number.", examples=[10])
+    rules: ClassVar[tuple[Rule, ...]] = profile_table_rules.RANGE
+
+
+class OnlyWith(ApiModel):
+    """What the record of a row's session must be for the row to be stored (P5)."""
+
+    table: Identifier = Field(
+        description="Table of the record, whose row of the same session is looked at; both have a SessionId column.",
+        examples=["requests"],
+    )
+    column: Identifier = Field(description="Text column of it; NULL refuses nothing.", examples=["channel"])
+    values: tuple[Annotated[str, StringConstraints(min_length=1, max_length=100)], ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="Its values in records that may have such rows.",
+        examples=[["phone", "chat"]],
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class TableColumn(ApiModel):
     """One column of a table."""
 
@@ -75,6 +102,11 @@ class TableColumn(ApiModel):
         default=None,
         description="What a column with role MaskedDigits may show; only there. Absent: digits are neither refused nor blanked.",
         examples=[{"visibleDigits": 4}],
+    )
+    range: Range | None = Field(
+        default=None,
+        description="Numbers that the database takes, of types Integer, BigInteger and Numeric; absent: all.",
+        examples=[{"min": 0, "max": 10}],
     )
     anonymize: Anonymize | None = Field(default=None, description="How anonymization treats the column; absent: not.")
     rules: ClassVar[tuple[Rule, ...]] = profile_table_rules.COLUMN
@@ -121,6 +153,11 @@ class Table(ApiModel):
         default_factory=Partitions,
         description="Partitions of the table.",
         examples=[{"every": "Month", "back": "P7Y", "ahead": "P3M"}],
+    )
+    only_with: OnlyWith | None = Field(
+        default=None,
+        description="Which records may have rows here: the database refuses those of others; absent: all may (P5).",
+        examples=[{"table": "requests", "column": "channel", "values": ["phone"]}],
     )
     columns: tuple[TableColumn, ...] = Field(
         min_length=1,

@@ -21,6 +21,7 @@ CONDITION_TEXT: dict[ConditionType, str] = {
     ),
     ConditionType.APPROVAL_REQUIRED: "The guard stopped a run; a RetentionRun with `approves` lets it through.",
     ConditionType.UNCOVERED: "A database has tables or columns that the profile does not know; absent where it knows all (M11).",
+    ConditionType.BACKUPS_CURRENT: "The newest backup is as young as the databases' class asks; absent without backups (T6).",
     ConditionType.EXTENDED_STORAGE_ENDING: "Bought storage ends within 30 days; absent where nothing bought has an end.",
 }
 """What True means."""
@@ -57,6 +58,9 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.ANONYMIZE_OUT_OF_BOUNDS: (
         "An anonymizeAfter is shorter than min or longer than keep, or no column has a method; the message names which."
     ),
+    Reason.ARCHIVE_OUT_OF_BOUNDS: (
+        "An archiveAfter is shorter than min or not shorter than keep, or the category is not archived; the message names which."
+    ),
     Reason.SPEC_INVALID: "A field is not as the API says; the message names it.",
     Reason.INVALID_DURATION: "A period is not one number and one unit, or a window does not fit a day.",
     Reason.INVALID_NAME: "A name is not a DNS label, or too long.",
@@ -68,6 +72,10 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.CLASS_NOT_ALLOWED: "The class's `allowedNamespaces` does not select the namespace.",
     Reason.CLASS_LIMIT_EXCEEDED: "The namespace has as many stores, or asks for as much storage, as the class allows.",
     Reason.CLASS_INVALID: "The class contradicts itself; the message names the field.",
+    Reason.COPIES_OUTLIVE_BOUNDS: (
+        "Backups that a Cluster's owner has CloudNativePG make are kept too long, or never removed; the message names object, field "
+        "and step (T6)."
+    ),
     Reason.NO_DEFAULT_CLASS: "No class of that type is the default, or several are; make one the default, or name one in "
     "`spec.stores[].className`.",
     Reason.SECRET_NOT_FOUND: "A Secret that the class names is not in the operator's namespace.",
@@ -105,6 +113,7 @@ REASON_TEXT: dict[Reason, str] = {
         "No run deletes from some categories: this version does not act on their clock, or they left the profile with data."
     ),
     Reason.RUN_MISSED: "A run did not come; the operator started it.",
+    Reason.RUN_REPEATED: "A run failed, and every store answers now; the operator started it again.",
     Reason.RUN_FAILED: "The last run failed; the message says what to do.",
     Reason.RUN_SUCCEEDED: "The run ended well.",
     Reason.ORPHANS_FOUND: "Objects that no row names, or rows whose object is missing; counted, never deleted.",
@@ -118,7 +127,26 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.PARTITIONS_MISSING: "A table lacks partitions that the run needs; the operator makes them.",
     Reason.NO_PROGRESS: "A batch deleted nothing although something was due; the next run tries again.",
     Reason.SHARED_BUCKET: "Another database keeps objects in the bucket and cannot be asked; content waits for the next run.",
+    Reason.BACKUP_KEY_WRONG: "The key is not the one that sealed this tenant's backups; put that one back, or they cannot be read.",
+    Reason.BACKUP_BROKEN: "A file of a backup is missing, was changed, or does not open by this key.",
+    Reason.BACKUPS_LEFT: "Files of old backups could not be removed; the next run tries again.",
+    Reason.MONTH_CHANGED: "A month was rewritten or dropped while a backup read it; the backup begins again.",
+    Reason.RESTORE_REFUSED: "A backup cannot be restored there; the message says why, and nothing was changed.",
+    Reason.RESTORE_INCOMPLETE: "A backup is loaded, but something past its time could not go yet; the databases stay closed.",
+    Reason.RESTORE_UNDER_WAY: "A backup is being restored into the database; no other run deletes there until it is open again.",
     Reason.UPLOADS_LEFT: "Unfinished uploads could not be ended; the next run tries again.",
+    Reason.ARCHIVE_NOT_READY: "The archive was not in the run: rows past archiveAfter stay where they are until the next one.",
+    Reason.ARCHIVE_CONFLICT: (
+        "Rows stay in both places: the archive has others with their keys, because the application wrote a key again, or "
+        "could not take them."
+    ),
+    Reason.NOT_AN_ARCHIVE: "Rows were to be archived in a database that is no archive, or of a category without archiveAfter.",
+    Reason.YOUNGER_THAN_ARCHIVE_AFTER: "Rows were to be archived before their archiveAfter; the archive took none of them.",
+    Reason.ARCHIVE_FILE_BROKEN: "A file of the archive is not what was written; nothing of it is believed, no row is deleted for it.",
+    Reason.FILE_TOO_LARGE: "The rows of one file take over 48 MiB; fewer go into it next.",
+    Reason.NOT_ARCHIVABLE: "A row has no place in a file (over 4 MiB, or not of its column's type); it stays in its database.",
+    Reason.ROWS_CHANGED: "Rows were written again and again while they were archived; they stay, and the next run tries again.",
+    Reason.FILES_LEFT: "Files of the archive could not be deleted, as when somebody locked one; the next run tries again.",
     Reason.INTERRUPTED: "The run was asked to stop; the next one goes on where it stopped.",
     Reason.LOCK_TIMEOUT: "A month was locked by somebody else for too long; the next run tries again.",
     Reason.DEADLOCK: "The database ended a batch in favour of another session; the next run tries again.",
@@ -132,11 +160,18 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.WRITTEN_ONCE: "Birth, clock and session of a row are set once and never changed (X8).",
     Reason.EVIDENCE_APPEND_ONLY: "Evidence is never changed or removed (X6).",
     Reason.ISOLATION_LEVEL: "A deletion in a transaction that is not READ COMMITTED might not see a new hold; nothing was deleted.",
+    Reason.RECORD_HAS_NONE: "A row of a session whose record is of a kind that has none there (`onlyWith`, P5); nothing was stored.",
+    Reason.OUTSIDE_RANGE: "A number outside the range of its column (P6); nothing was stored.",
     Reason.CONSENT_REFUSED: "Content of a session whose record denies it, or did not accept forced recording (P10); nothing was stored.",
     Reason.DIGITS_UNMASKED: "Digits in a masked column (P11): a write is refused; of rows that have them the next run blanks them.",
     Reason.NOT_IN_PROFILE: "Somebody made tables or columns that the profile does not know; they are told by name, never touched.",
     Reason.CONTENT_AGAINST_CONSENT: "The last run found content without consent (P10); the next one takes it away.",
     Reason.MEDIA_UNAPPROVED: "The last run found media whose time for an approval is over (M7); the next one takes it away.",
+    Reason.BACKED_UP: "The newest whole backup is as young as the class asks.",
+    Reason.BACKUPS_WAITING: "No backup yet: the first one is made half an hour after a run by the rules of now.",
+    Reason.BACKUPS_MISSING: "The newest whole backup is older than the class asks; see the CronJob and the Jobs of task backup.",
+    Reason.BACKUP_FAILED: "The last backup Job failed; the message has its words, and how old the last good backup is.",
+    Reason.BACKUP_KEY_LOST: "The Secret with the backups' key is gone or broken; put it back. No other key is made on its own.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

@@ -35,6 +35,12 @@ class CategoryCounts(StatusModel):
         description="Rows still due to be anonymized after the run; absent: no such rule, or not counted.",
         examples=[0],
     )
+    archived: int | None = Field(
+        default=None,
+        ge=0,
+        description="Rows that moved to the archive; in a dry run: that would. Absent: no such rule.",
+        examples=[120],
+    )
     oldest_left: Instant | None = Field(
         default=None, description="Clock of the oldest item left.", examples=["2026-11-08T01:37:12Z"]
     )

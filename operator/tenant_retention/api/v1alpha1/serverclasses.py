@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tenant_retention.api.v1alpha1.common import ApiModel, DnsName, Quantity
+from tenant_retention.api.v1alpha1.common import ApiModel, DnsName, Duration, Quantity
 
 
 class ResourceAmounts(ApiModel):
@@ -94,4 +94,21 @@ class CloudNativePG(ApiModel):
             "instance there is none."
         ),
         examples=[{"number": 1, "durability": "Preferred"}],
+    )
+
+
+class Backup(ApiModel):
+    """The operator's own backups of the databases made from a class (T6)."""
+
+    schedule: Literal["Daily", "Weekly"] = Field(
+        default="Daily",
+        description="How often a backup is made, half an hour after the night's run; old ones go every night all the same.",
+        examples=["Daily"],
+    )
+    keep: Duration = Field(
+        description=(
+            "How long a backup is kept. Runs delete so much earlier that every backup is gone by max; a keep that leaves no "
+            "room for that is refused in the status of the policy."
+        ),
+        examples=["P14D"],
     )

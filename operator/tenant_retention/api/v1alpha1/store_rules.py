@@ -121,6 +121,12 @@ CLASS_SPEC = (
         ".encryptionAtRest",
         "FieldValueForbidden",
     ),
+    Rule(
+        "!has(self.backup) || self.type == 'PostgreSQL'",
+        "spec.backup is only allowed with type PostgreSQL: buckets and caches have no backups",
+        ".backup",
+        "FieldValueForbidden",
+    ),
 )
 
 STORE_SPEC = (

@@ -57,7 +57,12 @@ class StoreRequest(ApiModel):
         default="", description="Unit that has the store to itself; empty: none.", examples=["clinic"]
     )
     class_name: DnsName | None = Field(
-        default=None, description="DataStoreClass; absent: the default class of the type.", examples=["postgres-emea"]
+        default=None,
+        description=(
+            "DataStoreClass; absent: the default class of the type. For purpose Archive: a class of type PostgreSQL makes a "
+            "database (absent: the default one), one of type S3 a bucket with Parquet files."
+        ),
+        examples=["postgres-emea"],
     )
     storage: Quantity | None = Field(
         default=None,
@@ -105,6 +110,14 @@ class CategoryRetention(ApiModel):
             "min and keep, and not before its content is gone. Absent: never."
         ),
         examples=["P90D"],
+    )
+    archive_after: Duration | None = Field(
+        default=None,
+        description=(
+            "Age at which its rows move to the policy's archive, where keep, max, holds and anonymizeAfter go on; at least min "
+            "and shorter than keep. Only records without objects, by clock Created. Absent: never."
+        ),
+        examples=["P1Y"],
     )
     rules: ClassVar[tuple[Rule, ...]] = policy_rules.CATEGORY_RETENTION
 
@@ -231,6 +244,10 @@ class TenantRetentionPolicySpec(ApiModel):
     def anonymize_after(self, category: str) -> str | None:
         """Return the age at which the tenant has a category anonymized, or None where it has not."""
         return next((choice.anonymize_after for choice in self.retention if choice.category == category), None)
+
+    def archive_after(self, category: str) -> str | None:
+        """Return the age at which the tenant has a category archived, or None where it has not."""
+        return next((choice.archive_after for choice in self.retention if choice.category == category), None)
 
 
 class TenantRetentionPolicy(ApiObject):

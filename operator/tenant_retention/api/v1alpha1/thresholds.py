@@ -22,17 +22,22 @@ class Thresholds(ApiModel):
         default=10,
         ge=0,
         le=10_000,
-        description="PostgreSQL: connections that must be left of those that are not reserved.",
+        description="PostgreSQL, Redis: connections that must be left of those that are not reserved.",
         examples=[10],
     )
     replication_lag_seconds: int = Field(
-        default=300, ge=1, le=86_400, description="PostgreSQL: largest lag of a standby, in seconds.", examples=[300]
+        default=300,
+        ge=1,
+        le=86_400,
+        description="PostgreSQL, Redis: largest lag of a standby, in seconds.",
+        examples=[300],
     )
     size: Quantity | None = Field(
         default=None,
         description=(
             "PostgreSQL: largest size of a store's database, in bytes; of a server in the tenant's namespace, of all its "
-            "databases. Absent: 85 % of that server's volume; of an existing one not judged, as SQL cannot see free space."
+            "databases. Absent: 85 % of that server's volume; of an existing one not judged, as SQL cannot see free space. "
+            "Redis: most memory in use; absent: 85 % of maxmemory."
         ),
         examples=["400Gi"],
     )

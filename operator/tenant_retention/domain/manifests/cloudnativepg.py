@@ -143,6 +143,8 @@ def _cluster(server: PostgresCluster, name: str, labelled: dict[str, str]) -> Ma
                     "login": True,
                     "createdb": True,
                     "createrole": True,
+                    # The lag of its standbys is hidden from everybody else (D7).
+                    "inRoles": ["pg_read_all_stats"],
                     "passwordSecret": password,
                 }
             ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.plan_document import Task
 
 POLICY_NAME_LIMIT = 40
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -148,7 +149,7 @@ class EnforcementPod:
     image: Image
     bindings: tuple[str, ...]
     plan: str
-    task: str = "expire"
+    task: Task = Task.EXPIRE
     resources: Resources | None = None
 
 

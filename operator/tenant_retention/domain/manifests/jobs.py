@@ -22,7 +22,7 @@ from tenant_retention.domain.manifests.metadata import (
 from tenant_retention.domain.manifests.networking import JOB_COMPONENT
 from tenant_retention.domain.manifests.servers import scratch, secret_volume
 from tenant_retention.domain.names import CRON_JOB_NAME_LIMIT, OBJECT_NAME_LIMIT, bounded
-from tenant_retention.domain.plan_document import PlanDocument
+from tenant_retention.domain.plan_document import PlanDocument, Task
 from tenant_retention.domain.schedule import Schedule
 
 PLAN_KEY: Final = "plan.json"
@@ -59,27 +59,30 @@ def plan_config_map(policy: PolicyRef, plan: PlanDocument, run: RunRef | None = 
             reason="ProfileInvalid",
             field="spec.profileRef",
         )
-    found = manifest("v1", "ConfigMap", plan_name(policy, run), policy.namespace, labels(policy, JOB_COMPONENT))
+    name = plan_name(policy, run, plan.task)
+    found = manifest("v1", "ConfigMap", name, policy.namespace, labels(policy, JOB_COMPONENT))
     found["metadata"]["ownerReferences"] = [owner_reference(run or policy)]
     return found | {"data": {PLAN_KEY: text}}
 
 
-def plan_name(policy: PolicyRef, run: RunRef | None = None) -> str:
-    """The name of the ConfigMap with the nightly plan, or with the plan of one run.
+def plan_name(policy: PolicyRef, run: RunRef | None = None, task: Task = Task.EXPIRE) -> str:
+    """The name of the ConfigMap with the nightly plan, with that of another task, or with the plan of one run.
 
-    A run's plan ends with its UID: a run called ``plan`` must not write over the plan of a policy called ``acme-plan``.
+    All but the first end with a UID: a run called ``plan`` must not write over the plan of a policy called ``acme-plan``.
     """
+    if run is None and task is not Task.EXPIRE:
+        return bounded(f"{policy.name}-plan-{task}-{policy.uid}", OBJECT_NAME_LIMIT)
     if run is None:
         return f"{policy.name}-plan"
     return bounded(f"{policy.name}-plan-{run.name}-{run.uid}", OBJECT_NAME_LIMIT)
 
 
-def cron_job_name(policy: PolicyRef, task: str = "expire") -> str:
+def cron_job_name(policy: PolicyRef, task: Task = Task.EXPIRE) -> str:
     """At most 52 characters: Kubernetes appends eleven for each Job."""
     return bounded(f"{policy.name}-{task}", CRON_JOB_NAME_LIMIT)
 
 
-def missed_job_name(policy: PolicyRef, scheduled: datetime, task: str = "expire") -> str:
+def missed_job_name(policy: PolicyRef, scheduled: datetime, task: Task = Task.EXPIRE) -> str:
     """The name that the CronJob controller gives to the Job of this start: whoever comes second finds it taken."""
     return f"{cron_job_name(policy, task)}-{int(scheduled.timestamp()) // 60}"
 
@@ -123,7 +126,7 @@ def one_off_job(pod: EnforcementPod, name: str, *, active_deadline_seconds: int,
 
 
 def _labels(pod: EnforcementPod) -> dict[str, str]:
-    return labels(pod.policy, JOB_COMPONENT) | {TASK_LABEL: bounded(pod.task, LABEL_LIMIT)}
+    return labels(pod.policy, JOB_COMPONENT) | {TASK_LABEL: bounded(pod.task.value, LABEL_LIMIT)}
 
 
 def _job_spec(pod: EnforcementPod, labelled: dict[str, str], active_deadline_seconds: int) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -41,6 +42,19 @@ class CacheEvidence(Value):
     unmapped: int = 0
     residue: int | None = None
     failure: str | None = None
+
+
+class CacheLooks(Value):
+    """What the nights' looks at one category's keys came to (X4). ``left``: keys without their row after the last one, None
+    where it failed, with the ``failure``. ``clean_at``: the last look that left none; ``left_since``: the first after it that
+    left some, or failed; None: there is none such."""
+
+    category: str
+    looked_at: datetime
+    left: int | None
+    failure: str | None
+    clean_at: datetime | None
+    left_since: datetime | None
 
 
 class CachedRowsDatabase(Protocol):

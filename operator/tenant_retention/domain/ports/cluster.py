@@ -57,6 +57,10 @@ ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
 POSTGRES_CLUSTER = Kind("postgresql.cnpg.io/v1", "Cluster", "clusters")
 """CloudNativePG's: served only where that is installed."""
+SCHEDULED_BACKUP = Kind("postgresql.cnpg.io/v1", "ScheduledBackup", "scheduledbackups")
+CLUSTER_BACKUP = Kind("postgresql.cnpg.io/v1", "Backup", "backups")
+OBJECT_STORE = Kind("barmancloud.cnpg.io/v1", "ObjectStore", "objectstores")
+"""Its Barman plugin's: served only where that is installed. All three are read, never written."""
 
 KINDS = (
     POLICY,
@@ -79,6 +83,9 @@ KINDS = (
     ROLE_BINDING,
     EVENT,
     POSTGRES_CLUSTER,
+    SCHEDULED_BACKUP,
+    CLUSTER_BACKUP,
+    OBJECT_STORE,
 )
 """Every kind the operator touches."""
 

@@ -16,6 +16,7 @@ from tenant_retention.domain.definition import Value
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizingDatabase
+from tenant_retention.domain.ports.archiving import ArchivingDatabase
 from tenant_retention.domain.ports.cached_rows import CachedRowsDatabase
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.files import FileBucket, FileSpan, StoredFile
@@ -143,7 +144,9 @@ class LockBatch(Value):
     resume_from: datetime | None
 
 
-class EnforcementDatabase(OrphanDatabase, AnonymizingDatabase, CachedRowsDatabase, FindingsDatabase, Protocol):
+class EnforcementDatabase(
+    OrphanDatabase, AnonymizingDatabase, ArchivingDatabase, CachedRowsDatabase, FindingsDatabase, Protocol
+):
     """A tenant's database as the enforcer login sees it (functions of schema ``retention`` only)."""
 
     def begin_run(self, run_id: UUID, mode: Mode, rules_digest: str, own_clock: datetime) -> tuple[CategoryRun, ...]:

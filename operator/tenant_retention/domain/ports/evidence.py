@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from tenant_retention.domain.definition import Value
@@ -32,6 +33,7 @@ class CategoryEvidence(Value):
     or steps that failed, locks included. ``locked``: young objects that were locked until their min is reached.
     ``anonymized`` of ``anonymize_due`` rows lost the person, ``anonymize_held`` more are held, and ``anonymize_residue`` are due
     still; all None where the category has no such rule, the last one also where it could not be counted.
+    ``archived`` of ``archive_due`` rows moved to the archive, where they go on to be counted; both None without such a rule.
     ``against_consent``, ``unmasked``, ``unapproved``: rows that the run's scan found (P10, P11, M7), for the next run to
     take away; None where the profile looks for none. ``cleared``: what this run took away of what earlier ones found.
     """
@@ -55,13 +57,44 @@ class CategoryEvidence(Value):
     anonymized: int | None = None
     anonymize_held: int | None = None
     anonymize_residue: int | None = None
+    archive_due: int | None = None
+    archived: int | None = None
     files: FileEvidence | None = None
+
+
+class ActKind(StrEnum):
+    """What is recorded beside the runs."""
+
+    BACKUPS = "Backups"
+    RESTORE_BEGUN = "RestoreBegun"
+    RESTORE_ENDED = "RestoreEnded"
+
+
+class ActEvidence(Value):
+    """What was done beside the runs. ``came``, ``gone``: backups by id, as the backup's Job saw them in the bucket; ``backup``:
+    the one that was restored, with ``files`` and ``rows`` that were loaded."""
+
+    kind: ActKind
+    came: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    backup: str | None = None
+    files: int | None = None
+    rows: int | None = None
+
+    def describe(self) -> str:
+        """In a few words."""
+        if self.kind is ActKind.BACKUPS:
+            return "; ".join(
+                f"{word} {', '.join(ids)}" for word, ids in (("came", self.came), ("gone", self.gone)) if ids
+            )
+        return f"{self.backup}" if self.rows is None else f"{self.backup}: {self.rows} rows in {self.files} files"
 
 
 class RunEvidence(Value):
     """One link of the hash chain (X6): no personal data. Instants in UTC; ``digest`` chains over ``previous_digest``.
 
-    ``limited_to``: the only categories that the run looked at; empty: all of them, as every night does.
+    ``limited_to``: the only categories that the run looked at; empty: all of them, as every night does. ``act``: it is no
+    run, but something that was done beside them.
     """
 
     sequence: int
@@ -75,5 +108,6 @@ class RunEvidence(Value):
     categories: tuple[CategoryEvidence, ...]
     limited_to: tuple[str, ...] = ()
     caches: tuple[CacheEvidence, ...] = ()
+    act: ActEvidence | None = None
     previous_digest: str
     digest: str

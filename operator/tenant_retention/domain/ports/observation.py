@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tenant_retention.domain.definition import Value
+from tenant_retention.domain.ports.cached_rows import CacheLooks
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.orphans import OrphanKind
 
@@ -15,9 +16,10 @@ class CategoryObservation(Value):
 
     ``files``: those that go by their last modification, as a run counted them at ``files_counted_at`` (None: no run yet); every
     other count has moved on with the time since. ``anomalies``: rows without usable time (X8), first seen at ``anomalies_since``.
-    ``next_deadline``: when the oldest row must be gone (UTC), None without rows or without a max. ``anonymize_due``: rows past
-    the age at which they lose the person, ``anonymize_held`` of them kept by a hold apart; ``next_anonymization``: when the
-    oldest row that still tells of one reaches it. All None where the category has no such rule.
+    ``next_deadline``: when the oldest row must be gone (UTC), with room for the life of copies; None without rows or a max.
+    ``anonymize_due``: rows past the age at which they lose the person, ``anonymize_held`` of them kept by a hold apart;
+    ``next_anonymization``: when the oldest row that still tells of one reaches it. All None where the category has no such rule.
+    ``archived``: rows that lie in files of the archive bucket; None: none ever did.
     ``against_consent``, ``unmasked``, ``unapproved``: what the last scans marked (P10, P11, M7); None where the profile looks for none.
     """
 
@@ -36,6 +38,7 @@ class CategoryObservation(Value):
     against_consent: int | None = None
     unmasked: int | None = None
     unapproved: int | None = None
+    archived: int | None = None
     files: int | None = None
     files_counted_at: datetime | None = None
 
@@ -86,7 +89,7 @@ class Uncovered(Value):
 
 class DatabaseFacts(Value):
     """One reading of a tenant database by the observer. ``left``: what the profile no longer has, but the database has.
-    ``uncovered``: what it never had."""
+    ``uncovered``: what it never had. ``cache_looks``: of the categories whose first database it is."""
 
     rules_digest: str
     now: datetime
@@ -98,6 +101,7 @@ class DatabaseFacts(Value):
     left: tuple[LeftTable, ...] = ()
     orphans: tuple[OrphanCount, ...] = ()
     uncovered: Uncovered = Uncovered()
+    cache_looks: tuple[CacheLooks, ...] = ()
 
     def rows(self) -> int:
         """Rows of all categories, those included that left the profile."""

@@ -6,13 +6,16 @@ continued by the next call with the same request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from tenant_retention.domain.backups import StoredBackup
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
+from tenant_retention.domain.cache_readiness import CacheEncryption, CacheReadings
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.hash_keys import HashKeyState
 from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
@@ -46,7 +49,8 @@ class DatabaseRequest:
 
     ``confirmed_uids``: UIDs of the namespace and policy of before that an administrator confirmed (``spec.claimRef`` of the
     ledger).
-    ``mode`` DryRun or ``suspended``: the database itself refuses enforcing runs.
+    ``mode`` DryRun or ``suspended``: the database itself refuses enforcing runs. ``anchor``: the hash of the newest link of its
+    evidence that the ledger knows; without that link it lets no files go by age, as it does not know their holds (X3).
     """
 
     server: DatabaseServer
@@ -57,6 +61,7 @@ class DatabaseRequest:
     confirmed_uids: frozenset[str] = frozenset()
     mode: Mode = Mode.ENFORCE
     suspended: bool = False
+    anchor: str | None = None
 
     @property
     def policy_uid(self) -> str:
@@ -76,6 +81,7 @@ class DatabaseOutcome:
     usernames: Mapping[str, str]
     changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    hash_key: HashKeyState = field(default_factory=HashKeyState)
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,12 @@ class TenantStores(Protocol):
         touched. ``prepare_bucket`` does the same.
         """
 
+    def share_hash_key(self, source: DatabaseRequest, targets: Sequence[DatabaseRequest]) -> None:
+        """Gives the key of method Hash of one database, which makes one if it has none, to others that have none (P12)."""
+
+    def destroy_hash_key(self, request: DatabaseRequest) -> None:
+        """Destroys the database's key of method Hash: its hashes can no longer be tried out; it takes that key from nobody."""
+
     def observe_database(self, login: DatabaseLogin) -> DatabaseFacts:
         """Counts and evidence, read by the observer's login."""
 
@@ -183,6 +195,9 @@ class TenantStores(Protocol):
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """Bucket, settings, identities and keys as wanted; what differs is put right."""
 
+    def list_backups(self, request: BucketRequest) -> tuple[StoredBackup, ...]:
+        """What lies in a bucket of backups, the oldest first, without the names of their objects."""
+
     def probe_bucket(self, request: BucketRequest, keys: Mapping[BucketRole, AccessKey], after: str) -> ProbeReport:
         """What an identity may do that it must not, and cannot do that it must: in its own bucket, and in some of others,
         those that follow ``after``."""
@@ -195,3 +210,9 @@ class TenantStores(Protocol):
 
     def probe_cache(self, request: CacheRequest) -> ProbeReport:
         """What the cache's logins can do that reaches beyond the tenant's prefix: each tries a few such commands."""
+
+    def probe_cache_encryption(self, request: CacheRequest) -> CacheEncryption:
+        """Where the cache's data can travel in the clear, and whether keys are written to files (T8). Each login connects."""
+
+    def measure_cache(self, request: CacheRequest) -> CacheReadings:
+        """Figures of the cache's server (D6, D7)."""

@@ -1,4 +1,4 @@
-Figures of a server, as a login sees them that is no superuser (D6, D7). Nothing here changes anything.
+Figures of a server, as a login sees them that is no superuser (D6, D7). Nothing here leaves anything behind.
 
 -- name: round_trip
 SELECT 1
@@ -17,5 +17,18 @@ SELECT current_setting('server_version'),
         WHERE datname = current_database() OR (%(whole)s AND has_database_privilege(oid, 'CONNECT')))
 
 -- name: standbys
-SELECT count(*), count(state), coalesce(extract(epoch FROM max(replay_lag)), 0)
+SELECT count(*), count(state), coalesce(extract(epoch FROM max(replay_lag)), 0),
+       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::bigint,
+       min(pg_wal_lsn_diff(replay_lsn, '0/0'))::bigint
 FROM pg_stat_replication
+
+-- name: write_locally
+-- A standby that is away must not keep the commit, and whoever waits for it, for ever: what is tried is the server's own disk.
+SELECT set_config('synchronous_commit', 'local', true), set_config('lock_timeout', '5s', true)
+
+-- name: store_one_row
+INSERT INTO retention.component (name, source_digest) VALUES ('measurement', '')
+ON CONFLICT (name) DO UPDATE SET source_digest = excluded.source_digest
+
+-- name: release_one_row
+DELETE FROM retention.component WHERE name = 'measurement'

@@ -116,6 +116,9 @@ SELECT retention.record_orphans(%s, %s, %s, %s, %s, %s)
 -- name: lives
 SELECT FROM pg_stat_activity WHERE pid = %s AND usename = session_user
 
+-- name: end_session
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = session_user
+
 -- name: cached_rows
 SELECT retention.cached_rows(%s, %s, %s)
 
@@ -127,3 +130,24 @@ SELECT retention.scan_findings(%s, %s, %s, %s)
 
 -- name: clear_findings
 SELECT retention.clear_findings(%s, %s, %s, %s)
+
+-- name: archive_steps
+SELECT retention.archive_steps(%s, %s)
+
+-- name: archive_rows
+SELECT retention.archive_rows(%s, %s, %s, %s, %s, %s)
+
+-- name: archive_moved
+SELECT retention.archive_moved(%s, %s, %s, %s, %s, %s, %s, %s)
+
+-- name: take_archived
+SELECT retention.take_archived(%s, %s, %s, %s)
+
+-- name: pause_archiving
+SELECT retention.pause_archiving(%s, %s, %s, %s)
+
+-- name: bring_back
+SELECT retention.bring_back(%s, %s, %s)
+
+-- name: archived_here
+SELECT retention.archived_here(%s, %s, %s, %s)

@@ -10,6 +10,9 @@ SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('TimeZ
 -- name: is_installed
 SELECT to_regclass('retention.installed_function') IS NOT NULL
 
+-- name: knows_link
+SELECT EXISTS (SELECT FROM retention.evidence WHERE %s IN (digest, 'sha256:' || digest))
+
 -- name: installed_format
 SELECT format FROM retention.settings
 
@@ -58,6 +61,9 @@ SELECT retention.converge_consent()
 -- name: converge_masked_digits
 SELECT retention.converge_masked_digits()
 
+-- name: converge_ranges
+SELECT retention.converge_ranges()
+
 -- name: converge_vacuum
 SELECT retention.converge_vacuum()
 
@@ -66,6 +72,46 @@ SELECT retention.converge_grants(%s)
 
 -- name: create_partitions
 SELECT retention.create_partitions(%s)
+
+-- name: act_as_owner
+SET ROLE {owner}
+
+-- name: indexes_to_build
+SELECT index_name, column_name, month, name, state,
+    EXISTS (SELECT FROM retention.run AS r WHERE r.finished_at IS NULL AND retention.run_is_alive(r))
+FROM retention.index_to_build ORDER BY month DESC, index_name
+
+-- name: settle_builder
+SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)
+
+-- name: drop_broken_index
+DROP INDEX CONCURRENTLY public.{name}
+
+-- name: build_index
+CREATE INDEX CONCURRENTLY {name} ON public.{month} ({column})
+
+-- name: attach_index
+ALTER INDEX public.{index} ATTACH PARTITION public.{name}
+
+-- name: hash_key_state
+SELECT retention.needs_hash_key(),
+    (SELECT retention.hash_key_fingerprint(inner_pad, outer_pad) FROM retention.anonymization_key),
+    ARRAY(SELECT fingerprint FROM retention.destroyed_key)
+
+-- name: make_hash_key
+SELECT retention.make_anonymization_key()
+
+-- name: read_hash_key
+SELECT inner_pad, outer_pad FROM retention.anonymization_key
+
+-- name: lock_hash_key
+LOCK TABLE retention.anonymization_key IN SHARE ROW EXCLUSIVE MODE
+
+-- name: take_hash_key
+COPY retention.anonymization_key (inner_pad, outer_pad) FROM STDIN
+
+-- name: destroy_hash_key
+SELECT retention.destroy_anonymization_key()
 
 -- name: write_approval
 INSERT INTO retention.approval AS a (rules_digest, max_rows, until, run_name, after_run)

@@ -14,26 +14,49 @@ LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Appends one link. The lock makes the previous digest the latest one until this transaction ends.
+CREATE OR REPLACE FUNCTION retention.append_link(link_id uuid, told jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last_link retention.evidence;
+    previous text;
+    body text;
+BEGIN
+    LOCK TABLE retention.evidence IN SHARE ROW EXCLUSIVE MODE;
+    SELECT * INTO last_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
+    previous := coalesce(last_link.digest, 'sha256:' || repeat('0', 64));
+    body := (told || jsonb_build_object('sequence', coalesce(last_link.sequence, 0) + 1, 'runId', link_id))::text;
+    INSERT INTO retention.evidence (sequence, run_id, body, previous_digest, digest)
+        VALUES (coalesce(last_link.sequence, 0) + 1, link_id, body, previous, retention.digest_of(previous, body));
+END
+$$;
+
+-- What a run did.
 CREATE OR REPLACE FUNCTION retention.append_evidence(for_run uuid, run_outcome text, categories jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     r retention.run;
-    last_link retention.evidence;
-    body text;
-    previous text;
 BEGIN
     LOCK TABLE retention.evidence IN SHARE ROW EXCLUSIVE MODE;
     UPDATE retention.run SET finished_at = clock_timestamp() WHERE run_id = for_run RETURNING * INTO STRICT r;
-    SELECT * INTO last_link FROM retention.evidence ORDER BY sequence DESC LIMIT 1;
-    previous := coalesce(last_link.digest, 'sha256:' || repeat('0', 64));
-    body := (jsonb_build_object(
-        'sequence', coalesce(last_link.sequence, 0) + 1, 'runId', r.run_id, 'mode', r.mode, 'outcome', run_outcome,
+    PERFORM retention.append_link(for_run, jsonb_build_object(
+        'mode', r.mode, 'outcome', run_outcome,
         'startedAt', r.started_at, 'finishedAt', r.finished_at, 'policyGeneration', r.policy_generation,
         'rulesDigest', r.rules_digest, 'categories', categories,
         'limitedTo', coalesce(to_jsonb(r.limited_to), '[]'))
-        || CASE WHEN r.caches IS NULL THEN '{}' ELSE jsonb_build_object('caches', r.caches) END)::text;
-    INSERT INTO retention.evidence (sequence, run_id, body, previous_digest, digest)
-        VALUES (coalesce(last_link.sequence, 0) + 1, for_run, body, previous, retention.digest_of(previous, body));
+        || CASE WHEN r.caches IS NULL THEN '{}' ELSE jsonb_build_object('caches', r.caches) END);
+END
+$$;
+
+-- What was done beside the runs: `act` has its kind, names of backups and counts.
+CREATE OR REPLACE FUNCTION retention.append_act(act jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    s retention.settings;
+BEGIN
+    SELECT * INTO STRICT s FROM retention.settings;
+    PERFORM retention.append_link(gen_random_uuid(), jsonb_build_object(
+        'mode', 'Enforce', 'outcome', 'Recorded', 'startedAt', clock_timestamp(), 'finishedAt', clock_timestamp(),
+        'policyGeneration', s.policy_generation, 'rulesDigest', s.rules_digest, 'categories', '[]'::jsonb, 'act', act));
 END
 $$;
 

@@ -1,14 +1,19 @@
 -- What is managed, as the functions look at it.
 
+-- What lies in an archive came there by its birth, and nobody closes it there: by clock Closed it counts from its birth, and where
+-- it was closed, which `closing` says, from then if that is later (M8).
 CREATE OR REPLACE VIEW retention.managed AS
 SELECT t.name AS table_name, t.category, t.position, t.active, t.primary_key, t.born_at, t.back, t.ahead,
     t.session_column, t.unit_column, c.position AS category_position, c.state, c.content_of, c.minimum, c.keep, c.maximum,
     c.clock_event, coalesce(c.content_of, c.name) AS family,
-    CASE WHEN c.clock_event IN ('Created', 'ObjectLastModified') THEN t.born_at WHEN c.clock_event = 'Closed' THEN c.clock_column END AS clock,
+    CASE WHEN c.clock_event IN ('Created', 'ObjectLastModified') OR (c.clock_event = 'Closed' AND s.is_archive) THEN t.born_at
+        WHEN c.clock_event = 'Closed' THEN c.clock_column END AS clock,
     -- Logs that are rows count from their birth, those that are files from their last modification.
     c.clock_event IN ('Created', 'ObjectLastModified') AS by_birth,
-    coalesce(c.object_table = t.name, false) AS has_objects, c.key_column, c.version_column
-FROM retention.managed_table AS t JOIN retention.category AS c ON c.name = t.category;
+    coalesce(c.object_table = t.name, false) AS has_objects, c.key_column, c.version_column,
+    CASE WHEN c.clock_event = 'Closed' AND s.is_archive THEN c.clock_column END AS closing
+FROM retention.managed_table AS t JOIN retention.category AS c ON c.name = t.category,
+    (SELECT EXISTS (SELECT FROM retention.settings WHERE purpose = 'Archive') AS is_archive) AS s;
 
 -- Every partition of a managed table with its range of births, read from the catalog: also one that somebody made by hand.
 -- Inside the functions TimeZone is UTC and DateStyle ISO, so that the printed bounds are read back as they were.
@@ -60,6 +65,8 @@ CREATE OR REPLACE FUNCTION retention.due_condition(t retention.managed, alias te
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT CASE WHEN bound IS NULL OR t.clock IS NULL THEN 'false'
         WHEN t.by_birth THEN format('%I.%I <= %L::timestamptz', alias, t.clock, bound)
+        WHEN t.closing IS NOT NULL THEN format('(%I.%I <= %L::timestamptz AND (%1$I.%4$I IS NULL OR %1$I.%4$I <= %3$L::timestamptz))',
+            alias, t.clock, bound, t.closing)
         ELSE format('(%I.%I <= %L::timestamptz AND %1$I.%4$I <= %3$L::timestamptz)', alias, t.clock, bound, t.born_at) END
 $$;
 

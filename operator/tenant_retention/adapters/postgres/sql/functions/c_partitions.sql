@@ -52,14 +52,28 @@ BEGIN
 END
 $$;
 
--- Makes the missing months from `back` to `ahead`; returns how many. Made apart and attached: ATTACH locks the parent
--- weakly, where CREATE TABLE ... PARTITION OF would stop everybody. A month that any partition touches is left alone.
+-- Makes one month of a table. Made apart and attached: ATTACH locks the parent weakly, where CREATE TABLE ... PARTITION OF
+-- would stop everybody.
+CREATE OR REPLACE FUNCTION retention.create_month(wanted text, month timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    partition_name text := retention.bounded_name(wanted, '_p' || to_char(month, 'YYYYMM'));
+BEGIN
+    EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS'
+        ' INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING GENERATED)', partition_name, wanted);
+    EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        wanted, partition_name, month, month + interval '1 month');
+    PERFORM retention.guard_relation(partition_name, wanted);
+    PERFORM retention.set_vacuum(partition_name);
+END
+$$;
+
+-- Makes the missing months from `back` to `ahead`; returns how many. A month that any partition touches is left alone.
 CREATE OR REPLACE FUNCTION retention.create_partitions(wanted text) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
     month timestamptz;
-    partition_name text;
     made integer := 0;
     other text := (SELECT c.relname FROM pg_partitioned_table AS p JOIN pg_class AS c ON c.oid = p.partdefid
         WHERE p.partrelid = to_regclass(format('public.%I', wanted)));
@@ -79,13 +93,7 @@ BEGIN
             WHERE p.born_from < missing.month + interval '1 month' AND p.born_to > missing.month)
         ORDER BY 1
     LOOP
-        partition_name := retention.bounded_name(wanted, '_p' || to_char(month, 'YYYYMM'));
-        EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS'
-            ' INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING GENERATED)', partition_name, wanted);
-        EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
-            wanted, partition_name, month, month + interval '1 month');
-        PERFORM retention.guard_relation(partition_name, wanted);
-        PERFORM retention.set_vacuum(partition_name);
+        PERFORM retention.create_month(wanted, month);
         made := made + 1;
     END LOOP;
     RETURN made;

@@ -108,6 +108,8 @@ BEGIN
         retention.readable(coalesce(x.born_from, '-infinity'))
         FROM retention.abandoned_rewrites() AS w LEFT JOIN retention.partition AS x ON x.partition = w.partition
         WHERE w.table_name = t.table_name AND w.rows > 0;
+    -- And so is what lies in files of the archive bucket.
+    RETURN QUERY SELECT * FROM retention.counts_of_files(t, remove, previous, overdue_at);
 END
 $$;
 

@@ -49,6 +49,9 @@ BEGIN
         RAISE EXCEPTION 'the policy is suspended, or its store was released' USING ERRCODE = 'RTN00', DETAIL = 'Suspended',
             HINT = 'Resume the policy, or bind the store to one.';
     END IF;
+    IF r.mode = 'Enforce' THEN
+        PERFORM retention.refuse_while_restoring(wanted);
+    END IF;
     IF step_mode = 'Enforce' AND r.mode <> 'Enforce' THEN
         RAISE EXCEPTION 'run % is a dry run', wanted USING ERRCODE = 'RTI00', DETAIL = 'DryRun';
     END IF;
@@ -186,13 +189,12 @@ BEGIN
     allowed := coalesce(retention.room_of_approval(r.rules_digest) >= asking, false);
     UPDATE retention.run_category SET guard = 'Approved', approved = surplus + anonymize_surplus WHERE run_id = r.run_id AND guard = 'Tripped' AND allowed;
     UPDATE retention.run_category SET remove_through = previous_through, candidates = candidates - surplus,
-        anonymize_through = anonymize_previous, anonymize_due = anonymize_due - anonymize_surplus
+        anonymize_through = anonymize_previous
         WHERE run_id = r.run_id AND guard = 'Tripped';
     UPDATE retention.run_category SET surplus = 0, anonymize_surplus = 0 WHERE run_id = r.run_id AND guard <> 'Tripped';
     UPDATE retention.run_partition AS p SET due = p.previously_due FROM retention.run_category AS rc
         WHERE p.run_id = r.run_id AND rc.run_id = p.run_id AND rc.category = p.category AND rc.guard = 'Tripped';
-    UPDATE retention.run_anonymize AS n SET due = n.previously_due FROM retention.run_category AS rc
-        WHERE n.run_id = r.run_id AND rc.run_id = n.run_id AND rc.category = n.category AND rc.guard = 'Tripped';
+    PERFORM retention.recount_anonymizing(r.run_id, category) FROM retention.run_category WHERE run_id = r.run_id AND guard = 'Tripped';
 END
 $$;
 
@@ -238,6 +240,7 @@ BEGIN
         RETURN retention.run_categories_as_json(wanted);
     END IF;
     IF run_mode = 'Enforce' THEN
+        PERFORM retention.refuse_while_restoring(wanted);
         PERFORM retention.assert_clock(s.rules_digest);
     END IF;
     PERFORM retention.interrupt_unfinished_runs();
@@ -276,7 +279,7 @@ BEGIN
         WHERE name NOT IN (SELECT category FROM retention.run_category WHERE run_id = wanted)
             AND name NOT IN (SELECT c ->> 'name'
                 FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') AS c
-                WHERE c ->> 'database' <> s.purpose);
+                WHERE NOT retention.lies_in(c, s.purpose));
     IF unknown IS NOT NULL OR wanted_categories IS NULL OR wanted_categories = '{}' THEN
         RAISE EXCEPTION 'category % is not in this run', coalesce(unknown, 'none')
             USING ERRCODE = 'RTI00', DETAIL = 'CategoryUnknown';

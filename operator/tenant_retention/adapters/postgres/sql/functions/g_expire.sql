@@ -115,10 +115,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
 SET enable_seqscan = off AS $$
 DECLARE
-    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
-    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
+    p retention.partition := retention.month_of_run(for_run, wanted_category, wanted_table, wanted);
+    t retention.managed := retention.managed_or_refuse(wanted_table);
     through timestamptz := retention.removable_through(for_run, wanted_category);
-    p record := retention.month_named(wanted_table, wanted);
     range_start timestamptz := coalesce(resume_after, '-infinity');
     range_end timestamptz;
     due text := retention.due_condition(t, 'r', through);
@@ -174,5 +173,17 @@ BEGIN
         RAISE EXCEPTION '% is not a partition of %', wanted, wanted_table USING ERRCODE = 'RTI00', DETAIL = 'UnknownPartition';
     END IF;
     RETURN p;
+END
+$$;
+
+-- The month that a step of a run names: refuses what is not this session's enforcing run, its category, a table of that, or a
+-- month of the table.
+CREATE OR REPLACE FUNCTION retention.month_of_run(for_run uuid, wanted_category text, wanted_table text, wanted text)
+RETURNS retention.partition
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM retention.assert_run(for_run, 'Enforce', wanted_category);
+    PERFORM retention.managed_of_category(wanted_table, wanted_category);
+    RETURN retention.month_named(wanted_table, wanted);
 END
 $$;

@@ -28,7 +28,7 @@ DECLARE
 BEGIN
     SELECT format('table %s belongs to more than one category', name) INTO shared FROM (
         SELECT table_name AS name FROM jsonb_array_elements(definition -> 'categories') AS c,
-            jsonb_array_elements_text(c -> 'tables') AS table_name WHERE c ->> 'database' = purpose
+            jsonb_array_elements_text(c -> 'tables') AS table_name WHERE retention.lies_in(c, purpose)
         GROUP BY 1 HAVING count(*) > 1 LIMIT 1) AS doubled;
     IF shared IS NOT NULL THEN
         RAISE EXCEPTION '%', shared USING ERRCODE = 'RTI00', DETAIL = 'ProfileInvalid', HINT = 'Change the profile.';
@@ -96,17 +96,19 @@ BEGIN
 END
 $$;
 
+-- No row of an archive ever named an object, was a file, or the content of another: that became so afterwards, if at all.
 CREATE OR REPLACE VIEW retention.wanted_categories AS
 SELECT c ->> 'name' AS name, ordinality::integer AS position, true AS active, c ->> 'state' AS state,
-    c ->> 'contentOf' AS content_of, c ->> 'minimum' AS minimum, c ->> 'keep' AS keep, c ->> 'maximum' AS maximum,
+    x.link ->> 'contentOf' AS content_of, c ->> 'minimum' AS minimum, c ->> 'keep' AS keep, c ->> 'maximum' AS maximum,
     (c ->> 'earlyDeletion')::boolean AS early_deletion, c ->> 'clockEvent' AS clock_event, c ->> 'clockColumn' AS clock_column,
-    ARRAY(SELECT jsonb_array_elements_text(c -> 'tables')) AS tables, c #>> '{objects,table}' AS object_table,
-    c #>> '{objects,keyColumn}' AS key_column, c #>> '{objects,versionColumn}' AS version_column,
+    ARRAY(SELECT jsonb_array_elements_text(c -> 'tables')) AS tables, x.link #>> '{objects,table}' AS object_table,
+    x.link #>> '{objects,keyColumn}' AS key_column, x.link #>> '{objects,versionColumn}' AS version_column,
     c #>> '{extended,keep}' AS extended_keep, c #>> '{extended,maximum}' AS extended_maximum,
     (c #>> '{extended,until}')::timestamptz AS extended_until,
-    c #>> '{files,prefix}' AS file_prefix
-FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') WITH ORDINALITY AS categories(c, ordinality)
-WHERE c ->> 'database' = s.purpose;
+    x.link #>> '{files,prefix}' AS file_prefix
+FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') WITH ORDINALITY AS categories(c, ordinality),
+    LATERAL (SELECT CASE WHEN s.purpose <> 'Archive' THEN c END AS link) AS x
+WHERE retention.lies_in(c, s.purpose);
 
 CREATE OR REPLACE VIEW retention.wanted_tables AS
 SELECT t ->> 'name' AS name, c.name AS category, array_position(c.tables, t ->> 'name') AS position, true AS active,
@@ -128,9 +130,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             OR margin_seconds <> (definition ->> 'marginSeconds')::bigint)
 $$;
 
+-- An archive takes in what lies in a database that is older than a column's being required (M11).
 CREATE OR REPLACE VIEW retention.wanted_columns AS
 SELECT t ->> 'name' AS table_name, col ->> 'name' AS name, retention.column_type(col ->> 'type') AS type,
-    NOT (col ->> 'nullable')::boolean OR col ->> 'name' IN (SELECT jsonb_array_elements_text(t -> 'primaryKey')) AS required,
+    (NOT (col ->> 'nullable')::boolean AND s.purpose <> 'Archive') OR col ->> 'name' IN (SELECT jsonb_array_elements_text(t -> 'primaryKey')) AS required,
     ordinality AS position
 FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'tables') AS t,
     jsonb_array_elements(t -> 'columns') WITH ORDINALITY AS columns(col, ordinality)
@@ -159,7 +162,7 @@ DECLARE
 BEGIN
     FOR t IN SELECT * FROM retention.managed WHERE active ORDER BY category_position, position LOOP
         IF t.clock_event = 'Closed' AND t.state = 'Enforced' AND NOT EXISTS (
-            SELECT FROM retention.wanted_columns WHERE table_name = t.table_name AND name = t.clock)
+            SELECT FROM retention.wanted_columns WHERE table_name = t.table_name AND name = coalesce(t.closing, t.clock))
         THEN
             RAISE EXCEPTION 'category % counts from column %, which table % does not have', t.category, t.clock, t.table_name
                 USING ERRCODE = 'RTI00', DETAIL = 'ProfileInvalid', HINT = 'Change the profile.';
@@ -233,29 +236,6 @@ BEGIN
             EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT IF EXISTS %I', t.table_name,
                 retention.bounded_name('retention_finite_' || clock, ''));
             RETURN NEXT format('check on %s.%s added', t.table_name, clock);
-        END IF;
-    END LOOP;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION retention.converge_indexes(t retention.managed, relation oid) RETURNS SETOF text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    wanted record;
-BEGIN
-    FOR wanted IN
-        SELECT columns.name, retention.bounded_name(t.table_name, '_by_' || left(md5(columns.name), 8)) AS index_name
-        FROM (SELECT t.born_at UNION SELECT t.session_column
-            UNION SELECT unnest(clock_columns) FROM retention.managed_table WHERE name = t.table_name
-            -- Whether another row names the same object is asked for every object that goes.
-            UNION SELECT name FROM retention.wanted_columns
-                WHERE t.has_objects AND table_name = t.table_name AND name = t.key_column) AS columns(name)
-        WHERE columns.name IS NOT NULL
-    LOOP
-        IF NOT EXISTS (SELECT FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-            WHERE i.indrelid = relation AND c.relname = wanted.index_name) THEN
-            EXECUTE format('CREATE INDEX %I ON public.%I (%I)', wanted.index_name, t.table_name, wanted.name);
-            RETURN NEXT format('index on %s.%s created', t.table_name, wanted.name);
         END IF;
     END LOOP;
 END

@@ -7,17 +7,29 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT 'SCHEMA', 'public', NULL, roles ->> role, 'USAGE' FROM unnest(ARRAY['app', 'reader', 'backup']) AS role
     WHERE (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'public')
     UNION ALL
-    SELECT 'SCHEMA', 'retention', NULL, roles ->> role, 'USAGE' FROM unnest(ARRAY['enforcer', 'observer', 'auditor']) AS role
+    SELECT 'SCHEMA', 'retention', NULL, roles ->> role, 'USAGE' FROM unnest(ARRAY['enforcer', 'observer', 'auditor', 'backup']) AS role
     UNION ALL
     SELECT 'TABLE', format('public.%I', t.name), NULL, roles ->> g.role, g.privilege
-    FROM retention.managed_table AS t, (VALUES ('app', 'SELECT'), ('app', 'INSERT'), ('reader', 'SELECT'), ('backup', 'SELECT'))
-        AS g(role, privilege)
+    FROM retention.managed_table AS t, retention.settings AS s,
+        (VALUES ('app', 'SELECT'), ('app', 'INSERT'), ('reader', 'SELECT'), ('backup', 'SELECT')) AS g(role, privilege)
+    -- Into an archive only what comes from a live database.
+    WHERE (s.purpose <> 'Archive' OR g.privilege = 'SELECT')
+        -- A restore that is not over yet: what it brought back and today's rules take away again is nobody's to see.
+        AND NOT EXISTS (SELECT FROM retention.restoring)
+    UNION ALL
+    -- Without its holds a backup that is restored would lose what they keep (X3).
+    SELECT 'TABLE', 'retention.hold', NULL, roles ->> 'backup', 'SELECT'
+    UNION ALL
+    -- And without the index nobody would know the files of its archive, which would never go (T6).
+    SELECT 'TABLE', 'retention.archive_file', NULL, roles ->> 'backup', 'SELECT'
     UNION ALL
     -- The birth and the key are never updated; a clock that starts later is, once.
     SELECT 'TABLE', format('public.%I', t.name), a.attname::text, roles ->> 'app', 'UPDATE'
     FROM retention.managed_table AS t
     JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('public.%I', t.name)) AND a.attnum > 0 AND NOT a.attisdropped
     WHERE a.attname <> t.born_at AND a.attname <> ALL (t.primary_key)
+        AND NOT EXISTS (SELECT FROM retention.settings WHERE purpose = 'Archive')
+        AND NOT EXISTS (SELECT FROM retention.restoring)
     UNION ALL
     SELECT 'FUNCTION', p.oid::regprocedure::text, NULL, roles ->> g.role, 'EXECUTE'
     FROM pg_proc AS p JOIN (VALUES
@@ -31,7 +43,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         ('count_files', 'enforcer'), ('own_files', 'enforcer'), ('claim_files', 'enforcer'), ('confirm_files', 'enforcer'), ('recount_files', 'enforcer'), ('files_to_lock', 'enforcer'),
         ('orphan_place', 'enforcer'), ('unnamed_objects', 'enforcer'), ('rows_naming_objects', 'enforcer'), ('record_orphans', 'enforcer'),
         ('cached_rows', 'enforcer'), ('record_cache', 'enforcer'),
-        ('observe', 'observer'), ('read_evidence', 'observer'), ('read_evidence', 'auditor')) AS g(name, role)
+        ('archive_steps', 'enforcer'), ('archive_rows', 'enforcer'), ('archive_moved', 'enforcer'), ('take_archived', 'enforcer'), ('archived_here', 'enforcer'),
+        ('name_archive_file', 'enforcer'), ('archive_file_rows', 'enforcer'), ('keep_archive_file', 'enforcer'), ('give_up_archive_file', 'enforcer'),
+        ('leaving_archive_files', 'enforcer'), ('archive_files_gone', 'enforcer'), ('archive_files_of', 'enforcer'), ('archive_file_states', 'enforcer'),
+        ('unnamed_files_due', 'enforcer'), ('restore_archive_file', 'enforcer'),
+        ('pause_archiving', 'enforcer'), ('bring_back', 'enforcer'),
+        ('record_backups', 'backup'), ('observe', 'observer'), ('read_evidence', 'observer'), ('read_evidence', 'auditor')) AS g(name, role)
         ON p.proname = g.name
     WHERE p.pronamespace = 'retention'::regnamespace
 $$;

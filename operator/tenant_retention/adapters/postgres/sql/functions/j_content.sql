@@ -205,9 +205,15 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $
 DECLARE
     held text := retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true);
     now_held bigint := 0;
+    accepted bigint;
     deleted bigint;
     unwanted bigint;
 BEGIN
+    -- What was found and is accepted since has its minimum again (M8): its row stays, and the run's evidence tells the failure.
+    EXECUTE format('DELETE FROM retention.claim AS c WHERE c.claim_id = ANY ($1) AND c.cause <> ''Age'' AND EXISTS ('
+        'SELECT FROM (SELECT * FROM public.%I AS r WHERE %s OFFSET 0) AS r WHERE %s OFFSET 0)',
+        t.table_name, retention.claimed_row_condition(t.table_name), retention.young_condition(t.table_name, 'r')) USING ids;
+    GET DIAGNOSTICS accepted = ROW_COUNT;
     IF held <> 'false' THEN
         -- The object is gone, the hold came too late for it: its row stays, and the run's evidence says so.
         EXECUTE format('UPDATE retention.claim AS c SET state = ''HeldAfterRemoval'' WHERE c.claim_id = ANY ($1)'
@@ -226,7 +232,7 @@ BEGIN
         INTO deleted, unwanted USING ids;
     DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
     UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, objects = rc.objects + deleted, held = rc.held + now_held,
-            cleared = rc.cleared + unwanted
+            cleared = rc.cleared + unwanted, failed = rc.failed + accepted
         WHERE rc.run_id = for_run AND rc.category = t.category;
     RETURN deleted + unwanted;
 END

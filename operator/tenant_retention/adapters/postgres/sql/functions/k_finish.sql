@@ -55,6 +55,7 @@ BEGIN
             'surplus', rc.surplus + rc.anonymize_surplus + coalesce(f.surplus, 0), 'oldestLeft', oldest_left, 'residue', residue)
             || CASE WHEN rc.anonymize_through IS NULL THEN '{}' ELSE jsonb_build_object('anonymizeDue', rc.anonymize_due,
                 'anonymized', rc.anonymized, 'anonymizeHeld', rc.anonymize_held, 'anonymizeResidue', identifying) END
+            || CASE WHEN rc.archive_due IS NULL THEN '{}' ELSE jsonb_build_object('archiveDue', rc.archive_due, 'archived', rc.archived) END
             || retention.finding_counts(rc.category) || CASE WHEN rc.found_before > 0 THEN jsonb_build_object('cleared', rc.cleared) ELSE '{}' END
             || CASE WHEN f.total IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('files', retention.file_evidence(f)) END);
     END LOOP;
@@ -73,7 +74,8 @@ BEGIN
         -- As in retention.counts_of_table: nothing ends before it began.
         EXECUTE format('SELECT CASE WHEN min(%1$I) IS NOT NULL THEN greatest(min(%1$I), min(%2$I)) END FROM public.%3$I',
             t.clock, t.born_at, t.table_name) INTO oldest_of_table;
-        oldest := least(oldest, oldest_of_table);
+        oldest := least(oldest, oldest_of_table,
+            (SELECT min(f.born_from) FROM retention.archive_file AS f WHERE f.table_name = t.table_name AND f.rows > 0));
     END LOOP;
     RETURN retention.readable(oldest);
 END
@@ -97,6 +99,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             THEN 'Incomplete'
         WHEN bool_or(rc.begun AND rc.anonymized < rc.anonymize_due
                 AND coalesce((e ->> 'anonymizeResidue')::bigint > rc.anonymize_waiting, true)) THEN 'Incomplete'
+        WHEN bool_or(rc.archived + rc.archive_waiting < rc.archive_due) THEN 'Incomplete'
+        WHEN bool_or(rc.begun AND (retention.identified_in_files(rc.category, rc.remove_through, rc.anonymize_through)).due > 0)
+            THEN 'Incomplete'
         WHEN bool_or('Tripped' IN (rc.guard, rc.found_guard) OR f.guard = 'Tripped') THEN 'ApprovalRequired'
         ELSE 'Succeeded' END
     FROM retention.run_category AS rc

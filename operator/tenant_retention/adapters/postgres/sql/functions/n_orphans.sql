@@ -1,13 +1,15 @@
 -- Objects without a row and rows without their object: a page of each a night, counted, never deleted. No run is open then:
 -- its evidence is written, so that nothing here can fail it.
 
--- The buckets (UnnamedObjects, UnfinishedUploads) and categories (MissingObjects) of this database.
+-- The buckets (UnnamedObjects, UnfinishedUploads) and categories (MissingObjects) of this database. The archive bucket is any
+-- database's: no definition says whether the policy has one.
 CREATE OR REPLACE VIEW retention.orphan_subject AS
 SELECT DISTINCT s.kind, s.name
 FROM retention.settings AS x, jsonb_array_elements(x.definition -> 'categories') AS c,
     LATERAL (VALUES ('UnnamedObjects', c #>> '{objects,bucket}'), ('UnfinishedUploads', c #>> '{objects,bucket}'),
         ('MissingObjects', c ->> 'name')) AS s(kind, name)
-WHERE c ->> 'database' = x.purpose AND c #>> '{objects,table}' IS NOT NULL;
+WHERE c ->> 'database' = x.purpose AND c #>> '{objects,table}' IS NOT NULL
+UNION SELECT kind, 'Archive' FROM unnest(ARRAY['UnnamedObjects', 'UnfinishedUploads']) AS kind;
 
 -- Where the pass goes on; null: at the beginning.
 CREATE OR REPLACE FUNCTION retention.orphan_place(wanted_kind text, wanted_name text) RETURNS jsonb

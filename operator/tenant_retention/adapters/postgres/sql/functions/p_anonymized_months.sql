@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION retention.is_anonymized(month text, methods text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM retention.anonymized_month AS m JOIN pg_class AS c ON c.oid = m.relation
-            JOIN pg_trigger AS g ON g.tgrelid = c.oid AND g.tgname = 'retention_month_write' AND g.tgenabled = 'O'
+            JOIN pg_trigger AS g ON g.tgrelid = c.oid AND g.tgname = 'retention_month_write' AND g.tgenabled = 'A'
             WHERE m.partition = month AND m.methods = is_anonymized.methods AND m.proven_at IS NOT NULL
                 AND c.relname = month AND c.relnamespace = 'public'::regnamespace)
         AND NOT EXISTS (SELECT FROM retention.month_write AS w WHERE w.partition = month)
@@ -24,22 +24,29 @@ BEGIN
 END
 $$;
 
+-- Has these events of a month logged, also those of a restore or a replica, which fire no ordinary trigger.
+CREATE OR REPLACE FUNCTION retention.note_writes(month text, trigger_name text, events text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON public.%I FOR EACH ROW EXECUTE FUNCTION retention.note_month_write()',
+        trigger_name, events, month);
+    EXECUTE format('ALTER TABLE public.%I ENABLE ALWAYS TRIGGER %I', month, trigger_name);
+END
+$$;
+
 -- From now on a write to this month is noticed. The lock waits for whoever is writing to it now; after it is granted no write
 -- of before is unseen by the proof that follows, and every later one is logged. False where younger rows are to come still.
 CREATE OR REPLACE FUNCTION retention.watch_month(for_run uuid, wanted_category text, wanted_table text, wanted text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
-    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
-    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
-    p retention.partition := retention.month_named(wanted_table, wanted);
+    p retention.partition := retention.month_of_run(for_run, wanted_category, wanted_table, wanted);
 BEGIN
     IF NOT retention.wholly_due(p.born_to, retention.anonymizable_through(for_run, wanted_category)) THEN
         RETURN false;
     END IF;
     EXECUTE format('LOCK TABLE public.%I IN SHARE ROW EXCLUSIVE MODE', wanted);
-    EXECUTE format('CREATE OR REPLACE TRIGGER retention_month_write AFTER INSERT OR UPDATE ON public.%I'
-        ' FOR EACH ROW EXECUTE FUNCTION retention.note_month_write()', wanted);
+    PERFORM retention.note_writes(wanted, 'retention_month_write', 'INSERT OR UPDATE');
     DELETE FROM retention.month_write WHERE partition = wanted;
     INSERT INTO retention.anonymized_month (partition, table_name, relation, methods)
         VALUES (wanted, wanted_table, p.partition_oid, retention.methods_digest(wanted_table))
@@ -57,9 +64,7 @@ CREATE OR REPLACE FUNCTION retention.prove_month(for_run uuid, wanted_category t
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
-    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
-    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
-    p retention.partition := retention.month_named(wanted_table, wanted);
+    p retention.partition := retention.month_of_run(for_run, wanted_category, wanted_table, wanted);
     left_over boolean;
 BEGIN
     EXECUTE format('SELECT EXISTS (SELECT FROM public.%I AS r WHERE %s)', wanted, retention.identifying_condition(wanted_table, 'r'))

@@ -14,40 +14,7 @@ WHERE jsonb_typeof(col -> 'anonymize') = 'object' AND t ->> 'name' IN (SELECT na
 CREATE OR REPLACE VIEW retention.anonymize_rule AS
 SELECT c ->> 'name' AS category, c ->> 'anonymizeAfter' AS after
 FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'categories') AS c
-WHERE c ->> 'database' = s.purpose AND c ->> 'state' = 'Enforced' AND c ->> 'anonymizeAfter' IS NOT NULL;
-
--- Makes the key of method Hash where there is none: 32 bytes of the server's strong random numbers, kept as the two pads of
--- HMAC (RFC 2104), which is all that is needed of it. Only the owner reads the table; no backup login has a right to it.
-CREATE OR REPLACE FUNCTION retention.make_anonymization_key() RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    secret bytea := sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
-        || decode(repeat('00', 32), 'hex');
-    inner_bytes bytea := secret;
-    outer_bytes bytea := secret;
-BEGIN
-    FOR place IN 0..63 LOOP
-        inner_bytes := set_byte(inner_bytes, place, get_byte(secret, place) # 54);
-        outer_bytes := set_byte(outer_bytes, place, get_byte(secret, place) # 92);
-    END LOOP;
-    INSERT INTO retention.anonymization_key (inner_pad, outer_pad) VALUES (inner_bytes, outer_bytes) ON CONFLICT DO NOTHING;
-    RETURN FOUND;
-END
-$$;
-
--- The operator's act, as the owner: from now on nobody can tell whose number or name a hash was made of, by trying all of them
--- either. TRUNCATE, since a deleted row would lie in the file until it is vacuumed. The next run makes another key.
-CREATE OR REPLACE FUNCTION retention.destroy_anonymization_key() RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
-DECLARE
-    there boolean;
-BEGIN
-    LOCK TABLE retention.anonymization_key IN ACCESS EXCLUSIVE MODE;
-    there := EXISTS (SELECT FROM retention.anonymization_key);
-    TRUNCATE retention.anonymization_key;
-    RETURN there;
-END
-$$;
+WHERE retention.lies_in(c, s.purpose) AND c ->> 'state' = 'Enforced' AND c ->> 'anonymizeAfter' IS NOT NULL;
 
 -- The method that a column gets where the catalog says that its own would fail: NULL is not allowed, or two rows may have the
 -- same value afterwards although an index, here or on one month, forbids it. 'Refused' where there is none.
@@ -142,7 +109,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM retention.anonymized_column AS c WHERE c.table_name = wanted
 $$;
 
--- Refuses, when the rules are written, what could only fail at night; makes the key where a column needs one.
+-- Refuses, when the rules are written, what could only fail at night. The key is made by the first night that needs it, or comes
+-- from another database of the policy.
 CREATE OR REPLACE FUNCTION retention.converge_anonymizing() RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -160,10 +128,6 @@ BEGIN
             RAISE EXCEPTION 'column %.% of type % cannot be anonymized by method %', c.table_name, c.name, c.type, c.method
                 USING ERRCODE = 'RTI00', DETAIL = 'ProfileInvalid',
                 HINT = 'Let it be NULL, take it out of the unique index, or give it another method.';
-        END IF;
-        IF retention.safe_method(c) IN ('Hash', 'HashAsWritten') AND NOT EXISTS (SELECT FROM retention.anonymization_key) THEN
-            PERFORM retention.make_anonymization_key();
-            RETURN NEXT 'key of the hashes made';
         END IF;
     END LOOP;
 END

@@ -65,3 +65,20 @@ BEGIN
         WHERE r.run_id = for_run;
 END
 $$;
+
+-- What the looks through the cache came to, from the chain of evidence (T6, X4). A look without a failure that left no key
+-- without its row is clean; `leftSince`: the first one after the last clean one. `left` is null where the last look failed.
+CREATE OR REPLACE FUNCTION retention.cache_looks() RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+    WITH looks AS MATERIALIZED (
+        SELECT e.sequence, (b.body ->> 'finishedAt')::timestamptz AS looked_at, c ->> 'category' AS category,
+            (c ->> 'residue')::bigint AS keys_left, c ->> 'failure' AS failure
+        FROM retention.evidence AS e, LATERAL (SELECT e.body::jsonb AS body) AS b, jsonb_array_elements(b.body -> 'caches') AS c
+        WHERE c ->> 'category' <> ''),
+    clean AS (SELECT category, max(sequence) AS sequence, max(looked_at) AS looked_at FROM looks WHERE keys_left = 0 GROUP BY category),
+    latest AS (SELECT DISTINCT ON (category) * FROM looks ORDER BY category, sequence DESC)
+    SELECT coalesce(jsonb_agg(jsonb_build_object('category', l.category, 'lookedAt', l.looked_at, 'left', l.keys_left,
+        'failure', l.failure, 'cleanAt', clean.looked_at, 'leftSince', (SELECT min(n.looked_at) FROM looks AS n
+            WHERE n.category = l.category AND n.sequence > coalesce(clean.sequence, 0))) ORDER BY l.category), '[]')
+    FROM latest AS l LEFT JOIN clean USING (category)
+$$;

@@ -109,6 +109,23 @@ EXCEPTION WHEN data_exception THEN
 END
 $$;
 
+-- Where the guard stopped a category: what it keeps is not deleted after all, and loses the person as the rules executed last say.
+CREATE OR REPLACE FUNCTION retention.recount_anonymizing(wanted uuid, tripped text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM retention.run_anonymize WHERE run_id = wanted AND category = tripped;
+    INSERT INTO retention.run_anonymize (run_id, category, table_name, partition, due, previously_due, held)
+        SELECT wanted, tripped, n.* FROM retention.run_category AS rc CROSS JOIN LATERAL retention.anonymizable_counts(
+            tripped, rc.remove_through, rc.anonymize_through, rc.anonymize_through) AS n
+        WHERE rc.run_id = wanted AND rc.category = tripped;
+    UPDATE retention.run_category SET (anonymize_due, anonymize_held) = (SELECT coalesce(sum(due), 0), coalesce(sum(held), 0)
+            FROM retention.run_anonymize WHERE run_id = wanted AND category = tripped)
+        WHERE run_id = wanted AND category = tripped;
+EXCEPTION WHEN data_exception THEN
+    PERFORM retention.record_failure(wanted, tripped, 'NotCountable');
+END
+$$;
+
 -- The months in which something is due, children first, oldest first; the same for a dry run and the real one (X7).
 CREATE OR REPLACE FUNCTION retention.anonymize_steps(for_run uuid, wanted_category text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
@@ -134,10 +151,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
 SET enable_seqscan = off AS $$
 DECLARE
-    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
-    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
+    p retention.partition := retention.month_of_run(for_run, wanted_category, wanted_table, wanted);
+    t retention.managed := retention.managed_or_refuse(wanted_table);
     through timestamptz := retention.anonymizable_through(for_run, wanted_category);
-    p record := retention.month_named(wanted_table, wanted);
     range_start timestamptz := coalesce(resume_after, '-infinity');
     range_end timestamptz;
     due text;
@@ -234,10 +250,10 @@ BEGIN
 END
 $$;
 
--- What is still due after a run, held rows left out.
+-- What is still due after a run, held rows left out, in files too.
 CREATE OR REPLACE FUNCTION retention.anonymize_residue(rc retention.run_category) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(sum(n.due), 0)::bigint
+    SELECT coalesce(sum(n.due), 0)::bigint + (retention.identified_in_files(rc.category, rc.remove_through, rc.anonymize_through)).due
     FROM retention.anonymizable_counts(rc.category, rc.remove_through, rc.anonymize_through, NULL) AS n
 $$;
 
@@ -249,14 +265,16 @@ DECLARE
     through timestamptz := least(retention.cutoff(now(), after), retention.cutoff(now(), c.minimum));
     counted record;
     oldest timestamptz;
+    filed record;
 BEGIN
     IF after IS NULL THEN
         RETURN '{}';
     END IF;
+    SELECT * INTO filed FROM retention.identified_in_files(c.name, remove, through);
     SELECT coalesce(sum(n.due), 0) AS due, coalesce(sum(n.held), 0) AS held INTO counted
         FROM retention.anonymizable_counts(c.name, remove, through, NULL) AS n;
-    oldest := retention.oldest_identifying(c.name, remove);
-    RETURN jsonb_build_object('anonymizeDue', counted.due, 'anonymizeHeld', counted.held, 'nextAnonymization',
+    oldest := least(retention.oldest_identifying(c.name, remove), filed.oldest);
+    RETURN jsonb_build_object('anonymizeDue', counted.due + filed.due, 'anonymizeHeld', counted.held + filed.held, 'nextAnonymization',
         retention.period_end(oldest, retention.months_of(after), retention.days_of(after)));
 EXCEPTION WHEN data_exception THEN
     -- The other categories are seen all the same; the night's run tells the failure.

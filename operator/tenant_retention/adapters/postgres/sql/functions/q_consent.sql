@@ -1,4 +1,5 @@
--- Content is not stored where the record of its session denies it, or where recording was forced and not accepted (P10).
+-- Content is not stored where the record of its session denies it, or where recording was forced and not accepted (P10), and no
+-- row of a table that only some records may have where the record is another one (P5).
 
 -- Which flags of which table of the record decide, by today's rules; no row: the category's content needs no consent.
 CREATE OR REPLACE VIEW retention.consent AS
@@ -18,36 +19,63 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM (SELECT coalesce(quote_ident(alias) || '.', '') AS prefix) AS of_table
 $$;
 
--- The condition under which the record of the row `alias` denies it: 'false' where content needs no consent. Births from..to
--- bound which months of the record are looked into. A row without a session is nobody's: it stays.
+-- The condition under which the row `alias` has a record with `deciding`, a condition on `record`. Births from..to bound which
+-- months of the record are looked into. A row without a session is nobody's: it stays.
+CREATE OR REPLACE FUNCTION retention.record_condition(t retention.managed, record_table text, record_session text, record_born text,
+    deciding text, alias text, born_from timestamptz, born_to timestamptz)
+RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    reach interval := retention.session_reach();
+BEGIN
+    RETURN format('EXISTS (SELECT FROM public.%I AS record WHERE %s AND %s'
+        ' AND record.%I >= %L::timestamptz AND record.%4$I <= %6$L::timestamptz'
+        ' AND record.%4$I >= %7$I.%8$I - %9$L::interval AND record.%4$I <= %7$I.%8$I + %9$L::interval)',
+        record_table,
+        -- A cast keeps an index from being used.
+        format(CASE WHEN retention.column_type_of(record_table, record_session)
+                = retention.column_type_of(t.table_name, t.session_column) THEN 'record.%I = %I.%I' ELSE 'record.%I::text = %I.%I::text' END,
+            record_session, alias, t.session_column),
+        deciding, record_born, retention.readable(born_from) - reach, retention.readable(born_to) + reach, alias, t.born_at, reach);
+END
+$$;
+
+-- The condition under which the record of the row `alias` denies it: 'false' where content needs no consent.
 CREATE OR REPLACE FUNCTION retention.denied_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
     c retention.consent;
-    reach interval := retention.session_reach();
 BEGIN
     SELECT * INTO c FROM retention.consent WHERE category = t.category;
     IF NOT FOUND OR t.session_column IS NULL THEN
         RETURN 'false';
     END IF;
-    RETURN format('EXISTS (SELECT FROM public.%I AS record WHERE %s AND %s'
-        ' AND record.%I >= %L::timestamptz AND record.%4$I <= %6$L::timestamptz'
-        ' AND record.%4$I >= %7$I.%8$I - %9$L::interval AND record.%4$I <= %7$I.%8$I + %9$L::interval)',
-        c.record_table,
-        -- A cast keeps an index from being used.
-        format(CASE WHEN retention.column_type_of(c.record_table, c.session_column)
-                = retention.column_type_of(wanted, t.session_column) THEN 'record.%I = %I.%I' ELSE 'record.%I::text = %I.%I::text' END,
-            c.session_column, alias, t.session_column),
-        retention.denying_condition(c, 'record'), c.born_at, retention.readable(born_from) - reach,
-        retention.readable(born_to) + reach, alias, t.born_at, reach);
+    RETURN retention.record_condition(t, c.record_table, c.session_column, c.born_at, retention.denying_condition(c, 'record'),
+        alias, born_from, born_to);
 END
+$$;
+
+-- Tables that only some records may have rows in, by today's rules.
+CREATE OR REPLACE VIEW retention.only_with AS
+SELECT t.table_name, r.table_name AS record_table, r.session_column, r.born_at, d #>> '{onlyWith,column}' AS column_name,
+    ARRAY(SELECT jsonb_array_elements_text(d #> '{onlyWith,values}')) AS allowed
+FROM retention.settings AS s, jsonb_array_elements(s.definition -> 'tables') AS d
+JOIN retention.managed AS t ON t.table_name = d ->> 'name' AND t.session_column IS NOT NULL
+JOIN retention.managed AS r ON r.table_name = d #>> '{onlyWith,table}' AND r.session_column IS NOT NULL;
+
+-- The condition under which the record of the row `alias` is another one; one that does not say what it is keeps nothing out.
+CREATE OR REPLACE FUNCTION retention.strange_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz)
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((SELECT retention.record_condition(t, o.record_table, o.session_column, o.born_at,
+            format('record.%I <> ALL (%L::text[])', o.column_name, o.allowed), alias, born_from, born_to)
+        FROM retention.only_with AS o JOIN retention.managed AS t USING (table_name) WHERE o.table_name = wanted), 'false')
 $$;
 
 CREATE OR REPLACE FUNCTION retention.guard_consent() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
-    c retention.consent;
+    record_table text;
+    decided_by text;
     birth text;
     first_birth timestamptz;
     last_birth timestamptz;
@@ -61,26 +89,40 @@ BEGIN
     EXECUTE format('SELECT EXISTS (SELECT FROM new_rows AS r WHERE %s)',
         retention.denied_condition(TG_ARGV[0], 'r', first_birth, last_birth)) INTO found_one;
     IF found_one THEN
-        SELECT n.* INTO c FROM retention.consent AS n JOIN retention.managed AS t USING (category) WHERE t.table_name = TG_ARGV[0];
+        SELECT n.record_table, n.refused_column INTO record_table, decided_by
+            FROM retention.consent AS n JOIN retention.managed AS t USING (category) WHERE t.table_name = TG_ARGV[0];
         -- Not which one: sessions, keys and numbers are no matter for a log.
         RAISE EXCEPTION 'refused: content in % whose session''s record in % denies it, or did not accept forced recording',
-            TG_ARGV[0], c.record_table USING ERRCODE = 'RTG00', DETAIL = 'ConsentRefused',
+            TG_ARGV[0], record_table USING ERRCODE = 'RTG00', DETAIL = 'ConsentRefused',
             HINT = format('Nothing of this statement was stored. Leave such content out; %s.%s says who denied it.',
-                c.record_table, c.refused_column);
+                record_table, decided_by);
+    END IF;
+    EXECUTE format('SELECT EXISTS (SELECT FROM new_rows AS r WHERE %s)',
+        retention.strange_condition(TG_ARGV[0], 'r', first_birth, last_birth)) INTO found_one;
+    IF found_one THEN
+        SELECT o.record_table, o.column_name INTO record_table, decided_by FROM retention.only_with AS o WHERE o.table_name = TG_ARGV[0];
+        RAISE EXCEPTION 'refused: rows in % whose session''s record in % is of a kind that has none', TG_ARGV[0], record_table
+            USING ERRCODE = 'RTG00', DETAIL = 'RecordHasNone',
+            HINT = format('Nothing of this statement was stored. Leave such rows out; %s.%s says what kind it is.', record_table, decided_by);
     END IF;
     RETURN NULL;
 END
 $$;
 
--- Puts the guard on one table or partition of content that needs consent. The operator's own functions only ever take away
+-- Whether the database looks at the record of each row that comes in.
+CREATE OR REPLACE FUNCTION retention.has_content_guard(t retention.managed) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.session_column IS NOT NULL AND (t.category IN (SELECT category FROM retention.consent)
+        OR t.table_name IN (SELECT table_name FROM retention.only_with))
+$$;
+
+-- Puts the guard on one table or partition of content that needs consent, or that only some records may have. The operator's own functions only ever take away
 -- from rows that are there, and a row that came before its record may lose a name like any other: no update of the owner's is
 -- asked.
 CREATE OR REPLACE FUNCTION retention.guard_content(relation text, managed_name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM retention.consent JOIN retention.managed AS t USING (category) WHERE t.table_name = managed_name
-        AND t.session_column IS NOT NULL)
-    THEN
+    IF NOT EXISTS (SELECT FROM retention.managed AS t WHERE t.table_name = managed_name AND retention.has_content_guard(t)) THEN
         RETURN;
     END IF;
     EXECUTE format(
@@ -106,8 +148,7 @@ DECLARE
 BEGIN
     FOR r IN
         WITH relations AS MATERIALIZED (
-            SELECT parent.oid, m.table_name, m.session_column IS NOT NULL
-                AND m.category IN (SELECT category FROM retention.consent) AS wanted
+            SELECT parent.oid, m.table_name, retention.has_content_guard(m) AS wanted
             FROM retention.managed AS m JOIN pg_class AS parent ON parent.relname = m.table_name AND parent.relnamespace = 'public'::regnamespace
         ), all_relations AS MATERIALIZED (
             SELECT * FROM relations

@@ -28,14 +28,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM retention.managed AS t WHERE t.table_name = wanted
 $$;
 
--- The same for what this run may take away: still so, for a mark is only looked at again after the night's work; 'false' where the
--- guard asks first.
+-- The same, and it is so at that instant still: a mark is only looked at again after the night's work.
+CREATE OR REPLACE FUNCTION retention.still_found_condition(wanted text, alias text, before_run bigint, at timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+    SELECT CASE found WHEN 'false' THEN found ELSE format('(%s AND (%s OR %s))', found,
+        retention.denied_condition(wanted, alias, '-infinity', 'infinity'), retention.unapproved_condition(wanted, alias, at)) END
+    FROM (SELECT retention.found_condition(wanted, alias, before_run) AS found) AS f
+$$;
+
+-- The same for what this run may take away; 'false' where the guard asks first.
 CREATE OR REPLACE FUNCTION retention.removable_finding(for_run uuid, wanted_category text, wanted text, alias text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT CASE retention.found_condition(wanted, alias, r.number) WHEN 'false' THEN 'false'
-            ELSE format('(%s AND (%s OR %s))', retention.found_condition(wanted, alias, r.number),
-                retention.denied_condition(wanted, alias, '-infinity', 'infinity'), retention.unapproved_condition(wanted, alias, r.clock)) END
-        FROM retention.run AS r
+    SELECT coalesce((SELECT retention.still_found_condition(wanted, alias, r.number, r.clock) FROM retention.run AS r
         JOIN retention.run_category AS rc USING (run_id)
         WHERE r.run_id = for_run AND rc.category = wanted_category AND rc.found_guard <> 'Tripped'), 'false')
 $$;

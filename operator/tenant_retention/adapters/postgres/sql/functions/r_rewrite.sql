@@ -104,9 +104,8 @@ CREATE OR REPLACE FUNCTION retention.rewrite_begin(for_run uuid, wanted_category
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
-    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
-    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
-    p retention.partition := retention.month_named(wanted_table, wanted);
+    p retention.partition := retention.month_of_run(for_run, wanted_category, wanted_table, wanted);
+    t retention.managed := retention.managed_or_refuse(wanted_table);
     n retention.run_anonymize;
     w retention.rewrite;
 BEGIN
@@ -125,8 +124,7 @@ BEGIN
     THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('CREATE OR REPLACE TRIGGER retention_month_delete AFTER DELETE ON public.%I'
-        ' FOR EACH ROW EXECUTE FUNCTION retention.note_month_write()', wanted);
+    PERFORM retention.note_writes(wanted, 'retention_month_delete', 'DELETE');
     w.copy := retention.bounded_name(wanted, '_rewrite');
     EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL EXCLUDING INDEXES,'
         ' CONSTRAINT retention_month CHECK (%3$I >= %4$L AND %3$I < %5$L))', w.copy, wanted, t.born_at, p.born_from, p.born_to);
@@ -208,6 +206,17 @@ BEGIN
 END
 $$;
 
+-- Whether nothing was written to a month since its copy was begun: nothing was logged, and what logs is what the transaction
+-- that began it made. Whoever disables a trigger, or makes another of that name, leaves his own transaction's number on it.
+CREATE OR REPLACE FUNCTION retention.is_unwritten(w retention.rewrite) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT NOT EXISTS (SELECT FROM retention.month_write AS x WHERE x.partition = w.partition)
+        AND EXISTS (SELECT FROM retention.anonymized_month AS m WHERE m.partition = w.partition AND m.relation = w.relation
+            AND m.methods = retention.methods_digest(w.table_name) AND 2 = (SELECT count(*) FROM pg_trigger AS g
+                WHERE g.tgrelid = w.relation AND g.tgname IN ('retention_month_write', 'retention_month_delete')
+                    AND g.tgenabled = 'A' AND g.xmin = m.xmin))
+$$;
+
 -- Puts the copy in place of the month, if the month is as it was when it was copied, and nothing in it is held or waits by now;
 -- else throws the copy away. The parent is locked first, by a session that holds nothing an application waits for, and with a
 -- timeout below the time after which the server looks for deadlocks: whoever has to give way, it is this session.
@@ -215,9 +224,7 @@ CREATE OR REPLACE FUNCTION retention.rewrite_swap(for_run uuid, wanted_category 
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '500ms' AS $$
 DECLARE
-    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
-    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
-    p retention.partition := retention.month_named(wanted_table, wanted);
+    p retention.partition := retention.month_of_run(for_run, wanted_category, wanted_table, wanted);
     w retention.rewrite;
     must_stay boolean;
     rows_now bigint;
@@ -229,19 +236,15 @@ BEGIN
         RETURN CASE WHEN retention.is_anonymized(wanted, retention.methods_digest(wanted_table)) THEN 0 END;
     END IF;
     PERFORM retention.lock_holds();
-    -- Before the lock: no hold comes in any more, and a row that comes in is noted.
+    -- Before the locks: years of rows are not read while others wait. No hold comes in any more; what is written is noted.
     must_stay := retention.must_stay(p);
+    EXECUTE format('SELECT count(*) FROM public.%I', wanted) INTO rows_now;
     -- The parent alone, and this month: whoever works on another month by its name is not waited for.
     EXECUTE format('LOCK TABLE ONLY public.%I IN ACCESS EXCLUSIVE MODE', wanted_table);
     EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', wanted);
-    -- The last word before the month is dropped: whatever kept the watch from noticing, no row is left behind.
-    EXECUTE format('SELECT count(*) FROM public.%I', wanted) INTO rows_now;
     IF must_stay OR rows_now <> w.rows OR NOT w.indexed OR w.copied_through < w.blocks OR w.relation <> p.partition_oid
         OR pg_relation_filenode(p.partition_oid) <> w.filenode OR NOT retention.can_be_copied(p.partition_oid)
-        OR EXISTS (SELECT FROM retention.month_write AS x WHERE x.partition = wanted)
-        OR NOT retention.wholly_due(p.born_to, retention.anonymizable_through(for_run, wanted_category))
-        OR NOT EXISTS (SELECT FROM retention.anonymized_month AS m WHERE m.partition = wanted AND m.relation = w.relation
-            AND m.methods = retention.methods_digest(wanted_table))
+        OR NOT retention.is_unwritten(w) OR NOT retention.wholly_due(p.born_to, retention.anonymizable_through(for_run, wanted_category))
     THEN
         PERFORM retention.drop_rewrite(w);
         RETURN NULL;
@@ -254,8 +257,7 @@ BEGIN
     EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT retention_month', wanted);
     PERFORM retention.guard_relation(wanted, wanted_table);
     PERFORM retention.set_vacuum(wanted);
-    EXECUTE format('CREATE TRIGGER retention_month_write AFTER INSERT OR UPDATE ON public.%I'
-        ' FOR EACH ROW EXECUTE FUNCTION retention.note_month_write()', wanted);
+    PERFORM retention.note_writes(wanted, 'retention_month_write', 'INSERT OR UPDATE');
     UPDATE retention.anonymized_month SET relation = format('public.%I', wanted)::regclass, proven_at = now() WHERE partition = wanted;
     EXECUTE format('DROP TABLE public.%I', before);
     DELETE FROM retention.rewrite WHERE partition = wanted;

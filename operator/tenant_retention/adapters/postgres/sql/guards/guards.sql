@@ -11,8 +11,8 @@ BEGIN
     IF t.minimum IS NULL THEN
         RETURN 'false';
     END IF;
-    found := retention.found_condition(wanted, alias, 9223372036854775807);
-    -- A clock that has not started is below every minimum (M9). What a scan found without consent has none (P10).
+    found := retention.still_found_condition(wanted, alias, 9223372036854775807, now());
+    -- A clock that has not started is below every minimum (M9). What a scan found without consent has none while that is so (P10).
     RETURN '(' || retention.undue_condition(t, alias, retention.cutoff(now(), t.minimum))
         || CASE found WHEN 'false' THEN '' ELSE ' AND NOT ' || found END || ')';
 END

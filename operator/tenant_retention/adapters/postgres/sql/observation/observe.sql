@@ -1,5 +1,13 @@
 -- What the operator's observer may know: counts and evidence, never a row.
 
+-- How long a row that leaves the live store now is still in a copy: the margin without the one run interval that every policy
+-- has (domain/copies.py; a test holds the two together). Debt begins that much before max: a row that is there then outlives
+-- its max in a backup, whatever becomes of it in the live store.
+CREATE OR REPLACE FUNCTION retention.life_of_copies(margin_seconds bigint) RETURNS interval
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT make_interval(secs => greatest(margin_seconds - 172800, 0))
+$$;
+
 CREATE OR REPLACE FUNCTION retention.observe_category(c retention.category, s retention.settings) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
@@ -9,6 +17,7 @@ DECLARE
     deadline timestamptz;
 BEGIN
     SELECT * INTO bounds FROM retention.cutoffs_of(c, s.margin_seconds, now());
+    bounds.overdue := (retention.cutoffs_of(c, s.margin_seconds, now() + retention.life_of_copies(s.margin_seconds))).overdue;
     IF c.state <> 'Enforced' THEN
         bounds.remove := NULL;
         bounds.overdue := NULL;
@@ -21,12 +30,14 @@ BEGIN
     counted.anomalies := counted.anomalies + files.unusable;
     PERFORM retention.note_anomalies(c.name, counted.anomalies::bigint);
     IF c.state = 'Enforced' THEN
-        deadline := retention.deadline_of(counted.oldest, c, s.margin_seconds);
+        deadline := retention.deadline_of(counted.oldest, c, s.margin_seconds) - retention.life_of_copies(s.margin_seconds);
     END IF;
     RETURN jsonb_build_object('category', c.name, 'rows', counted.rows, 'oldest', counted.oldest, 'due', counted.due + files.due,
         'overdue', counted.overdue + files.overdue, 'held', counted.held + files.held, 'anomalies', counted.anomalies,
         'anomaliesSince', (SELECT first_seen FROM retention.anomaly WHERE category = c.name), 'nextDeadline', deadline)
         || CASE WHEN c.file_prefix IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('files', files.files, 'filesCountedAt', files.measured_at) END
+        || coalesce((SELECT jsonb_build_object('archived', sum(f.rows)) FROM retention.archive_file AS f WHERE f.category = c.name
+            HAVING count(*) > 0), '{}')
         || retention.observe_anonymizing(c, bounds.remove) || retention.finding_counts(c.name);
 END
 $$;
@@ -42,15 +53,18 @@ DECLARE
     counted record;
     left_files retention.file_inventory;
     tables jsonb := '[]';
+    life interval := retention.life_of_copies(s.margin_seconds);
+    overdue_at timestamptz;
 BEGIN
     FOR t IN SELECT * FROM retention.managed WHERE NOT active ORDER BY category_position, position LOOP
         SELECT * INTO STRICT c FROM retention.category WHERE name = t.category;
+        overdue_at := (retention.cutoffs_of(c, s.margin_seconds, now() + life)).overdue;
         SELECT sum(n.total) AS rows, sum(n.overdue) AS overdue, min(n.oldest) AS oldest INTO counted
-            FROM retention.counts_of_table(t, NULL, NULL, (retention.cutoffs_of(c, s.margin_seconds, now())).overdue, now(), NULL) AS n;
+            FROM retention.counts_of_table(t, NULL, NULL, overdue_at, now(), NULL) AS n;
         IF counted.rows > 0 THEN
             tables := tables || jsonb_build_object('table', t.table_name, 'category', t.category, 'contentOf', t.content_of,
                 'rows', counted.rows, 'oldest', counted.oldest, 'overdue', counted.overdue,
-                'nextDeadline', retention.deadline_of(counted.oldest, c, s.margin_seconds));
+                'nextDeadline', retention.deadline_of(counted.oldest, c, s.margin_seconds) - life);
         END IF;
     END LOOP;
     -- Files below a prefix that no category has any more, as they were seen last.
@@ -58,12 +72,13 @@ BEGIN
         SELECT FROM retention.category AS y WHERE y.active AND y.file_prefix = i.prefix) ORDER BY i.prefix
     LOOP
         SELECT * INTO STRICT c FROM retention.category WHERE name = left_files.category;
+        overdue_at := (retention.cutoffs_of(c, s.margin_seconds, now() + life)).overdue;
         SELECT f.files AS rows, f.overdue, f.oldest INTO counted FROM retention.observe_files(
-            left_files.prefix, c.name, NULL, (retention.cutoffs_of(c, s.margin_seconds, now())).overdue) AS f;
+            left_files.prefix, c.name, NULL, overdue_at) AS f;
         CONTINUE WHEN counted.rows = 0;
         tables := tables || jsonb_build_object('table', 'files of ' || c.name, 'category', c.name, 'contentOf', NULL,
             'rows', counted.rows, 'oldest', counted.oldest, 'overdue', counted.overdue,
-            'nextDeadline', retention.deadline_of(counted.oldest, c, s.margin_seconds));
+            'nextDeadline', retention.deadline_of(counted.oldest, c, s.margin_seconds) - life);
     END LOOP;
     RETURN tables;
 END
@@ -96,6 +111,6 @@ BEGIN
         'latestSuccess', (SELECT max((body::jsonb ->> 'finishedAt')::timestamptz) FROM retention.evidence
             WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'
                 AND coalesce(body::jsonb -> 'limitedTo', '[]') = '[]'),
-        'orphans', retention.orphan_counts(), 'chainIntact', retention.chain_is_intact());
+        'cacheLooks', retention.cache_looks(), 'orphans', retention.orphan_counts(), 'chainIntact', retention.chain_is_intact());
 END
 $$;

@@ -55,3 +55,9 @@ CREATE TABLE IF NOT EXISTS retention.anonymization_key (
     outer_pad bytea NOT NULL CHECK (octet_length(outer_pad) = 64),
     made_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Fingerprints of keys that were destroyed here: none of them comes back from another database of the policy.
+CREATE TABLE IF NOT EXISTS retention.destroyed_key (
+    fingerprint text PRIMARY KEY,
+    destroyed_at timestamptz NOT NULL DEFAULT now()
+);

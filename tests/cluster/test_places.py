@@ -1,0 +1,299 @@
+"""A tenant whose data lies in several places: at home, in a unit's own database, in a further region, in a cache.
+
+The tests tell one story of one tenant and run in this order: its servers take a minute to come up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from demo import servers
+from demo.kubectl import Kubectl, wait
+from tenant_retention.domain.names import Place
+from tests.cluster.applications import python, secret
+from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, Tenant, passing_tenants, small_profile
+
+SITE = servers.Site("trial", ("postgresql", "cache"))
+"""Somebody's own servers: PostgreSQL in a further region, and Valkey."""
+NAMESPACE = "trial-placed"
+BEDS = {"name": "beds", "database": "Dedicated"}
+SPEC: dict[str, Any] = {
+    "profileRef": {"name": "placed"},
+    "units": [{"name": "helpdesk"}, BEDS, {"name": "sydney", "region": "APAC", "database": "Shared"}],
+    "stores": [
+        {"purpose": "Analytical", "className": "trial-home"},
+        {"purpose": "Analytical", "region": "APAC", "className": "trial-apac"},
+        {"purpose": "Cache", "className": "trial-cache"},
+    ],
+    "retention": [{"category": "records", "keep": "P30D", "anonymizeAfter": "P20D"}],
+    "guard": {"maxDeletedPercent": 100},
+}
+HOME, OWN, FAR = DATABASES = tuple(
+    f"acme-{Place('Analytical', region, unit).label}-app" for region, unit in (("", ""), ("", "beds"), ("APAC", ""))
+)
+CONTENT, CACHE = "acme-content-app", "acme-cache-app"
+
+WRITE = """
+import psycopg, sys
+for binding in sys.argv[2:]:
+    with psycopg.connect(open(f'/bindings/{binding}/uri').read()) as database:
+        for age in map(int, sys.argv[1].split(',')):
+            database.execute("INSERT INTO records (id, session_id, caller, started_at)"
+                " VALUES (%s, %s, '+31201234567', now() - %s * interval '1 day')", (age, f's{age}', age))
+print('written')
+"""
+"""A record of each age in days, in each database."""
+READ = """
+import psycopg, sys
+for binding in sys.argv[1:]:
+    with psycopg.connect(open(f'/bindings/{binding}/uri').read()) as database:
+        print(database.execute('SELECT id, caller IS NULL FROM records ORDER BY id').fetchall())
+"""
+"""Of each database the ages, and whether the caller is gone."""
+INTRUDE = """
+import psycopg, sys
+from psycopg.conninfo import conninfo_to_dict
+mine = conninfo_to_dict(open(f'/bindings/{sys.argv[1]}/uri').read())
+for binding in sys.argv[2:]:
+    theirs = conninfo_to_dict(open(f'/bindings/{binding}/uri').read())
+    try:
+        psycopg.connect(**{**theirs, 'user': mine['user'], 'password': mine['password']}).close()
+        print('connected')
+    except psycopg.OperationalError:
+        print('refused')
+"""
+KEYS = """
+import redis, sys
+from pathlib import Path
+own = Path('/bindings', sys.argv[1])
+cache = redis.Redis.from_url((own / 'uri').read_text(), ssl_ca_data=(own / 'ca.crt').read_text(), protocol=2)
+prefix = (own / 'prefix').read_text()
+for word in sys.argv[2:]:
+    act, key = word.split('=')
+    try:
+        print({'set': lambda: cache.set(prefix + key, 'x'), 'get': lambda: cache.exists(prefix + key),
+            'lives': lambda: cache.ttl(prefix + key) > 0, 'outside': lambda: cache.set(key, 'x'),
+            'look': lambda: cache.scan(match=key)}[act]())
+    except redis.exceptions.NoPermissionError:
+        print('refused')
+"""
+AGENT = """
+import psycopg, sys
+with psycopg.connect(open(f'/bindings/{sys.argv[1]}/uri').read()) as database:
+    database.execute("INSERT INTO agents (id, staff_id, started_at) VALUES (1, 'ann', now())")
+print('written')
+"""
+DENIED = """
+import io, ssl, sys, psycopg, urllib3
+from pathlib import Path
+from urllib.parse import urlsplit
+from minio import Minio
+own = {f.name: f.read_text() for f in Path('/bindings', sys.argv[2]).iterdir() if f.is_file()}
+context = ssl.create_default_context(cafile=f'/bindings/{sys.argv[2]}/ca.crt')
+store = Minio(urlsplit(own['AWS_ENDPOINT_URL']).netloc, access_key=own['AWS_ACCESS_KEY_ID'],
+    secret_key=own['AWS_SECRET_ACCESS_KEY'], region=own['AWS_DEFAULT_REGION'],
+    http_client=urllib3.PoolManager(ssl_context=context))
+with psycopg.connect(Path('/bindings', sys.argv[1], 'uri').read_text()) as database:
+    if sys.argv[3] == 'write':
+        version = store.put_object(own['BUCKET_NAME'], 'recordings/1', io.BytesIO(b'said'), 4).version_id
+        database.execute("INSERT INTO recordings (id, session_id, object_key, object_version, started_at)"
+            " VALUES (1, 's1', 'recordings/1', %s, now() - interval '1 day')", (version,))
+        database.execute("UPDATE records SET refused = true WHERE session_id = 's1'")
+    rows = database.execute('SELECT count(*) FROM recordings').fetchone()[0]
+    print(rows, len(list(store.list_objects(own['BUCKET_NAME'], prefix='recordings/', recursive=True))))
+"""
+"""A recording of today's call is stored, then its caller's refusal becomes known; rows and objects that are there."""
+
+
+def profile() -> dict[str, Any]:
+    """The small profile with a caller's refusal, agents in a cache, and a max that is not far from keep."""
+    found = small_profile()
+    found["metadata"]["name"] = "placed"
+    records, recordings = found["spec"]["categories"]
+    recordings |= {"max": "P60D", "consent": {"table": "records", "refusedColumn": "refused"}}
+    records["max"] = "P60D"
+    agents = {
+        "name": "agents",
+        "default": "P30D",
+        "max": "P60D",
+        "earlyDeletion": "Allowed",
+        "clock": {"event": "Created"},
+        "tables": ["agents"],
+        "cache": {"prefix": "agents", "table": "agents", "keyColumn": "staff_id"},
+    }
+    found["spec"]["categories"].append(agents)
+    calls = found["spec"]["tables"][0]
+    columns = [calls["columns"][0], {"name": "staff_id", "type": "Text", "nullable": False, "role": "StaffId"}]
+    found["spec"]["tables"].append({**calls, "name": "agents", "columns": columns})
+    calls["columns"] = [*calls["columns"], {"name": "refused", "type": "Boolean", "role": "Consent"}]
+    return found
+
+
+def store_class(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A DataStoreClass for this tenant alone."""
+    allowed = {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}
+    return {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "DataStoreClass",
+        "metadata": {"name": name},
+        "spec": {**spec, "allowedNamespaces": allowed},
+    }
+
+
+def existing(kind: str, port: int) -> dict[str, Any]:
+    """How the platform reaches one of the servers of the site."""
+    return {
+        "host": f"{kind}.{SITE.namespace}.svc.cluster.local",
+        "port": port,
+        "tls": {"mode": "verify-full", "caSecretRef": {"name": "trial-ca"}},
+        "adminSecretRef": {"name": f"trial-{kind}-admin"},
+    }
+
+
+@pytest.fixture(scope="module")
+def tenant(operator: Kubectl) -> Iterator[Tenant]:
+    """The tenant; its region's server and its cache are servers that the platform does not own."""
+    servers.start(operator, OPERATOR_NAMESPACE, SITE)
+    declared = {"encryptionAtRest": "Declared"}
+    database = {"type": "PostgreSQL", **declared}
+    far = {**database, "provisioner": "Existing", "region": "APAC", "existing": existing("postgresql", 5432)}
+    cache = {"type": "Redis", **declared, "provisioner": "Existing", "existing": existing("cache", 6379)}
+    classes = [
+        store_class("trial-home", {**database, "provisioner": "Embedded"}),
+        store_class("trial-apac", far),
+        store_class("trial-cache", cache),
+    ]
+    operator.apply([profile(), *classes])
+    with passing_tenants(operator) as make:
+        yield make(NAMESPACE, spec=SPEC)
+    operator.run("delete", "dsc", "trial-home", "trial-apac", "trial-cache", show=False)
+    operator.run("delete", "rprof", "placed", show=False)
+    operator.run("delete", "namespace", SITE.namespace, "--wait=false", show=False)
+    operator.run("-n", OPERATOR_NAMESPACE, "delete", "secret", *SITE.administration, show=False)
+
+
+def entry(tenant: Tenant, **labels: str) -> Any:
+    """The ledger entry of the policy's database with these labels."""
+    selector = ",".join(f"tenantretention.io/{key}={value}" for key, value in labels.items())
+    found = tenant.kubectl.get("dst", "-l", f"tenantretention.io/namespace={NAMESPACE},{selector}")["items"]
+    return found[0] if found else {}
+
+
+def let_in_without_tls(tenant: Tenant, rule: str) -> None:
+    """Changes whom the further region's server lets in, as its owner would."""
+    lines = f"local all all peer\\n{rule} all all all scram-sha-256\\n"
+    command = f"printf '{lines}' > /tmp/pg_hba.conf && psql -h /tmp -U postgres -c 'SELECT pg_reload_conf()'"
+    tenant.kubectl.run("-n", SITE.namespace, "exec", "postgresql-0", "--", "sh", "-c", command, show=False)
+
+
+def look_anew(tenant: Tenant) -> None:
+    """Ends the operator's process: a new one tries all stores at once, not a quarter of an hour after the last look."""
+    deployment = ("-n", OPERATOR_NAMESPACE, f"deployment/{RELEASE}")
+    tenant.kubectl.run("rollout", "restart", *deployment, show=False)
+    tenant.kubectl.run("rollout", "status", *deployment, "--timeout=120s", show=False)
+
+
+def test_units_have_databases_where_the_policy_puts_them_and_no_login_opens_another__D1_D3_D4_X2(
+    tenant: Tenant,
+) -> None:
+    tenant.wait_for("condition=Ready", 300)
+    assert tenant.status()["databases"] == "3/3"
+    home, own, far = (secret(tenant.kubectl, NAMESPACE, name) for name in DATABASES)
+    assert len({home["database"], own["database"], far["database"]}) == 3
+    assert home["host"] == own["host"]
+    assert far["host"] == f"postgresql.{SITE.namespace}.svc.cluster.local"
+    assert python(tenant, DATABASES, "write", WRITE, "25,40", *DATABASES) == "written"
+    assert python(tenant, DATABASES, "write", WRITE, "1", HOME, FAR) == "written"
+    for mine in DATABASES:
+        others = [binding for binding in DATABASES if binding != mine]
+        assert python(tenant, DATABASES, "intrude", INTRUDE, mine, *others).split() == ["refused"] * 2
+
+
+def test_an_application_reaches_the_keys_of_its_prefix_in_the_cache_and_no_other__T1_X2(tenant: Tenant) -> None:
+    words = ("set=agents:ann", "set=agents:bob", "outside=agents:ann", "look=*")
+    assert python(tenant, (CACHE,), "keys", KEYS, CACHE, *words).split() == ["True", "True", "refused", "refused"]
+    assert python(tenant, (HOME,), "agent", AGENT, HOME) == "written"
+
+
+def test_a_server_that_lets_anybody_in_without_tls_is_told_until_it_is_mended__T8_D7(tenant: Tenant) -> None:
+    tenant.wait_for("condition=EncryptionVerified", 180)
+    let_in_without_tls(tenant, "host")
+    look_anew(tenant)
+    tenant.wait_for("condition=EncryptionVerified=False", 180)
+    told = tenant.condition("EncryptionVerified")
+    assert (told["reason"], "_apac_" in told["message"]) == ("EncryptionMissing", True), told
+    assert tenant.condition("Ready")["status"] == "True", "data is kept and deleted in time all the same"
+    let_in_without_tls(tenant, "hostssl")
+    look_anew(tenant)
+    tenant.wait_for("condition=EncryptionVerified", 180)
+
+
+def test_a_night_deletes_and_anonymizes_in_every_database_and_clears_what_it_found__P2_P10_D3_T6(
+    tenant: Tenant,
+) -> None:
+    assert python(tenant, (HOME, CONTENT), "denied", DENIED, HOME, CONTENT, "write") == "1 1"
+    first = tenant.run({"mode": "Enforce"})
+    assert first["status"]["phase"] == "Succeeded", first["status"]
+    left = python(tenant, DATABASES, "read", READ, *DATABASES).splitlines()
+    both = "[(1, False), (25, True)]"
+    assert left == [both, "[(25, True)]", both], "forty days are over, a caller of 25 days ago has no name"
+    words = ("get=agents:ann", "lives=agents:ann", "get=agents:bob")
+    assert python(tenant, (CACHE,), "keys", KEYS, CACHE, *words).split() == ["1", "True", "0"]
+    found = lambda: tenant.condition("Compliant").get("reason") == "ContentAgainstConsent"  # noqa: E731
+    wait("the recording without consent to be told", 90, found)
+    assert python(tenant, (HOME, CONTENT), "denied", DENIED, HOME, CONTENT, "read") == "1 1"
+    second = tenant.run({"mode": "Enforce"})
+    assert second["status"]["phase"] == "Succeeded", second["status"]
+    assert python(tenant, (HOME, CONTENT), "denied", DENIED, HOME, CONTENT, "read") == "0 0"
+    tenant.wait_for("condition=Compliant", 90)
+
+
+def test_debt_of_a_database_that_is_away_is_foreseen_with_the_store_that_is_in_the_way__X4_D7(tenant: Tenant) -> None:
+    assert python(tenant, (FAR,), "write", WRITE, "58", FAR) == "written"
+
+    def near() -> bool:
+        soon = datetime.now(UTC) + timedelta(days=7)
+        debts = entry(tenant, region="APAC").get("status", {}).get("debt", [])
+        deadlines = [debt["nextDeadline"] for debt in debts if debt["category"] == "records" and "nextDeadline" in debt]
+        return any(datetime.fromisoformat(deadline) < soon for deadline in deadlines)
+
+    wait("the oldest record to be counted", 120, near)
+    server = ("-n", SITE.namespace, "scale", "statefulset/postgresql")
+    tenant.kubectl.run(*server, "--replicas=0", show=False)
+    tenant.wait_for("condition=DatabasesReady=False", 180)
+    tenant.wait_for("condition=DebtForeseen", 90)
+    told = tenant.condition("DebtForeseen")["message"]
+    assert "records: Analytical/APAC is not ready" in told, told
+    tenant.kubectl.run(*server, "--replicas=1", show=False)
+    tenant.wait_for("condition=Ready", 180)
+    ended = tenant.run({"mode": "Enforce"})
+    assert ended["status"]["phase"] == "Succeeded", ended["status"]
+    assert python(tenant, (FAR,), "read", READ, FAR) == "[(1, False), (25, True)]", "nothing was lost, nothing is late"
+    tenant.wait_for("condition=DebtForeseen=False", 90)
+
+
+def test_a_unit_that_is_switched_off_goes_on_expiring_until_it_is_empty_and_binds_again__D3_D4_P2(
+    tenant: Tenant,
+) -> None:
+    shorter = {"category": "records", "keep": "P20D", "anonymizeAfter": "P20D"}
+    units = [unit for unit in SPEC["units"] if unit is not BEDS]
+    tenant.apply({**SPEC, "units": units, "retention": [shorter]})
+    leaving = lambda: any(count.get("leaving") for count in tenant.status().get("storeCounts", []))  # noqa: E731
+    wait("the unit's database to be told as leaving", 90, leaving)
+    tenant.wait_for("condition=Ready", 90)
+    assert python(tenant, (OWN,), "write", WRITE, "21", OWN) == "written", "its application keeps its login"
+    night = tenant.run({"mode": "Enforce"})
+    assert night["status"]["phase"] == "Succeeded", night["status"]
+    assert python(tenant, (OWN,), "read", READ, OWN) == "[]"
+    released = lambda: entry(tenant, unit="beds")["status"]["phase"] == "Released"  # noqa: E731
+    wait("the empty database to be Released", 120, released)
+    assert tenant.status()["databases"] == "2/2"
+    before = entry(tenant, unit="beds")["metadata"]["uid"]
+    tenant.apply(SPEC)
+    wait("the database to be bound again", 120, lambda: entry(tenant, unit="beds")["status"]["phase"] == "Bound")
+    tenant.wait_for("condition=Ready", 90)
+    assert (entry(tenant, unit="beds")["metadata"]["uid"], tenant.status()["databases"]) == (before, "3/3")

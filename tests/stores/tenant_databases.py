@@ -27,6 +27,7 @@ from tenant_retention.domain.definition import (
     RetentionDefinition,
     TableDefinition,
 )
+from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import CategoryRun, PartitionStep, PartitionStepKind
 from tenant_retention.domain.ports.evidence import RunEvidence
@@ -312,3 +313,8 @@ def take(enforcement: PostgresEnforcementDatabase, run_id: Any, step: PartitionS
 def days_ago(days: float) -> datetime:
     """The instant that many days before now, UTC."""
     return datetime.now(UTC) - timedelta(days=days)
+
+
+def month_ahead() -> datetime:
+    """An instant of the newest month that ``table`` has today: a number of days is, on some days, a month too far."""
+    return end_of_period(datetime.now(UTC), Period.parse("P1M"))

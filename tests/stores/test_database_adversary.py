@@ -25,6 +25,7 @@ from tests.stores.tenant_databases import (
     category,
     days_ago,
     definition,
+    month_ahead,
     run,
     table,
     take,
@@ -422,7 +423,7 @@ def test_the_operator_makes_every_other_table_s_months_where_one_table_s_cannot_
 ) -> None:
     rules = definition([table("calls"), table("logs")], [category("records", "calls"), category("logs", "logs")])
     with tenant_databases.having(rules) as database:
-        ahead = f"{days_ago(-32):%Y%m}"
+        ahead = f"{month_ahead():%Y%m}"
         with database.as_owner() as owner:
             for statement in ("DROP TABLE public.{}", "CREATE TABLE public.{} (x int)"):
                 owner.execute(sql.SQL(statement).format(sql.Identifier(f"calls_p{ahead}")))
@@ -438,7 +439,7 @@ def test_a_default_partition_that_somebody_made_is_told_with_its_name_since_no_m
 ) -> None:
     rules = definition([table("calls"), table("logs")], [category("records", "calls"), category("logs", "logs")])
     with tenant_databases.having(rules) as database:
-        ahead = f"{days_ago(-32):%Y%m}"
+        ahead = f"{month_ahead():%Y%m}"
         with database.as_owner() as owner:
             owner.execute("CREATE TABLE public.calls_rest PARTITION OF public.calls DEFAULT")
             for name in ("calls", "logs"):

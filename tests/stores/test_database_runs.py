@@ -27,6 +27,7 @@ from tests.stores.tenant_databases import (
     category,
     days_ago,
     definition,
+    month_ahead,
     records,
     run,
     table,
@@ -176,7 +177,7 @@ def test_months_beyond_back_are_detached_and_dropped_and_the_newest_stays(databa
     assert database.value("SELECT count(*) FROM pg_class WHERE relname LIKE 'calls_p%%' AND relkind = 'r'") == len(
         months
     )
-    assert f"calls_p{days_ago(-20):%Y%m}" in {name for (name,) in months}
+    assert f"calls_p{month_ahead():%Y%m}" in {name for (name,) in months}
 
 
 def test_a_month_that_was_detached_and_not_dropped_is_counted_and_dropped_by_the_next_run(
@@ -545,7 +546,7 @@ def test_a_long_reader_delays_a_detach_and_the_detach_delays_nobody_for_long(dat
 
 def test_months_that_cannot_be_created_stop_no_deletion_and_are_told(database: TenantDatabase) -> None:
     insert(database, {1: days_ago(200), 2: days_ago(1)})
-    ahead = f"calls_p{days_ago(-32):%Y%m}"
+    ahead = f"calls_p{month_ahead():%Y%m}"
     with database.as_owner() as owner:
         owner.execute("ALTER TABLE public.calls DETACH PARTITION public." + ahead)
     enforcement, run_id = begin(database)
@@ -563,7 +564,7 @@ def test_months_that_cannot_be_created_stop_no_deletion_and_are_told(database: T
 def test_a_deletion_that_fails_takes_no_month_back_that_was_made_for_the_inserts(database: TenantDatabase) -> None:
     """Elsewhere a failed retention run rolled the new months back, and the inserts of the next month failed."""
     insert(database, {1: days_ago(200)})
-    ahead = f"calls_p{days_ago(-32):%Y%m}"
+    ahead = f"calls_p{month_ahead():%Y%m}"
     with database.as_owner() as owner:
         owner.execute("DROP TABLE public." + ahead)
         owner.execute(
@@ -580,7 +581,7 @@ def test_a_deletion_that_fails_takes_no_month_back_that_was_made_for_the_inserts
     with pytest.raises(RetentionError):
         enforcement.expire_months(run_id, [step], 0)
     enforcement.close()
-    insert(database, {2: days_ago(-32)})
+    insert(database, {2: month_ahead()})
     assert left(database) == {1, 2}
 
 
@@ -600,14 +601,14 @@ def test_what_cannot_be_counted_at_the_end_has_no_residue_and_its_run_is_no_succ
 
 
 def test_months_ahead_are_made_by_the_run(database: TenantDatabase) -> None:
-    ahead = f"calls_p{days_ago(-32):%Y%m}"
+    ahead = f"calls_p{month_ahead():%Y%m}"
     with database.as_owner() as owner:
         owner.execute("DROP TABLE public." + ahead)
     enforcement, run_id = begin(database)
     assert enforcement.ensure_partitions(run_id) == 1
     assert enforcement.ensure_partitions(run_id) == 0
     enforcement.close()
-    insert(database, {1: days_ago(-32)})
+    insert(database, {1: month_ahead()})
     assert database.apply(OPEN_GUARD) == ()
 
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from psycopg import sql
 
 from tests.stores.servers.install import installation
-from tests.stores.servers.postgres import PostgresProcess, connect_as, free_port
+from tests.stores.servers.postgres import PostgresProcess, connect_as
+from tests.support.ports import free_port
 
 SETTINGS = "wal_level = replica\nmax_wal_senders = 4\n"
 """What the primary needs."""

@@ -19,6 +19,7 @@ from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
 from tests.stores.cache_servers import PASSWORDS, RealSite, cache_of, opened_to_everything, real_site
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.valkey import ValkeyProcess, running_valkey
+from tests.support.ports import free_port
 
 ACME = cache_of("acme")
 NEIGHBOUR = cache_of("acme-2")
@@ -172,7 +173,10 @@ def test_a_cluster_is_refused_and_what_may_lose_keys_is_told__D6() -> None:
         eviction, restart = RealCacheAdministration(client).check()
         assert eviction.startswith("maxmemory-policy is allkeys-lru")
         assert restart.startswith("neither appendonly nor save is set")
-    with running_valkey(["--cluster-enabled", "yes"]) as process, process.client() as client:
+    with (
+        running_valkey(["--cluster-enabled", "yes", "--cluster-port", str(free_port())]) as process,
+        process.client() as client,
+    ):
         with pytest.raises(Invalid, match="cluster mode is not supported"):
             RealCacheAdministration(client).check()
 

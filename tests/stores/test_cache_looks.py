@@ -31,6 +31,7 @@ from tests.stores.servers.valkey import HOST, ValkeyProcess, running_valkey
 from tests.stores.tenant_databases import days_ago
 from tests.stores.test_cache_sweep import RULES
 from tests.support.enforcement import RecordedWorld, plan_of
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 ACME = cache_of("acme")
@@ -129,9 +130,8 @@ def test_only_words_in_the_clear_are_a_breach__T8(tmp_path: Path) -> None:
     with looking(tmp_path) as (looker, _, _):
         found = looker.stores.probe_cache_encryption(looker.request)
         assert (found.breaches, found.persists) == ((), False)
-    with looking(tmp_path, "--port", "0", "--appendonly", "yes") as (looker, administrator, process):
-        with proxy_to(HOST, process.server.port) as free:
-            open_port = free.port
+    with looking(tmp_path, "--port", "0", "--appendonly", "yes") as (looker, administrator, _):
+        open_port = free_port()
         administrator.command("open", "CONFIG", "SET", "port", open_port)
         found = looker.stores.probe_cache_encryption(looker.request)
         assert found.persists

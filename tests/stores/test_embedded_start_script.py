@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tenant_retention.adapters.certificates import issue_server_certificate, mak
 from tenant_retention.domain.manifests.metadata import packaged_file
 from tenant_retention.domain.manifests.postgresql import ADMINISTRATOR, CONFIG_FILES
 from tests.stores.servers.install import EMBEDDED, UNPRIVILEGED, Installation, installation
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 DEADLINE_SECONDS = 60
@@ -134,8 +134,7 @@ def machine() -> Iterator[Machine]:
     """A fresh volume, a certificate and a verifier; not under pytest's own directory, which only its user may enter."""
     home = Path(tempfile.mkdtemp(prefix="tro-start-"))
     home.chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     for name in ("data", "run", "config", "tls"):
         (home / name).mkdir()
     for name in CONFIG_FILES:

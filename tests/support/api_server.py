@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +93,7 @@ class ApiServer:
 
 def start(folder: Path) -> ApiServer:
     """Start etcd and the API server; returns once it is ready."""
-    client_port, peer_port, port = _free_ports(3)
+    client_port, peer_port, port = free_ports(3)
     server = ApiServer(folder, part("node"), port)
     _write_files(server)
     _run(
@@ -142,14 +142,6 @@ def _ready(server: ApiServer) -> bool:
 def _run(server: ApiServer, name: str, *arguments: str) -> None:
     with (server.folder / f"{name}.log").open("wb") as log:
         server.processes.append(subprocess.Popen([server.program, name, *arguments], stdout=log, stderr=log))
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def _write_files(server: ApiServer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from tenant_retention.handlers.resync import Resync
 from tenant_retention.handlers.seen import Seen
 from tenant_retention.telemetry import Health, Telemetry
 from tests.support.operator_world import policy
+from tests.support.ports import free_port
 
 
 @dataclass
@@ -44,8 +44,7 @@ class Process:
 
 @pytest.fixture
 async def process() -> AsyncIterator[Process]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     made = Process(port)
     async with serve(port, made.queue, made.health, Telemetry()):
         yield made

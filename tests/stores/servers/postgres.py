@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.clock import ServerClock
 from tests.stores.servers.directories import throwaway_directory
 from tests.stores.servers.install import EMBEDDED, NEWEST, OLDEST, UNPRIVILEGED, Installation, installation
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 HOST = "localhost"
@@ -201,14 +201,6 @@ def _hand_over(*paths: Path) -> None:
     if os.geteuid() == 0:
         for path in paths:
             os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], superuser: ServerAccess, log_file: Path) -> None:

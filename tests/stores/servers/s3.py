@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from tenant_retention.domain.buckets import S3Endpoint
 from tenant_retention.domain.ports.stores import BucketServer
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.directories import throwaway_directory
+from tests.support.ports import free_port, free_ports
 from tests.support.waiting import eventually
 
 HOST = "localhost"
@@ -65,7 +65,7 @@ def running_seaweedfs() -> Iterator[S3Server]:
         authority = ThrowawayAuthority.create()
         certificate, key = _certificate_files(authority, directory, "tls.crt", "tls.key")
         administrator = AccessKey("administrator", secrets.token_urlsafe(24))
-        ports = _free_ports(8)
+        ports = free_ports(8)
         s3 = ports[0]
         names: tuple[str, ...] = ("s3.port", "s3.port.grpc", "filer.port", "filer.port.grpc")
         names += ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc")
@@ -116,7 +116,7 @@ def running_minio() -> Iterator[S3Server]:
         _certificate_files(authority, directory / "certs", "public.crt", "private.key")
         (directory / "ca.crt").write_bytes(authority.pem())
         administrator = AccessKey("administrator", secrets.token_urlsafe(24))
-        (port,) = _free_ports(1)
+        port = free_port()
         (directory / "data").mkdir()
         arguments = [
             str(minio_binary()),
@@ -237,13 +237,3 @@ def _wait_until_healthy(
                 return False
 
         eventually(healthy, f"{url} is healthy", _START_SECONDS, log=log)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held open until all are known, so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(each.getsockname()[1]) for each in held]
-    finally:
-        for each in held:
-            each.close()

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.ports.caches import CacheServer
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.install import UNPRIVILEGED, valkey_installation
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 HOST = "localhost"
@@ -74,8 +74,7 @@ def running_valkey(settings: Sequence[str] = (), *, users_file: bool = True) -> 
         for name, content in (("tls.crt", chain), ("tls.key", private), ("ca.crt", authority.pem())):
             (directory / name).write_bytes(content)
         (directory / "users.acl").write_text(users)
-        with socket.create_server(("127.0.0.1", 0)) as held:
-            port = int(held.getsockname()[1])
+        port = free_port()
         options = ["--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no"]
         options += ["--tls-cert-file", f"{directory}/tls.crt", "--tls-key-file", f"{directory}/tls.key"]
         options += ["--dir", str(directory), "--save", "", "--appendonly", "no", *settings]

@@ -290,7 +290,7 @@ def test_kubectl_get_answers_in_a_hundred_columns_with_the_age_last(server: ApiS
     wide = server.kubectl("get", "trp", "acme", "-n", "default", "-o", "wide").splitlines()
     assert wide[0].split()[-1] == "AGE"
     assert "COMPLIANT" in wide[0]
-    server.kubectl("wait", "--for=condition=Ready", "trp/acme", "-n", "default", "--timeout=5s")
+    server.kubectl("wait", "--for=condition=Ready", "trp/acme", "-n", "default", "--timeout=60s")
 
 
 def test_one_category_lists_everything_and_short_names_work(server: ApiServer) -> None:

@@ -25,4 +25,4 @@ def python(
     """What a program of the tenant prints, run in a pod with these bindings; without the label no server answers it."""
     application = Application(tenant.namespace, tenant.name if labelled else None, bindings)
     deliver_loader(tenant.kubectl, application, [])
-    return run_pod(tenant.kubectl, application, name, ["python3", "-c", program, *arguments], 120).strip()
+    return run_pod(tenant.kubectl, application, name, ["python3", "-c", program, *arguments], 300).strip()

@@ -45,7 +45,7 @@ class Tenant:
         found = [c for c in self.status().get("conditions", []) if c["type"] == kind]
         return found[0] if found else {}
 
-    def wait_for(self, condition: str, seconds: int = 240) -> None:
+    def wait_for(self, condition: str, seconds: int = 300) -> None:
         """Waits as a user does; says what the policy's conditions are if it does not come."""
         place = (*self.place(), f"trp/{self.name}")
         done = self.kubectl.attempt("wait", f"--for={condition}", *place, f"--timeout={seconds}s", show=False)
@@ -65,7 +65,7 @@ class Tenant:
         }
         return self.kubectl.run("create", "-f", "-", "-o", "name", text=json.dumps(run), show=False).strip()
 
-    def run(self, spec: dict[str, Any], seconds: int = 180) -> Any:
+    def run(self, spec: dict[str, Any], seconds: int = 300) -> Any:
         """Creates a RetentionRun and waits for its end; the finished object."""
         made = self.begin(spec)
 
@@ -108,7 +108,7 @@ def install_operator(kubectl: Kubectl) -> None:
     """Installs the operator with Helm; its resync is quick so that drift tests need not wait long."""
     done = kubectl.program(
         "helm", "upgrade", "--install", RELEASE, str(ROOT / "charts/tenant-retention-operator"),
-        "-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "180s",
+        "-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "300s",
         "--set", f"resync.intervalSeconds={RESYNC_SECONDS}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from demo.kubectl import Kubectl, wait
 from tests.cluster.conftest import OPERATOR_NAMESPACE
 
 SELECTOR = ("-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/component=operator")
-SECONDS = 120
+SECONDS = 240
 
 
 def kill_operator(kubectl: Kubectl, number: int) -> None:

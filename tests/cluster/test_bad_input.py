@@ -12,7 +12,7 @@ from demo.kubectl import Kubectl, wait
 from tests.cluster.conftest import OPERATOR_NAMESPACE, SPEC, Tenant, small_profile
 
 Tenants = Callable[..., Tenant]
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 HOST = "nowhere.trial-bad-server.svc.cluster.local"
 CLASSES: dict[str, dict[str, Any]] = {
     "trial-gold": {"provisioner": "Embedded", "allowedNamespaces": {"matchLabels": {"tier": "gold"}}},

@@ -133,7 +133,7 @@ def test_a_policy_waits_for_cloudnativepg_and_its_image_catalogue_and_goes_on_wh
     kubectl = tenant.kubectl
     if kubectl.attempt("get", "crd", CLUSTER, show=False).returncode:
         waiting = lambda: tenant.condition("Reconciling").get("reason") == "WaitingForCloudNativePG"  # noqa: E731
-        wait("the policy to say that CloudNativePG is missing", 60, waiting)
+        wait("the policy to say that CloudNativePG is missing", 300, waiting)
     if os.environ.get("CLUSTER") != "current":
         command = [sys.executable, "-m", "devcluster", "cloudnative-pg"]
         done = subprocess.run(command, cwd=ROOT, check=False, text=True, capture_output=True)
@@ -142,10 +142,10 @@ def test_a_policy_waits_for_cloudnativepg_and_its_image_catalogue_and_goes_on_wh
     def made() -> bool:
         return kubectl.attempt(*tenant.place(), "get", CLUSTER, NAME, show=False).returncode == 0
 
-    wait("the Cluster to be made", 90, made)
+    wait("the Cluster to be made", 300, made)
     assert not cluster(tenant)["metadata"].get("ownerReferences")
     missing = lambda: "image catalog" in tenant.condition("Reconciling").get("message", "")  # noqa: E731
-    wait("the policy to say that the catalogue of images is missing", 120, missing)
+    wait("the policy to say that the catalogue of images is missing", 300, missing)
     image = f"localhost/tenant-retention/postgres:{POSTGRES_VERSION}"
     catalogue = {
         "apiVersion": "postgresql.cnpg.io/v1",
@@ -155,14 +155,14 @@ def test_a_policy_waits_for_cloudnativepg_and_its_image_catalogue_and_goes_on_wh
     }
     kubectl.apply([catalogue])
     taken = lambda: cluster(tenant)["status"].get("image") == image  # noqa: E731
-    wait("the Cluster to take its image from the catalogue", 120, taken)
+    wait("the Cluster to take its image from the catalogue", 300, taken)
 
 
 def test_losing_the_primary_while_the_database_is_made_ends_in_one_whole_database__D1(tenant: Tenant) -> None:
     # The volumes are recorded right before the first word to the server.
     wait("the Cluster's volumes in the ledger", 300, lambda: entry(tenant).get("spec", {}).get("volumes"))
     lost = lose_primary(tenant)
-    wait("another primary", 180, lambda: primary(tenant) not in ("", lost))
+    wait("another primary", 300, lambda: primary(tenant) not in ("", lost))
     tenant.wait_for("condition=Ready", 300)
     databases = ask(tenant, "SELECT count(*) FROM pg_database WHERE datname LIKE 'trial\\_cnpg%'")
     assert databases == "1"
@@ -177,10 +177,10 @@ def test_backups_that_nobody_removes_stall_the_policy_until_they_are_not_asked_f
 ) -> None:
     elsewhere = {"destinationPath": "s3://elsewhere/", "s3Credentials": {"inheritFromIAMRole": True}}
     ask_for(tenant, {"barmanObjectStore": elsewhere})
-    wait("the policy to refuse copies without an end", 150, lambda: reason_of_stall(tenant) == "CopiesOutliveBounds")
+    wait("the policy to refuse copies without an end", 300, lambda: reason_of_stall(tenant) == "CopiesOutliveBounds")
     assert f"spec.backup.retentionPolicy of Cluster {NAME}" in tenant.condition("Stalled")["message"]
     ask_for(tenant, None)
-    wait("the policy to go on", 150, lambda: not reason_of_stall(tenant))
+    wait("the policy to go on", 300, lambda: not reason_of_stall(tenant))
 
 
 def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twice__M8_P2_X6(tenant: Tenant) -> None:
@@ -193,25 +193,25 @@ def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twi
         (cron_job,) = tenant.kubectl.get(*tenant.place(), "cronjobs")["items"]
         job = ("create", "job", "night", f"--from=cronjob/{cron_job['metadata']['name']}")
         tenant.kubectl.run(*tenant.place(), *job, show=False)
-        wait("the night to stand before its last month", 120, lambda: ask(tenant, COUNT) == str(OLD // 3 + YOUNG))
+        wait("the night to stand before its last month", 300, lambda: ask(tenant, COUNT) == str(OLD // 3 + YOUNG))
         lost = lose_primary(tenant)
-    wait("another primary", 180, lambda: primary(tenant) not in ("", lost))
+    wait("another primary", 300, lambda: primary(tenant) not in ("", lost))
     wait("the night's end", 300, lambda: ask(tenant, COUNT) == str(YOUNG))
-    tenant.kubectl.run(*tenant.place(), "wait", "--for=condition=Complete", "job/night", "--timeout=180s", show=False)
+    tenant.kubectl.run(*tenant.place(), "wait", "--for=condition=Complete", "job/night", "--timeout=300s", show=False)
     assert ask(tenant, "SELECT min(id) FROM records") == str(OLD + 1)
     evidence = [json.loads(line) for line in ask(tenant, EVIDENCE).splitlines()]
     acted = [
         category["acted"] for body in evidence for category in body["categories"] if category["category"] == "records"
     ]
     assert sum(acted) == OLD, "each row is told once"
-    tenant.wait_for("condition=Compliant", 180)
+    tenant.wait_for("condition=Compliant", 300)
 
 
 def test_a_gitops_prune_keeps_the_cluster_its_volumes_and_its_network_policy__X5(tenant: Tenant) -> None:
     before = cluster(tenant)
     prune = ("delete", "trp", "acme", "--cascade=foreground", "--timeout=30s")
     tenant.kubectl.run(*tenant.place(), *prune, show=False)
-    wait("the store to be Released", 120, lambda: entry(tenant)["status"].get("phase") == "Released")
+    wait("the store to be Released", 300, lambda: entry(tenant)["status"].get("phase") == "Released")
     after = cluster(tenant)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert "deletionTimestamp" not in after["metadata"]
@@ -224,23 +224,23 @@ def test_a_gitops_prune_keeps_the_cluster_its_volumes_and_its_network_policy__X5
     assert volumes <= set(entry(tenant)["spec"]["volumes"])
     for volume in volumes:
         assert tenant.kubectl.get("pv", volume)["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
-    wait("its debt to be counted on", 120, lambda: entry(tenant)["status"].get("overdue") == 0)
+    wait("its debt to be counted on", 300, lambda: entry(tenant)["status"].get("overdue") == 0)
 
 
 def test_after_an_uninstall_the_policy_made_anew_gets_the_same_cluster_with_its_rows__X5(tenant: Tenant) -> None:
     kubectl, before = tenant.kubectl, cluster(tenant)
-    uninstall = ("uninstall", RELEASE, "-n", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s")
+    uninstall = ("uninstall", RELEASE, "-n", OPERATOR_NAMESPACE, "--wait", "--timeout", "300s")
     done = kubectl.program("helm", *uninstall, show=False)
     assert done.returncode == 0, done.stderr
     assert cluster(tenant)["metadata"]["uid"] == before["metadata"]["uid"]
     assert "deletionTimestamp" not in cluster(tenant)["metadata"]
     install_operator(kubectl)
     tenant.apply(tenant_spec())
-    tenant.wait_for("condition=Stalled", 120)
+    tenant.wait_for("condition=Stalled", 300)
     uid = tenant.policy()["metadata"]["uid"]
     for store in kubectl.get("dst", "-l", f"tenantretention.io/namespace={tenant.namespace}")["items"]:
         patch = json.dumps({"spec": {"claimRef": {"namespace": tenant.namespace, "name": "acme", "uid": uid}}})
         kubectl.run("patch", "dst", store["metadata"]["name"], "--type=merge", "-p", patch, show=False)
-    tenant.wait_for("condition=Ready", 180)
+    tenant.wait_for("condition=Ready", 300)
     assert cluster(tenant)["metadata"]["uid"] == before["metadata"]["uid"]
     assert python(tenant, (BINDING,), "ask", SQL, URI, COUNT) == f"[({YOUNG},)]"

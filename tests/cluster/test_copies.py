@@ -87,7 +87,7 @@ def test_a_night_moves_old_records_to_the_archive_and_deletes_only_what_is_past_
     assert night["status"]["phase"] == "Succeeded", night["status"]
     assert (rows(tenant, LIVE), rows(tenant, ARCHIVE)) == ("[(1,)]", "[(40,), (50,)]")
     told = wait(
-        "the archived rows in the status", 90, lambda: category(tenant).get("archived") == 2 and category(tenant)
+        "the archived rows in the status", 300, lambda: category(tenant).get("archived") == 2 and category(tenant)
     )
     assert (told["rows"], told["archiveAfter"]) == (3, "P30D")
     day = (datetime.now(UTC) - timedelta(days=45)).date().isoformat()
@@ -97,11 +97,11 @@ def test_a_night_moves_old_records_to_the_archive_and_deletes_only_what_is_past_
 
 def test_the_backup_job_makes_a_backup_and_the_policy_says_when_the_last_copy_goes__T6_M10(tenant: Tenant) -> None:
     waits = lambda: "lastBackup" not in tenant.status()["backups"] and "message" not in tenant.status()["backups"]  # noqa: E731
-    wait("the first backup to wait for nothing any more", 90, waits)
+    wait("the first backup to wait for nothing any more", 300, waits)
     place = tenant.place()
     tenant.kubectl.run(*place, "create", "job", "backup", "--from=cronjob/acme-backup", show=False)
-    tenant.kubectl.run(*place, "wait", "--for=condition=Complete", "job/backup", "--timeout=180s", show=False)
-    tenant.wait_for("condition=BackupsCurrent", 90)
+    tenant.kubectl.run(*place, "wait", "--for=condition=Complete", "job/backup", "--timeout=300s", show=False)
+    tenant.wait_for("condition=BackupsCurrent", 300)
     told = tenant.status()["backups"]
     assert (told["keep"], told["number"], told["overdue"]) == ("P14D", 1, 0)
     dates = [datetime.fromisoformat(category(tenant)[name]) for name in ("leavesLiveStore", "lastCopyGone")]
@@ -111,20 +111,20 @@ def test_the_backup_job_makes_a_backup_and_the_policy_says_when_the_last_copy_go
 def test_lost_databases_come_back_by_one_command_with_todays_rules__T6_X5(tenant: Tenant) -> None:
     lost = [secret(tenant.kubectl, NAMESPACE, binding)["database"] for binding in DATABASES]
     superuser(tenant, *(f'DROP DATABASE "{name}" WITH (FORCE)' for name in lost))
-    wait("the records to be gone from the status", 120, lambda: category(tenant).get("rows") == 0)
-    tenant.wait_for("condition=Ready", 180)
+    wait("the records to be gone from the status", 300, lambda: category(tenant).get("rows") == 0)
+    tenant.wait_for("condition=Ready", 300)
     assert (rows(tenant, LIVE), rows(tenant, ARCHIVE)) == ("[]", "[]")
     said = command(tenant, "restore", "--plan", "plan.json", "--administrator-binding", "administrator", "-q")
     assert said.startswith("restored Analytical, Archive from "), said
     assert (rows(tenant, LIVE), rows(tenant, ARCHIVE)) == ("[(1,)]", "[(40,), (50,)]")
-    wait("the records to be back in the status", 120, lambda: category(tenant).get("rows") == 3)
+    wait("the records to be back in the status", 300, lambda: category(tenant).get("rows") == 3)
     assert category(tenant)["archived"] == 2
     gone = lambda: tenant.condition("Compliant").get("reason") == "EvidenceBroken"  # noqa: E731
-    wait("the evidence to be told as lost with the databases", 90, gone)
+    wait("the evidence to be told as lost with the databases", 300, gone)
     for store in tenant.kubectl.get("dst", "-l", f"tenantretention.io/namespace={NAMESPACE}")["items"]:
         accept = ("--subresource=status", "--type=merge", "-p", '{"status":{"evidenceHead":null}}')
         tenant.kubectl.run("patch", "dst", store["metadata"]["name"], *accept, show=False)
-    tenant.wait_for("condition=Compliant", 90)
+    tenant.wait_for("condition=Compliant", 300)
     night = tenant.run({"mode": "Enforce"})
     assert night["status"]["phase"] == "Succeeded", night["status"]
     assert python(tenant, (LIVE,), "write", WRITE, LIVE, "2") == "written", "its application works on as before"
@@ -142,7 +142,7 @@ def test_a_night_moves_old_records_into_files_of_a_bucket_that_one_command_searc
             night = filed.run({"mode": "Enforce"})
             assert night["status"]["phase"] == "Succeeded", night["status"]
             assert rows(filed, LIVE) == "[(1,)]"
-        wait("the rows in files in the status", 90, lambda: category(filed).get("archived") == 2)
+        wait("the rows in files in the status", 300, lambda: category(filed).get("archived") == 2)
         found = command(filed, "archive", "search", "--plan", "plan.json", "--category", "records")
         assert [line.partition("\t")[0] for line in found.splitlines()] == ["id", "50", "40"]
         assert filed.condition("Compliant")["status"] == "True", filed.condition("Compliant")

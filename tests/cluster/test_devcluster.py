@@ -175,7 +175,7 @@ def test_a_start_that_was_killed_can_be_repeated(moment: str) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(lambda: moment in programs_of_the_node(), f"{moment} is started", 60)
+        eventually(lambda: moment in programs_of_the_node(), f"{moment} is started", 300)
     finally:
         starting.send_signal(signal.SIGKILL)
         starting.wait()
@@ -194,7 +194,7 @@ def test_a_start_that_was_killed_can_be_taken_down() -> None:
         [sys.executable, "-m", "devcluster", "up"], cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        eventually(lambda: "kube-apiserver" in programs_of_the_node(), "the API server is started", 60)
+        eventually(lambda: "kube-apiserver" in programs_of_the_node(), "the API server is started", 300)
     finally:
         starting.send_signal(signal.SIGKILL)
         starting.wait()
@@ -394,7 +394,7 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
 
 def run_pods() -> None:
     kubectl("apply", "--filename=-", stdin=json.dumps(POD_WITH_A_VOLUME))
-    kubectl("wait", "--for=condition=Ready", "pod/server", "pod/friend", "pod/stranger", "--timeout=90s")
+    kubectl("wait", "--for=condition=Ready", "pod/server", "pod/friend", "pod/stranger", "--timeout=240s")
 
 
 def copy_of_the_checkout(target: Path) -> Path:

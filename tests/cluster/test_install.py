@@ -19,7 +19,7 @@ def can(kubectl: Kubectl, verb: str, resource: str, namespace: str) -> bool:
 
 
 def test_the_operator_becomes_ready_and_helm_test_passes(operator: Kubectl) -> None:
-    done = operator.program("helm", "test", RELEASE, "-n", OPERATOR_NAMESPACE, "--timeout", "120s", show=False)
+    done = operator.program("helm", "test", RELEASE, "-n", OPERATOR_NAMESPACE, "--timeout", "300s", show=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

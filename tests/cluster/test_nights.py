@@ -58,7 +58,7 @@ def night(tenant: Tenant, name: str) -> None:
     kubectl, place = tenant.kubectl, tenant.place()
     (cron_job,) = kubectl.get(*place, "cronjobs")["items"]
     kubectl.run(*place, "create", "job", name, f"--from=cronjob/{cron_job['metadata']['name']}", show=False)
-    kubectl.run(*place, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=180s", show=False)
+    kubectl.run(*place, "wait", "--for=condition=Complete", f"job/{name}", "--timeout=300s", show=False)
 
 
 def test_a_night_over_old_recordings_stops_and_asks_and_an_approval_removes_their_rows_and_objects__M8_P2_P3_X6(
@@ -94,5 +94,5 @@ def test_a_night_over_old_recordings_stops_and_asks_and_an_approval_removes_thei
         status, asks = tenant.status(), tenant.condition("ApprovalRequired").get("status")
         return "approval" not in status and asks == "False" and tenant.condition("Compliant").get("status") == "True"
 
-    wait("the question to be answered and nothing to be overdue", 120, answered)
+    wait("the question to be answered and nothing to be overdue", 300, answered)
     assert python(tenant, BINDINGS, "count", PROGRAM, "count") == WHAT_IS_YOUNG

@@ -194,7 +194,7 @@ def look_anew(tenant: Tenant) -> None:
     """Ends the operator's process: a new one tries all stores at once, not a quarter of an hour after the last look."""
     deployment = ("-n", OPERATOR_NAMESPACE, f"deployment/{RELEASE}")
     tenant.kubectl.run("rollout", "restart", *deployment, show=False)
-    tenant.kubectl.run("rollout", "status", *deployment, "--timeout=120s", show=False)
+    tenant.kubectl.run("rollout", "status", *deployment, "--timeout=300s", show=False)
 
 
 def test_units_have_databases_where_the_policy_puts_them_and_no_login_opens_another__D1_D3_D4_X2(
@@ -220,16 +220,16 @@ def test_an_application_reaches_the_keys_of_its_prefix_in_the_cache_and_no_other
 
 
 def test_a_server_that_lets_anybody_in_without_tls_is_told_until_it_is_mended__T8_D7(tenant: Tenant) -> None:
-    tenant.wait_for("condition=EncryptionVerified", 180)
+    tenant.wait_for("condition=EncryptionVerified", 300)
     let_in_without_tls(tenant, "host")
     look_anew(tenant)
-    tenant.wait_for("condition=EncryptionVerified=False", 180)
+    tenant.wait_for("condition=EncryptionVerified=False", 300)
     told = tenant.condition("EncryptionVerified")
     assert (told["reason"], "_apac_" in told["message"]) == ("EncryptionMissing", True), told
     assert tenant.condition("Ready")["status"] == "True", "data is kept and deleted in time all the same"
     let_in_without_tls(tenant, "hostssl")
     look_anew(tenant)
-    tenant.wait_for("condition=EncryptionVerified", 180)
+    tenant.wait_for("condition=EncryptionVerified", 300)
 
 
 def test_a_night_deletes_and_anonymizes_in_every_database_and_clears_what_it_found__P2_P10_D3_T6(
@@ -244,12 +244,12 @@ def test_a_night_deletes_and_anonymizes_in_every_database_and_clears_what_it_fou
     words = ("get=agents:ann", "lives=agents:ann", "get=agents:bob")
     assert python(tenant, (CACHE,), "keys", KEYS, CACHE, *words).split() == ["1", "True", "0"]
     found = lambda: tenant.condition("Compliant").get("reason") == "ContentAgainstConsent"  # noqa: E731
-    wait("the recording without consent to be told", 90, found)
+    wait("the recording without consent to be told", 300, found)
     assert python(tenant, (HOME, CONTENT), "denied", DENIED, HOME, CONTENT, "read") == "1 1"
     second = tenant.run({"mode": "Enforce"})
     assert second["status"]["phase"] == "Succeeded", second["status"]
     assert python(tenant, (HOME, CONTENT), "denied", DENIED, HOME, CONTENT, "read") == "0 0"
-    tenant.wait_for("condition=Compliant", 90)
+    tenant.wait_for("condition=Compliant", 300)
 
 
 def test_debt_of_a_database_that_is_away_is_foreseen_with_the_store_that_is_in_the_way__X4_D7(tenant: Tenant) -> None:
@@ -261,19 +261,19 @@ def test_debt_of_a_database_that_is_away_is_foreseen_with_the_store_that_is_in_t
         deadlines = [debt["nextDeadline"] for debt in debts if debt["category"] == "records" and "nextDeadline" in debt]
         return any(datetime.fromisoformat(deadline) < soon for deadline in deadlines)
 
-    wait("the oldest record to be counted", 120, near)
+    wait("the oldest record to be counted", 300, near)
     server = ("-n", SITE.namespace, "scale", "statefulset/postgresql")
     tenant.kubectl.run(*server, "--replicas=0", show=False)
-    tenant.wait_for("condition=DatabasesReady=False", 180)
-    tenant.wait_for("condition=DebtForeseen", 90)
+    tenant.wait_for("condition=DatabasesReady=False", 300)
+    tenant.wait_for("condition=DebtForeseen", 300)
     told = tenant.condition("DebtForeseen")["message"]
     assert "records: Analytical/APAC is not ready" in told, told
     tenant.kubectl.run(*server, "--replicas=1", show=False)
-    tenant.wait_for("condition=Ready", 180)
+    tenant.wait_for("condition=Ready", 300)
     ended = tenant.run({"mode": "Enforce"})
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
     assert python(tenant, (FAR,), "read", READ, FAR) == "[(1, False), (25, True)]", "nothing was lost, nothing is late"
-    tenant.wait_for("condition=DebtForeseen=False", 90)
+    tenant.wait_for("condition=DebtForeseen=False", 300)
 
 
 def test_a_unit_that_is_switched_off_goes_on_expiring_until_it_is_empty_and_binds_again__D3_D4_P2(
@@ -283,17 +283,17 @@ def test_a_unit_that_is_switched_off_goes_on_expiring_until_it_is_empty_and_bind
     units = [unit for unit in SPEC["units"] if unit is not BEDS]
     tenant.apply({**SPEC, "units": units, "retention": [shorter]})
     leaving = lambda: any(count.get("leaving") for count in tenant.status().get("storeCounts", []))  # noqa: E731
-    wait("the unit's database to be told as leaving", 90, leaving)
-    tenant.wait_for("condition=Ready", 90)
+    wait("the unit's database to be told as leaving", 300, leaving)
+    tenant.wait_for("condition=Ready", 300)
     assert python(tenant, (OWN,), "write", WRITE, "21", OWN) == "written", "its application keeps its login"
     night = tenant.run({"mode": "Enforce"})
     assert night["status"]["phase"] == "Succeeded", night["status"]
     assert python(tenant, (OWN,), "read", READ, OWN) == "[]"
     released = lambda: entry(tenant, unit="beds")["status"]["phase"] == "Released"  # noqa: E731
-    wait("the empty database to be Released", 120, released)
+    wait("the empty database to be Released", 300, released)
     assert tenant.status()["databases"] == "2/2"
     before = entry(tenant, unit="beds")["metadata"]["uid"]
     tenant.apply(SPEC)
-    wait("the database to be bound again", 120, lambda: entry(tenant, unit="beds")["status"]["phase"] == "Bound")
-    tenant.wait_for("condition=Ready", 90)
+    wait("the database to be bound again", 300, lambda: entry(tenant, unit="beds")["status"]["phase"] == "Bound")
+    tenant.wait_for("condition=Ready", 300)
     assert (entry(tenant, unit="beds")["metadata"]["uid"], tenant.status()["databases"]) == (before, "3/3")

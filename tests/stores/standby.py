@@ -45,7 +45,7 @@ def standby_of(process: PostgresProcess, apply_delay: str) -> Iterator[None]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert copied.returncode == 0, copied.stderr
     with (target / "postgresql.auto.conf").open("a") as settings:
@@ -61,4 +61,4 @@ def standby_of(process: PostgresProcess, apply_delay: str) -> Iterator[None]:
         yield
     finally:
         standby.terminate()
-        standby.wait(30)
+        standby.wait(120)

@@ -92,10 +92,10 @@ def test_a_cache_that_writes_files_tells_how_old_its_copies_are_at_least__T6(tmp
             age = looker.measured().copy_on_disk
             return age is not None and age >= timedelta(seconds=1)
 
-        eventually(old, "the append-only file grows older", 30)
+        eventually(old, "the append-only file grows older")
         assert looker.measured().persists
         administrator.command("rewrite", "BGREWRITEAOF")
-        eventually(lambda: looker.measured().copy_on_disk is None, "rewritten at a time that nobody tells", 30)
+        eventually(lambda: looker.measured().copy_on_disk is None, "rewritten at a time that nobody tells")
     with looking(tmp_path, "--save", "3600 1000") as (looker, administrator, _):
         assert looker.measured().copy_on_disk == timedelta(), "nothing changed since the snapshot"
         administrator.command("write", "SET", f"{ACME.prefix}agents:1", "x")
@@ -111,16 +111,14 @@ def test_a_replica_is_told_with_its_lag_and_takes_no_writes__D7(tmp_path: Path) 
         its.command("link", "CONFIG", "SET", "tls-replication", "yes")
         its.command("link", "CONFIG", "SET", "masteruser", primary.server.user, "masterauth", primary.server.password)
         its.command("link", "REPLICAOF", "127.0.0.1", primary.server.port)
-        eventually(lambda: looker.measured().replicas == 1, "the replica is connected", 60)
+        eventually(lambda: looker.measured().replicas == 1, "the replica is connected")
         lag = looker.measured().replication_lag
         assert lag is not None
         assert lag < timedelta(seconds=30)
         # A replica that hangs answers nobody: what it still has of removed keys grows older.
         process.pause()
         try:
-            eventually(
-                lambda: (looker.measured().replication_lag or timedelta()) >= timedelta(seconds=3), "it lags", 60
-            )
+            eventually(lambda: (looker.measured().replication_lag or timedelta()) >= timedelta(seconds=3), "it lags")
         finally:
             process.resume()
         assert other.measured().replica
@@ -143,7 +141,7 @@ def test_only_words_in_the_clear_are_a_breach__T8(tmp_path: Path) -> None:
 def test_replicas_without_tls_are_a_breach__T8(tmp_path: Path) -> None:
     with looking(tmp_path) as (looker, _, primary), looking(tmp_path) as (other, its, _):
         its.command("link", "REPLICAOF", "127.0.0.1", primary.server.port)
-        eventually(lambda: other.measured().replica, "it is a replica", 30)
+        eventually(lambda: other.measured().replica, "it is a replica")
         (breach,) = other.stores.probe_cache_encryption(other.request).breaches
         assert "talk without TLS: set tls-replication yes" in breach
         assert looker.stores.probe_cache_encryption(looker.request).breaches == ()

@@ -279,7 +279,7 @@ def test_a_month_is_counted_before_its_table_is_locked_so_that_nobody_waits_for_
         application.execute("SET lock_timeout = '200ms'")
         application.execute("INSERT INTO recordings (id, started_at) VALUES (9, now())")
         busy.execute("COMMIT")
-        assert detached.result(timeout=30).deleted == 1
+        assert detached.result(timeout=180).deleted == 1
     enforcement.close()
     assert recordings_left(short) == {9}
 

@@ -122,7 +122,7 @@ def test_applications_write_on_while_a_run_works_and_lose_nothing(tenant_databas
             evidence = run(database, rules, batch=500)
         finally:
             stop.set()
-            writer.join(60)
+            writer.join(180)
         assert errors == []
         assert len(written) > 10
         assert evidence.outcome == "Succeeded"

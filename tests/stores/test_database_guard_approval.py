@@ -163,7 +163,7 @@ def test_rules_that_change_while_a_run_writes_its_evidence_are_not_taken_for_exe
         database.wait_until_someone_waits_for("retention.evidence")
         database.apply(shorter)
         busy.execute("COMMIT")
-        finished.result(timeout=30)
+        finished.result(timeout=180)
     enforcement.close()
     assert asked(database, shorter).guard is GuardState.TRIPPED
     assert run(database, shorter).categories[0].acted == 0

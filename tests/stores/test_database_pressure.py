@@ -23,7 +23,7 @@ _FILL = """
 INSERT INTO public.calls (id, session_id, started_at)
 SELECT n, 's' || n, now() - n % 200 * interval '1 day' FROM generate_series(1, 20200) AS n
 """
-_SECONDS = 30
+_SECONDS = 180
 
 
 @pytest.fixture

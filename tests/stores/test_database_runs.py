@@ -851,9 +851,13 @@ def test_whoever_reads_one_old_month_makes_nobody_wait_for_the_whole_table(tenan
         step = next(each for each in steps_of(enforcement, run_id) if each.rows)
         with database.as_owner() as backup, backup.transaction():
             backup.execute(sql.SQL("SELECT FROM public.{}").format(sql.Identifier(step.partition)))
-            began = time.monotonic()
-            assert reason_of(enforcement.expire_months, run_id, [step], 0) == "LockTimeout"
-            assert time.monotonic() - began < 2, "the table's lock was kept while the month's was waited for"
+            lasted = []
+            # More than once: the machine may be busy with something else.
+            for _ in range(3):
+                began = time.monotonic()
+                assert reason_of(enforcement.expire_months, run_id, [step], 0) == "LockTimeout"
+                lasted.append(time.monotonic() - began)
+            assert min(lasted) < 2, "the table's lock was kept while the month's was waited for"
         assert enforcement.expire_months(run_id, [step], 0).deleted == 1
         enforcement.close()
 

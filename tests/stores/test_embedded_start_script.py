@@ -27,7 +27,7 @@ from tests.stores.servers.install import EMBEDDED, UNPRIVILEGED, Installation, i
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 INITIALIZING = "initializing the data directory"
 
 

@@ -50,7 +50,7 @@ def engine(acme: LiveArchive) -> Iterator[Engine]:
         yield Engine(process)
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(120)
         assert process.stdout is not None
         process.stdout.close()
 

@@ -294,7 +294,7 @@ def test_wrong_usage_ends_with_1_and_one_sentence(shell: Shell, arguments: list[
 
 
 def test_help_names_every_command_and_the_exit_codes(shell: Shell) -> None:
-    done = subprocess.run(shell.command("--help"), timeout=60, check=False, **shell.options(NO_COLOR="1"))
+    done = subprocess.run(shell.command("--help"), timeout=300, check=False, **shell.options(NO_COLOR="1"))
     assert done.returncode == 0
     for word in ("plan", "enforce", "verify", "install", "Exit codes"):
         assert word in done.stdout
@@ -333,7 +333,7 @@ def test_asked_to_stop_it_finishes_the_batch_and_the_next_start_goes_on(shell: S
             if line.startswith("waiting"):
                 process.send_signal(signal.SIGTERM)
                 break
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=300)
         reader.execute("COMMIT")
     assert process.returncode == 2
     assert "Interrupted" in stdout
@@ -375,7 +375,7 @@ def test_the_program_of_the_job_tells_json_lines_and_a_summary(shell: Shell) -> 
             "--termination-log",
             str(summary),
         ],
-        timeout=60,
+        timeout=300,
         check=False,
         **shell.options(),
     )

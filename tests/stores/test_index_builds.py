@@ -110,7 +110,7 @@ def test_applications_write_while_a_month_is_built_and_what_they_wrote_is_in_it_
             other.execute("SET lock_timeout = '1s'")
             other.execute(INSERT, [51, days_ago(1)])
         app.execute("COMMIT")
-        assert building.result(60)
+        assert building.result(180)
     assert has_it(database)
     with database.connect("reader") as reader:
         reader.execute("SET enable_seqscan = off")

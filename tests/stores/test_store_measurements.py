@@ -83,11 +83,11 @@ def test_sessions_of_others_count_although_nothing_else_of_them_can_be_seen__D7(
     before = database.measured().sessions
     assert before is not None
     with ExitStack() as others:
-        for _ in range(6):
+        for _ in range(30):
             others.enter_context(connect_as(database.process.superuser))
         during = database.measured().sessions
     assert during is not None
-    assert during >= before + 5, "other tests' sessions may end meanwhile, not that many"
+    assert during >= before + 15, "other sessions may end meanwhile, not that many"
 
 
 def test_a_clock_that_differs_is_measured_to_the_second__D7(database: Database) -> None:
@@ -146,8 +146,11 @@ def test_a_server_without_connections_says_what_its_owner_must_raise__D6_D7(tmp_
         found = database.measured()
         assert found.usable_sessions == 9
         assert found.sessions is not None
-        with ExitStack() as others:
-            for _ in range(9):
+        with connect_as(process.superuser) as superuser, ExitStack() as others:
+            # The server learns a moment later that a client has hung up.
+            lingering = "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            eventually(lambda: not superuser.execute(lingering).fetchall(), "all are seen to have hung up")
+            for _ in range(8):
                 others.enter_context(connect_as(process.administrator))
             with pytest.raises(Unavailable) as full:
                 database.measured()
@@ -185,7 +188,7 @@ def test_the_lag_of_a_standby_is_unknown_until_the_administrator_may_see_it__D7(
             assert database.measured().replication_lag is not None
         finally:
             standby.send_signal(signal.SIGTERM)
-            standby.wait(30)
+            standby.wait(120)
 
 
 def test_a_standby_that_replays_nothing_is_behind_by_the_time_since_although_the_server_says_milliseconds__D7_T6(

@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 ADMINISTRATOR = "administrator"
 USERS = {ADMINISTRATOR: "system:masters", "tenant": "tenants", "platform": "platforms"}
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 def part(name: str) -> str:
@@ -68,7 +68,7 @@ class ApiServer:
             params=query,
             headers=headers,
             verify=str(self.folder / "certificates" / "apiserver.crt"),
-            timeout=30,
+            timeout=60,
         )
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
@@ -87,7 +87,7 @@ class ApiServer:
         """End both processes: the API server hangs on a polite signal once etcd is gone."""
         for process in reversed(self.processes):
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
 

@@ -10,9 +10,12 @@ _AT_MOST_SECONDS = 0.05
 
 
 def eventually(
-    holds: Callable[[], object], message: str, seconds: float = 30, *, log: Callable[[], str] = lambda: ""
+    holds: Callable[[], object], message: str, seconds: float = 180, *, log: Callable[[], str] = lambda: ""
 ) -> None:
-    """Waits until ``holds`` returns something true; after ``seconds`` AssertionError with ``message`` and ``log``."""
+    """Waits until ``holds`` returns something true; after ``seconds`` AssertionError with ``message`` and ``log``.
+
+    Who waits for what comes loses nothing by a long deadline: a machine may be busy with something else.
+    """
     deadline = time.monotonic() + seconds
     pause = _LOOK_AGAIN_SECONDS
     while not holds():

@@ -120,14 +120,14 @@ def test_libpq_reads_the_pgpass_line(password: str, tmp_path: Path) -> None:
                     passfile=str(file),
                     sslmode="disable",
                     gssencmode="disable",
-                    connect_timeout=10,
+                    connect_timeout=60,
                 )
-            assert received.result(10) == password
+            assert received.result(60) == password
 
 
 def received_password(server: socket.socket) -> str:
     """Plays a PostgreSQL server that asks one client for its password in clear text, and hangs up."""
-    server.settimeout(10)
+    server.settimeout(60)
     connection, _ = server.accept()
     with connection, connection.makefile("rb") as stream:
         (length,) = struct.unpack("!i", stream.read(4))

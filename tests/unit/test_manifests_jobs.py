@@ -127,7 +127,7 @@ def test_the_program_understands_the_command_and_its_exit_code_for_bad_configura
     words.touch()
     command = [sys.executable, *jobs.COMMAND[1:], "--termination-log", str(words)]
     # The plan is not mounted here: the very thing that no retry cures.
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == jobs.BAD_CONFIGURATION_EXIT_CODE
     assert json.loads(words.read_text())["outcome"] == "Invalid"
     assert "/plan/plan.json" in ended.stderr

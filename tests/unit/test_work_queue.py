@@ -34,7 +34,7 @@ def queue_of() -> WorkQueue:
     return WorkQueue(asyncio.get_running_loop().time, lambda: 0.01)
 
 
-async def until(holds: Callable[[], object], message: str, seconds: float = 5.0) -> None:
+async def until(holds: Callable[[], object], message: str, seconds: float = 60.0) -> None:
     try:
         async with asyncio.timeout(seconds):
             while not holds():  # noqa: ASYNC110  # any condition, not one event

@@ -33,8 +33,8 @@ from tests.support.waiting import eventually
 HOST = "localhost"
 """The certificate names this host and nothing else, so that 127.0.0.1 is the same server under a wrong name."""
 ADMINISTRATOR = "retention_operator"
-_START_SECONDS = 60
-_STOP_SECONDS = 30
+_START_SECONDS = 180
+_STOP_SECONDS = 60
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -179,7 +179,7 @@ def _initialize(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     if done.returncode != 0:
         raise RuntimeError(f"initdb of PostgreSQL {found.version} failed:\n{done.stdout}\n{done.stderr}")

@@ -33,7 +33,7 @@ from tests.support.waiting import eventually
 HOST = "localhost"
 REGION = "eu-test-1"
 _ROOT = Path(__file__).resolve().parents[3]
-_START_SECONDS = 60
+_START_SECONDS = 180
 _STOP_SECONDS = 3
 """Then killed: SeaweedFS waits long for its own parts, and its data is thrown away anyway."""
 

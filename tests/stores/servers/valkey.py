@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 HOST = "localhost"
-_START_SECONDS = 30
+_START_SECONDS = 180
 _STOP_SECONDS = 5
 
 

@@ -211,26 +211,6 @@ def test_call_records_and_dialogues_go_at_their_keep_each_from_a_database_of_its
     check("dialogue-cloud", choice, databases, clocked, seaweedfs)
 
 
-def test_what_no_night_took_is_debt_from_its_max_on_and_goes_in_the_next_night__M10_X4(
-    clocked: PostgresProcess, databases: TenantDatabases, seaweedfs: S3Server
-) -> None:
-    rules = rules_of("puzzel-archive", "longest")
-    assert clocked.clock is not None
-    with simulated_tenant(rules, databases, clocked.clock, seaweedfs) as tenant:
-        leap_day = BIRTHS[2:3]
-        cases = cases_of(rules, leap_day)
-        tenant.write(case.row for case in cases)
-        end = cases[0].gone_by
-        for at, overdue in ((end - SECOND, False), (end, True), (end + SECOND, True)):
-            clocked.clock.set(at)
-            facts = tenant.databases["Analytical"].observer().observe()
-            rows = {each.category: each.overdue for each in facts.categories}
-            assert rows == {each.name: overdue * len(each.tables) for each in rules.categories}, at
-        assert tenant.night().outcome is Outcome.SUCCEEDED
-        assert tenant.left() == set()
-        assert tenant.keys() == set()
-
-
 def test_what_a_reader_finds_reaches_back_as_far_as_general_information_is_kept__P16(
     clocked: PostgresProcess, databases: TenantDatabases, seaweedfs: S3Server
 ) -> None:

@@ -39,7 +39,7 @@ def customers(tenant_databases: TenantDatabases, seaweedfs: S3Server) -> Iterato
 
 def test_a_row_moves_into_a_file_at_the_age_to_the_microsecond__D3_T5_X9(customers: Customers) -> None:
     customer = customers(file_rules())
-    clock = datetime.now(UTC) - timedelta(seconds=20)
+    clock = datetime.now(UTC) - timedelta(seconds=5)
     bound = cutoff(clock, Period.parse("P90D"))
     for row, birth in ((1, bound - RESOLUTION), (2, bound), (3, bound + RESOLUTION)):
         customer.insert(row, birth, "calls", "surveys")
@@ -71,7 +71,7 @@ def test_a_file_has_the_rows_of_one_day_and_its_manifest_tells_nothing_of_a_pers
 
 def test_a_file_goes_with_every_version_when_its_newest_row_is_past_its_keep__M10_T6_X9(customers: Customers) -> None:
     customer = customers(file_rules())
-    clock = datetime.now(UTC) - timedelta(seconds=20)
+    clock = datetime.now(UTC) - timedelta(seconds=5)
     bound = cutoff(clock, Period.parse("P200D"))
     for row, table, birth in (
         (1, "calls", bound - RESOLUTION),

@@ -55,7 +55,7 @@ class ArchivingContract:
 
     def test_a_row_moves_at_the_age_to_the_microsecond__D3_X9(self, customers: Customers) -> None:
         customer = customers(rules())
-        clock = datetime.now(UTC) - timedelta(seconds=20)
+        clock = datetime.now(UTC) - timedelta(seconds=5)
         bound = cutoff(clock, Period.parse("P90D"))
         for row, birth in ((1, bound - RESOLUTION), (2, bound), (3, bound + RESOLUTION)):
             customer.insert(row, birth, "calls", "surveys")
@@ -207,7 +207,7 @@ class ArchivingContract:
         self, customers: Customers
     ) -> None:
         customer = customers(rules())
-        clock = datetime.now(UTC) - timedelta(seconds=20)
+        clock = datetime.now(UTC) - timedelta(seconds=5)
         bound = cutoff(clock, Period.parse("P90D"))
         for row, birth in ((1, bound - timedelta(seconds=3)), (2, bound)):
             customer.insert(row, birth, "calls")

@@ -63,7 +63,7 @@ def looking(directory: Path, *settings: str) -> Iterator[tuple[Looker, CacheConn
 def test_a_healthy_cache_is_measured__D6_D7(tmp_path: Path) -> None:
     with looking(tmp_path, "--maxmemory", "64mb", "--maxclients", "50") as (looker, _, _):
         found = looker.measured()
-        assert timedelta() < found.latency < timedelta(seconds=2)
+        assert timedelta() < found.latency < timedelta(seconds=30)
         assert found.clock_skew < timedelta(seconds=2)
         assert found.version.startswith("8.")
         assert (found.maxmemory, found.maxclients) == (64 * 2**20, 50)

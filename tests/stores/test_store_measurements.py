@@ -66,7 +66,7 @@ def database(postgres_process: PostgresProcess, tmp_path: Path) -> Database:
 
 def test_a_healthy_server_is_measured_without_any_privilege__D6_D7(database: Database) -> None:
     found = database.measured()
-    assert timedelta() < found.latency < timedelta(seconds=5)
+    assert timedelta() < found.latency < timedelta(seconds=30)
     assert found.clock_skew < timedelta(seconds=1)
     assert found.version is not None
     assert found.version.startswith(str(database.process.version))
@@ -236,7 +236,7 @@ def bucket(s3_server: S3Server) -> Iterator[BucketRequest]:
 
 def test_an_endpoint_is_measured_and_of_what_it_does_not_tell_nothing_is_pretended__D7(bucket: BucketRequest) -> None:
     found = S3TenantBuckets().measure(bucket, lambda: datetime.now(UTC))
-    assert timedelta() < found.latency < timedelta(seconds=5)
+    assert timedelta() < found.latency < timedelta(seconds=30)
     assert found.clock_skew < timedelta(seconds=1)
     assert (found.size, found.sessions, found.version) == (None, None, None)
 

@@ -12,8 +12,8 @@ from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, days_
 from tests.stores.test_database_left import AFTER, BEFORE, insert
 
 MAX = 60
-MINUTE = 1 / 1440
-SETTLED = timedelta(minutes=1)
+SOON = 10 / 1440
+SETTLED = timedelta(minutes=5)
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def test_what_is_past_max_less_the_life_of_copies_is_debt_and_has_its_deadline_t
     with_copies = BEFORE.model_copy(update={"margin_seconds": int(margin(life).total_seconds())})
     database.apply(with_copies)
     bound = MAX - life / timedelta(days=1)
-    insert(database, "logs", 1, bound - MINUTE, bound + MINUTE)
+    insert(database, "logs", 1, bound - SOON, bound + SOON)
     (seen,) = [each for each in database.observer().observe().categories if each.category == "logs"]
     assert (seen.rows, seen.overdue) == (3, 1)
     assert seen.next_deadline is not None
-    assert abs(seen.next_deadline - (days_ago(bound + MINUTE) + timedelta(days=bound))) < SETTLED
+    assert abs(seen.next_deadline - (days_ago(bound + SOON) + timedelta(days=bound))) < SETTLED
     # The same of what left the profile.
     database.apply(AFTER.model_copy(update={"margin_seconds": with_copies.margin_seconds}))
     (left,) = [each for each in database.observer().observe().left if each.table == "logs"]

@@ -13,7 +13,7 @@ from devcluster.parts import LOCAL_PATH, Parts
 from devcluster.progress import Progress
 from devcluster.recipes import Recipe, image_of
 
-_WAIT_SECONDS = 120
+_WAIT_SECONDS = 300
 _DEPLOYMENTS = (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from devcluster import processes
 from devcluster.layout import NAME
 
-_DEADLINE_SECONDS = 20
+_DEADLINE_SECONDS = 60
 _POLL_SECONDS = 0.1
 _CPU_SHARES = 8192
 """Of cgroup v1, where each process beside the group weighs 1024: on a busy machine all pods together would weigh as one."""

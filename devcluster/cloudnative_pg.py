@@ -14,7 +14,7 @@ NAMESPACE = "cnpg-system"
 _DEPLOYMENT = "cnpg-controller-manager"
 _MODULE = "github.com/cloudnative-pg/cloudnative-pg"
 _UPSTREAM_IMAGE = "ghcr.io/cloudnative-pg/cloudnative-pg"
-_WAIT_SECONDS = 120
+_WAIT_SECONDS = 300
 
 
 def install(layout: Layout, parts: Parts, recipes: Sequence[Recipe], progress: Progress) -> None:

@@ -9,7 +9,7 @@ from devcluster.layout import Layout
 
 NAMESPACE = "k8s.io"
 """Where the kubelet's containers and images live in containerd."""
-_DEADLINE_SECONDS = 20
+_DEADLINE_SECONDS = 60
 
 
 def answers(layout: Layout) -> bool:

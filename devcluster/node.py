@@ -14,7 +14,7 @@ from devcluster.parts import NETWORK_POLICIES, NODE, Parts
 from devcluster.progress import Progress
 
 START_STEPS = 3
-_START_SECONDS = 120
+_START_SECONDS = 240
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAME = "tenant-retention-devcluster"
 OUR_FOLDERS = (f"/var/lib/{NAME}", f"/run/{NAME}")
-START_DEADLINE_SECONDS = 540
+START_DEADLINE_SECONDS = 1200
 VOLATILE_SETTINGS = ("kernel/ns_last_pid", "kernel/random", "fs/binfmt_misc")
 
 POD_WITH_A_VOLUME = {
@@ -385,7 +385,7 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr + finished.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -29,11 +30,15 @@ def boto3_python() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tenant-retention-operator"
     home = cache / f"boto3-{BOTO3_VERSION}-python{sys.version_info.major}.{sys.version_info.minor}"
     complete = home / "complete"
-    if not complete.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, timeout=300)
-        install = [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, f"boto3=={BOTO3_VERSION}"], check=True, timeout=600)
-        complete.touch()
+    cache.mkdir(parents=True, exist_ok=True)
+    # Other processes of the test run want it too.
+    with home.with_name(f"{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, timeout=300)
+            install = [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*install, f"boto3=={BOTO3_VERSION}"], check=True, timeout=600)
+            complete.touch()
     return home / "bin" / "python"
 
 
@@ -60,7 +65,7 @@ def run_application(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, object] = json.loads(done.stdout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -29,6 +31,7 @@ PLURAL = {
     "DataStoreClass": "datastoreclasses",
     "DataStore": "datastores",
     "RetentionRun": "namespaces/default/retentionruns",
+    "LegalHold": "namespaces/default/legalholds",
 }
 API = "/apis/tenantretention.io/v1alpha1"
 CASES = kind_cases()
@@ -144,8 +147,9 @@ def bound(server: ApiServer, namespace: str, *, role: str = f"{FULLNAME}-tenant"
 def case_says(server: ApiServer, case: Case) -> str:
     if case.old is None:
         return written(server, case.object)
-    kept = stored(server, named(case.old, "kept"))
-    metadata = {**case.object["metadata"], "name": "kept", "resourceVersion": kept["metadata"]["resourceVersion"]}
+    name = f"kept-{hashlib.sha256(json.dumps(case.old, sort_keys=True).encode()).hexdigest()[:10]}"
+    kept = stored(server, named(case.old, name))
+    metadata = {**case.object["metadata"], "name": name, "resourceVersion": kept["metadata"]["resourceVersion"]}
     return updated(server, {**case.object, "metadata": metadata})
 
 
@@ -299,7 +303,7 @@ def test_one_category_lists_everything_and_short_names_work(server: ApiServer) -
         "get", "tenantretention", "-A", "-o", "name"
     )
     assert "tenantretention.io" not in server.kubectl("get", "all", "-A", "-o", "name")
-    for short in ("trp", "rprof", "dsc", "dst", "rrun"):
+    for short in ("trp", "rprof", "dsc", "dst", "rrun", "lhold"):
         server.kubectl("get", short, "-A")
 
 

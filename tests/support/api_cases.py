@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "unit" / "api" / "cases"
-KIND_FILES = ("retentionprofile", "tenantretentionpolicy", "datastoreclass", "datastore", "retentionrun")
+KIND_FILES = ("retentionprofile", "tenantretentionpolicy", "datastoreclass", "datastore", "retentionrun", "legalhold")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _cases(document: dict[str, Any]) -> Iterator[Case]:
             yield Case(
                 name=case["name"],
                 object=changed(base, case.get("set", {})),
-                old=base if group == "changes" else None,
+                old=changed(base, case.get("before", {})) if group == "changes" else None,
                 message=case.get("message"),
                 field=case.get("field", ""),
                 rules=tuple(case.get("rules", ())),

@@ -168,6 +168,7 @@ def test_short_names_are_those_of_the_documents() -> None:
         "DataStoreClass": "dsc",
         "DataStore": "dst",
         "RetentionRun": "rrun",
+        "LegalHold": "lhold",
     }
 
 

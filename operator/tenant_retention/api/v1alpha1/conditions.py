@@ -158,6 +158,8 @@ class Reason(StrEnum):
     BACKUPS_MISSING = "BackupsMissing"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_KEY_LOST = "BackupKeyLost"
+    HOLD_PLACED = "HoldPlaced"
+    HOLD_RELEASED = "HoldReleased"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
 

@@ -16,6 +16,8 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.WITHIN_LIMITS,
         Reason.EXTENDED_STORAGE_KEPT,
         Reason.BACKED_UP,
+        Reason.HOLD_PLACED,
+        Reason.HOLD_RELEASED,
     ),
     "Under way: waiting helps": (
         Reason.PROVISIONING,

@@ -172,6 +172,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.BACKUPS_MISSING: "The newest whole backup is older than the class asks; see the CronJob and the Jobs of task backup.",
     Reason.BACKUP_FAILED: "The last backup Job failed; the message has its words, and how old the last good backup is.",
     Reason.BACKUP_KEY_LOST: "The Secret with the backups' key is gone or broken; put it back. No other key is made on its own.",
+    Reason.HOLD_PLACED: "The hold is in force in every database of its policies.",
+    Reason.HOLD_RELEASED: "No database has the hold any more; the next run applies the normal rules.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

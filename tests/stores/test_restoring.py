@@ -19,7 +19,7 @@ import pytest
 from tenant_retention.adapters.postgres.restoring import PostgresRestoreTarget
 from tenant_retention.cli import backups
 from tenant_retention.cli.engine import main
-from tenant_retention.domain.backups import FileKind, RestoreProgress, key_of
+from tenant_retention.domain.backups import HOLD_COLUMNS, FileKind, RestoreProgress, key_of
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
 from tenant_retention.domain.ports.evidence import ActKind
@@ -131,6 +131,27 @@ def test_a_lost_database_comes_back_by_one_command_without_what_is_past_its_time
     facts = acme.observer().observe()
     assert {each.category: each.due for each in facts.categories if each.due} == {}
     assert disaster.asked("backup") == "3", "backups go on"
+
+
+@pytest.mark.parametrize("columns", [HOLD_COLUMNS, HOLD_COLUMNS[:-1]], ids=["a backup of now", "one of before"])
+def test_a_hold_comes_back_by_its_name_and_from_an_older_backup_without_one__X3_T6(
+    backed_up: BackedUp, backups_stencil: Stencil, monkeypatch: pytest.MonkeyPatch, columns: tuple[str, ...]
+) -> None:
+    assert HOLD_COLUMNS[-1] == "name"
+    monkeypatch.setattr("tenant_retention.enforcement.backing_up.HOLD_COLUMNS", columns)
+    acme = backed_up.acme
+    acme.call("held", days_ago(300), "requests")
+    with acme.owner() as connection:
+        connection.execute("INSERT INTO retention.hold (session, name) VALUES ('held', 'case-17')")
+    made = backed_up.run().made
+    assert made is not None
+    lost = Disaster(backed_up, backups_stencil, made.backup_id)
+    lost.lose()
+    lost.restore()
+    with acme.owner() as connection:
+        found = connection.execute("SELECT session, name, released_at FROM retention.hold").fetchall()
+    assert found == [("held", "case-17" if columns == HOLD_COLUMNS else None, None)]
+    assert acme.left() == {"requests:held"}
 
 
 def test_nobody_reads_or_writes_a_row_before_todays_rules_were_applied__T6(

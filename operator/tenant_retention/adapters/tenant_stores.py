@@ -24,6 +24,7 @@ from tenant_retention.adapters.postgres.hash_keys import (
     made_hash_key,
     take_hash_key,
 )
+from tenant_retention.adapters.postgres.holds import PostgresTenantHolds
 from tenant_retention.adapters.postgres.indexes import IndexBuilds
 from tenant_retention.adapters.postgres.measuring import measure_database
 from tenant_retention.adapters.postgres.observation import PostgresObserverDatabase
@@ -82,7 +83,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class RealTenantStores:
+class RealTenantStores(PostgresTenantHolds):
     """Holds settings, no connection: safe to share between threads. ``directory``: where authorities' files are written
     (libpq reads them from files). ``now``: the operator's clock (UTC), told to every database as a witness."""
 

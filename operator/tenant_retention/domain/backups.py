@@ -30,6 +30,7 @@ HOLD_COLUMNS: tuple[str, ...] = (
     "reference",
     "placed_at",
     "released_at",
+    "name",
 )
 """What a backup keeps of a legal hold."""
 ARCHIVE_COLUMNS: tuple[str, ...] = (

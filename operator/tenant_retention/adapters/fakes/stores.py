@@ -10,6 +10,7 @@ from tenant_retention.adapters.fakes.cluster import ignore_effect
 from tenant_retention.adapters.fakes.tenant_backups import FakeTenantBackups
 from tenant_retention.adapters.fakes.tenant_caches import FakeTenantCaches
 from tenant_retention.adapters.fakes.tenant_hash_keys import FakeTenantHashKeys
+from tenant_retention.adapters.fakes.tenant_holds import FakeTenantHolds
 from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.buckets import ROLES_OF_BACKUPS
@@ -73,7 +74,7 @@ HEALTHY_BUCKET = StoreReadings(latency=timedelta(milliseconds=3), clock_skew=tim
 HEALTHY_DATABASE = replace(HEALTHY_BUCKET, version="17.6", sessions=4, usable_sessions=97, size=2**23, read_only=False)
 
 
-class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantCaches):
+class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantHolds, FakeTenantCaches):
     """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
     working. ``breaches`` and ``open`` (databases and buckets): what probes find; ``probed``: what each of
     them tried. ``readings``: what is measured at a database or bucket.

@@ -21,6 +21,7 @@ from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
 from tenant_retention.domain.ports.evidence import RunEvidence
+from tenant_retention.domain.ports.holds import TenantHolds
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.readiness import StoreReadings
 
@@ -143,7 +144,7 @@ class ApprovalGrant:
     run: str
 
 
-class TenantStores(Protocol):
+class TenantStores(TenantHolds, Protocol):
     """The tenants' servers. Every method may raise Unavailable (no answer), Invalid (wrong certificate, password or
     privileges, a store that is not ours) or NotReady (still coming up)."""
 

@@ -128,3 +128,21 @@ SELECT retention.note_clock(%s)
 
 -- name: read_definition
 SELECT definition FROM retention.settings
+
+-- name: place_hold
+SELECT retention.place_hold(%s, %s, %s, %s, %s, %s, %s)
+
+-- name: release_hold
+SELECT retention.release_hold(%s)
+
+-- name: bound_hold_wait
+SELECT set_config('lock_timeout', %s, true)
+
+-- name: bound_hold_count
+SELECT set_config('statement_timeout', %s, true)
+
+-- name: count_hold
+SELECT retention.count_hold(%s)
+
+-- name: knows_holds
+SELECT to_regproc('retention.place_hold') IS NOT NULL

@@ -27,7 +27,9 @@ $$;
 -- What the table cannot tell is answered for keeping: without a session column any category of the family counts, and so it
 -- does where the hold names the session: then record and content are held together, however far apart they were born (X3).
 -- Without a unit column (here or in its session's record) a hold on a unit holds all. `categories`: those that fit.
-CREATE OR REPLACE FUNCTION retention.hold_kinds(t retention.managed)
+-- `of_name`: of the LegalHold of this name alone; null: of all. So in every function below.
+DROP FUNCTION IF EXISTS retention.hold_kinds(retention.managed);
+CREATE OR REPLACE FUNCTION retention.hold_kinds(t retention.managed, of_name text DEFAULT NULL)
 RETURNS TABLE (by_session boolean, by_unit boolean, by_birth boolean, categories text[], born_from timestamptz, born_to timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT h.session IS NOT NULL, h.unit IS NOT NULL, coalesce(h.born_from, h.born_to) IS NOT NULL, fit.categories,
@@ -36,7 +38,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         SELECT CASE WHEN h.session IS NULL AND t.session_column IS NOT NULL THEN ARRAY[t.category]
             ELSE ARRAY(SELECT DISTINCT m.category FROM retention.managed AS m WHERE m.family = t.family ORDER BY 1) END
         AS categories) AS fit
-    WHERE h.released_at IS NULL AND (h.category IS NULL OR h.category = ANY (fit.categories))
+    WHERE h.released_at IS NULL AND (of_name IS NULL OR h.name = of_name)
+        AND (h.category IS NULL OR h.category = ANY (fit.categories))
         AND (h.session IS NULL OR t.session_column IS NOT NULL)
         AND (h.unit IS NULL OR t.unit_column IS NOT NULL OR t.session_column IS NULL OR NOT EXISTS (
             SELECT FROM retention.managed AS m
@@ -46,11 +49,13 @@ $$;
 
 -- The condition under which a hold of one kind selects the row `alias` directly. Only columns that the kind names are compared:
 -- then many holds are one look-up for each row, and not one comparison each.
-CREATE OR REPLACE FUNCTION retention.selected_condition(
-    t retention.managed, alias text, by_session boolean, by_unit boolean, by_birth boolean, categories text[])
+DROP FUNCTION IF EXISTS retention.selected_condition(retention.managed, text, boolean, boolean, boolean, text[]);
+CREATE OR REPLACE FUNCTION retention.selected_condition(t retention.managed, alias text,
+    by_session boolean, by_unit boolean, by_birth boolean, categories text[], of_name text DEFAULT NULL)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
         ' AND (h.category IS NULL OR h.category = ANY (%L::text[]))', categories)
+        || coalesce(' AND h.name = ' || quote_literal(of_name), '')
         || CASE WHEN by_session THEN format(' AND h.session = %I.%I::text', alias, t.session_column) ELSE ' AND h.session IS NULL' END
         || CASE WHEN by_unit AND t.unit_column IS NOT NULL THEN format(' AND h.unit = %I.%I::text', alias, t.unit_column)
             ELSE ' AND h.unit IS ' || CASE WHEN by_unit THEN 'NOT NULL' ELSE 'NULL' END END
@@ -65,11 +70,14 @@ $$;
 -- only the session selects all of its rows itself; one that names more as well is asked for the session first. Of `few` rows
 -- each looks into the session's index, by itself so that nothing else is taken for a better index; else the planner may read
 -- a month once, and where the types differ it has to.
-CREATE OR REPLACE FUNCTION retention.held_through_condition(
-    t retention.managed, alias text, relative retention.managed, wanted_from timestamptz, wanted_to timestamptz, few boolean)
+DROP FUNCTION IF EXISTS retention.held_through_condition(
+    retention.managed, text, retention.managed, timestamptz, timestamptz, boolean);
+CREATE OR REPLACE FUNCTION retention.held_through_condition(t retention.managed, alias text, relative retention.managed,
+    wanted_from timestamptz, wanted_to timestamptz, few boolean, of_name text DEFAULT NULL)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT coalesce(string_agg(CASE WHEN k.by_session THEN format('(EXISTS (SELECT FROM retention.hold AS h'
-        ' WHERE h.released_at IS NULL AND h.session = %I.%I::text) AND (%s))', alias, t.session_column, k.months) ELSE k.months END, ' OR '),
+        ' WHERE h.released_at IS NULL%s AND h.session = %I.%I::text) AND (%s))',
+        coalesce(' AND h.name = ' || quote_literal(of_name), ''), alias, t.session_column, k.months) ELSE k.months END, ' OR '),
         'false')
     FROM (SELECT s.by_session, string_agg(format(
             CASE WHEN NOT s.alike
@@ -83,10 +91,10 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZ
             || CASE WHEN s.born_to > wanted_to THEN format(' AND relative.%I < %L::timestamptz', relative.born_at, wanted_to) ELSE '' END,
             s.selected), ' OR ') AS months
         FROM (SELECT x.by_session, p.partition, p.born_from, p.born_to, string_agg(retention.selected_condition(
-                relative, 'relative', x.by_session, x.by_unit, x.by_birth, x.categories), ' OR ') AS selected,
+                relative, 'relative', x.by_session, x.by_unit, x.by_birth, x.categories, of_name), ' OR ') AS selected,
                 retention.column_type_of(t.table_name, t.session_column)
                     = retention.column_type_of(relative.table_name, relative.session_column) AS alike
-            FROM retention.hold_kinds(relative) AS x
+            FROM retention.hold_kinds(relative, of_name) AS x
             -- A month that is detached and not yet dropped may be held, and then comes back.
             JOIN retention.partition_or_detached AS p ON p.table_name = relative.table_name
                 AND p.born_from < least(x.born_to, wanted_to) AND p.born_to > greatest(x.born_from, wanted_from)
@@ -103,8 +111,9 @@ $$;
 -- around a subquery with OFFSET 0: as a filter of the table itself it would be set up anew for each month.
 DROP FUNCTION IF EXISTS retention.directly_held_condition(text, text);
 DROP FUNCTION IF EXISTS retention.held_condition(text, text, timestamptz, timestamptz);
-CREATE OR REPLACE FUNCTION retention.held_condition(
-    wanted text, alias text, born_from timestamptz, born_to timestamptz, few boolean DEFAULT false)
+DROP FUNCTION IF EXISTS retention.held_condition(text, text, timestamptz, timestamptz, boolean);
+CREATE OR REPLACE FUNCTION retention.held_condition(wanted text, alias text, born_from timestamptz, born_to timestamptz,
+    few boolean DEFAULT false, of_name text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     t retention.managed;
@@ -114,13 +123,13 @@ BEGIN
         RETURN 'false';
     END IF;
     t := retention.managed_or_refuse(wanted);
-    conditions := ARRAY(SELECT retention.selected_condition(t, alias, k.by_session, k.by_unit, k.by_birth, k.categories)
-        FROM retention.hold_kinds(t) AS k
+    conditions := ARRAY(SELECT retention.selected_condition(t, alias, k.by_session, k.by_unit, k.by_birth, k.categories, of_name)
+        FROM retention.hold_kinds(t, of_name) AS k
         WHERE k.born_from <= held_condition.born_to AND k.born_to > held_condition.born_from);
     IF t.session_column IS NOT NULL THEN
         conditions := conditions || ARRAY(
             SELECT retention.held_through_condition(t, alias, m, held_condition.born_from - retention.session_reach(),
-                held_condition.born_to + retention.session_reach(), few)
+                held_condition.born_to + retention.session_reach(), few, of_name)
             FROM retention.managed AS m WHERE m.family = t.family AND m.session_column IS NOT NULL);
     END IF;
     conditions := array_remove(conditions, 'false');

@@ -298,3 +298,6 @@ CREATE TABLE IF NOT EXISTS retention.installed_function (
     signature text PRIMARY KEY,
     digest text NOT NULL
 );
+
+-- name: of the LegalHold that placed it; null: placed by hand.
+ALTER TABLE retention.hold ADD COLUMN IF NOT EXISTS name text;

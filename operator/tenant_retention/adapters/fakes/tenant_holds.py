@@ -1,0 +1,95 @@
+"""The legal holds that the databases of ``FakeTenantStores`` have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import product
+from typing import Protocol
+
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.ports.holds import HoldPlace, PlacedHold, WantedHold
+
+_Selectors = tuple[str | None, str | None, str | None, datetime | None, datetime | None]
+
+
+class _Database(Protocol):
+    """What is asked of ``KeptDatabase``."""
+
+    @property
+    def namespace_uid(self) -> str:
+        """Of its marker."""
+
+    @property
+    def definition(self) -> RetentionDefinition | None:
+        """Its rules."""
+
+
+@dataclass
+class KeptHold:
+    """What is in force under one name in one database. ``references``: of all that were ever placed there."""
+
+    live: dict[_Selectors, datetime] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
+    released: int = 0
+
+
+class FakeTenantHolds:
+    """``holds``: by database and name. ``held_rows``: what counting a live hold finds in a database, None: too slow."""
+
+    on_effect: Callable[[str], None]
+    now: datetime
+    databases: Mapping[str, _Database]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds: dict[tuple[str, str], KeptHold] = {}
+        self.held_rows: dict[str, Mapping[str, int] | None] = {}
+        self.counted_holds: list[tuple[str, str]] = []
+
+    def place_hold(self, place: HoldPlace, hold: WantedHold) -> PlacedHold:
+        """See the port."""
+        rules = self._held_database(place).definition
+        if rules is None:
+            raise NotReady(f"database {place.database} has not been brought up to this version yet", reason="Pending")
+        kept = self.holds.setdefault((place.database, hold.name), KeptHold())
+        lists = (hold.sessions or (None,), hold.categories or (None,), hold.units or (None,))
+        wanted = [(*each, hold.born_from, hold.born_to) for each in product(*lists)]
+        missing = [selectors for selectors in wanted if selectors not in kept.live]
+        if missing:
+            self.on_effect(f"hold {hold.name} in {place.database}")
+            kept.live |= dict.fromkeys(missing, self.now)
+            kept.references.append(hold.reference)
+        known = {category.name for category in rules.categories if category.lies_in(place.identity.purpose)}
+        unknown = tuple(sorted(set(hold.categories) - known))
+        return PlacedHold(added=len(missing), since=min(kept.live.values()), unknown=unknown)
+
+    def release_hold(self, place: HoldPlace, name: str) -> int:
+        """See the port."""
+        self._held_database(place)
+        kept = self.holds.get((place.database, name))
+        if kept is None or not kept.live:
+            return 0
+        self.on_effect(f"release {name} in {place.database}")
+        number, kept.live = len(kept.live), {}
+        kept.released += number
+        return number
+
+    def count_hold(self, place: HoldPlace, name: str) -> Mapping[str, int] | None:
+        """See the port."""
+        self._held_database(place)
+        self.counted_holds.append((place.database, name))
+        kept = self.holds.get((place.database, name))
+        return self.held_rows.get(place.database, {}) if kept is not None and kept.live else {}
+
+    def _held_database(self, place: HoldPlace) -> _Database:
+        self._answer(place.server.host)
+        kept = self.databases.get(place.database)
+        if kept is None or kept.namespace_uid != place.namespace_uid:
+            raise Invalid(f"database {place.database} does not carry this marker", reason="StoreConflict")
+        return kept
+
+    def _answer(self, address: str) -> None:
+        raise NotImplementedError

@@ -1,0 +1,80 @@
+-- What LegalHolds place and release. The database belongs to one policy, so a LegalHold's name is unique in it. Run by the owner
+-- alone: nobody is granted these.
+
+-- Places what is not in force yet, and never takes anything away: a LegalHold of the same name that comes after its object was
+-- deleted adds to what is there. A deletion under way is waited for, the next one waits for this transaction and sees it
+-- (retention.lock_holds); where all is in force nobody waits. Tells since when it is, how many were added, and which of its
+-- categories this database never had: a word written wrong would hold nothing.
+CREATE OR REPLACE FUNCTION retention.place_hold(wanted_name text, wanted_reference text,
+    sessions text[], categories text[], units text[], wanted_from timestamptz, wanted_to timestamptz)
+RETURNS jsonb LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    added bigint := 0;
+BEGIN
+    IF EXISTS (SELECT FROM retention.missing_holds(wanted_name, sessions, categories, units, wanted_from, wanted_to)) THEN
+        LOCK TABLE retention.hold IN SHARE ROW EXCLUSIVE MODE;
+        -- Not now(): what was deleted while this waited was not held yet.
+        INSERT INTO retention.hold (name, reference, placed_at, session, category, unit, born_from, born_to)
+            SELECT wanted_name, wanted_reference, clock_timestamp(), m.*
+            FROM retention.missing_holds(wanted_name, sessions, categories, units, wanted_from, wanted_to) AS m;
+        GET DIAGNOSTICS added = ROW_COUNT;
+    END IF;
+    RETURN jsonb_build_object('added', added,
+        'since', (SELECT min(placed_at) FROM retention.hold WHERE name = wanted_name AND released_at IS NULL),
+        'unknown', (SELECT coalesce(jsonb_agg(w ORDER BY w), '[]') FROM unnest(place_hold.categories) AS w
+            WHERE NOT EXISTS (SELECT FROM retention.category AS c WHERE c.name = w)));
+END
+$$;
+
+-- Every combination that is wanted and not in force. An empty list selects all, as a selector that is NULL does.
+CREATE OR REPLACE FUNCTION retention.missing_holds(
+    wanted_name text, sessions text[], categories text[], units text[], wanted_from timestamptz, wanted_to timestamptz)
+RETURNS TABLE (session text, category text, unit text, born_from timestamptz, born_to timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.session, c.category, u.unit, wanted_from, wanted_to
+    FROM unnest(coalesce(nullif(sessions, '{}'), ARRAY[NULL])) AS s(session)
+    CROSS JOIN unnest(coalesce(nullif(categories, '{}'), ARRAY[NULL])) AS c(category)
+    CROSS JOIN unnest(coalesce(nullif(units, '{}'), ARRAY[NULL])) AS u(unit)
+    EXCEPT
+    SELECT h.session, h.category, h.unit, h.born_from, h.born_to FROM retention.hold AS h
+    WHERE h.name = wanted_name AND h.released_at IS NULL
+$$;
+
+-- Releases all that is in force under the name, also what an earlier object of that name placed; returns how many that were.
+CREATE OR REPLACE FUNCTION retention.release_hold(wanted_name text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    released bigint := 0;
+BEGIN
+    IF EXISTS (SELECT FROM retention.hold WHERE name = wanted_name AND released_at IS NULL) THEN
+        UPDATE retention.hold SET released_at = clock_timestamp() WHERE name = wanted_name AND released_at IS NULL;
+        GET DIAGNOSTICS released = ROW_COUNT;
+    END IF;
+    RETURN released;
+END
+$$;
+
+-- Rows by category that the hold of this name selects, or keeps through their session; categories without any are left out. Rows
+-- in files of the archive and log files are not among them: what keeps those is asked file by file.
+CREATE OR REPLACE FUNCTION retention.count_hold(wanted_name text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    p record;
+    held text;
+    found bigint;
+    counts jsonb := '{}';
+BEGIN
+    FOR p IN SELECT m.category, x.* FROM retention.managed AS m JOIN retention.partition_or_detached AS x USING (table_name)
+        WHERE pg_relation_size(x.partition_oid) > 0
+    LOOP
+        held := retention.held_condition(p.table_name, 'r', p.born_from, p.born_to, of_name => wanted_name);
+        CONTINUE WHEN held = 'false';
+        EXECUTE format('SELECT count(*) FROM (SELECT %s AS "is held" FROM public.%I AS r OFFSET 0) AS r WHERE r."is held"',
+            held, p.partition) INTO found;
+        IF found > 0 THEN
+            counts := jsonb_set(counts, ARRAY[p.category], to_jsonb(coalesce((counts ->> p.category)::bigint, 0) + found));
+        END IF;
+    END LOOP;
+    RETURN counts;
+END
+$$;

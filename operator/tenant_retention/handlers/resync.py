@@ -10,7 +10,17 @@ import logging
 from collections.abc import Callable
 
 from tenant_retention.domain.errors import RetentionError
-from tenant_retention.domain.ports.cluster import POLICY, PROFILE, RUN, STORE, STORE_CLASS, Cluster, Kind, Manifest
+from tenant_retention.domain.ports.cluster import (
+    HOLD,
+    POLICY,
+    PROFILE,
+    RUN,
+    STORE,
+    STORE_CLASS,
+    Cluster,
+    Kind,
+    Manifest,
+)
 from tenant_retention.handlers.queue import Key, WorkQueue
 from tenant_retention.handlers.seen import Seen
 from tenant_retention.telemetry import Health
@@ -18,7 +28,7 @@ from tenant_retention.telemetry import Health
 LOOP = "resync"
 WATCH = "watch"
 _LOG = logging.getLogger(__name__)
-_KINDS = (POLICY, RUN, PROFILE, STORE_CLASS, STORE)
+_KINDS = (POLICY, RUN, HOLD, PROFILE, STORE_CLASS, STORE)
 
 
 class Resync:

@@ -12,7 +12,7 @@ from typing import Any
 import kopf
 
 from tenant_retention.api.v1alpha1.common import GROUP, VERSION
-from tenant_retention.domain.ports.cluster import POLICY, PROFILE, RUN, STORE, STORE_CLASS
+from tenant_retention.domain.ports.cluster import HOLD, POLICY, PROFILE, RUN, STORE, STORE_CLASS
 from tenant_retention.handlers.queue import Key, WorkQueue
 from tenant_retention.handlers.seen import Seen
 
@@ -51,7 +51,7 @@ def register(registry: kopf.OperatorRegistry, queue: WorkQueue, seen: Seen, *, i
 
 
 def register_policies(registry: kopf.OperatorRegistry, queue: WorkQueue, seen: Seen) -> None:
-    """Policies and runs: their own keys. A namespace that is labelled wakes its policies."""
+    """Policies, runs and holds: their own keys. A namespace that is labelled wakes its policies."""
 
     @kopf.on.event(GROUP, VERSION, POLICY.plural, registry=registry)
     async def policy_event(event: Any, name: str, namespace: Any, body: Any, **_: Any) -> None:
@@ -62,6 +62,11 @@ def register_policies(registry: kopf.OperatorRegistry, queue: WorkQueue, seen: S
     async def run_event(name: str, namespace: Any, meta: Any, **_: Any) -> None:
         if seen.changed(RUN.name, meta["uid"], meta):
             queue.add(Key(RUN.name, namespace, name))
+
+    @kopf.on.event(GROUP, VERSION, HOLD.plural, registry=registry)
+    async def hold_event(name: str, namespace: Any, meta: Any, **_: Any) -> None:
+        if seen.changed(HOLD.name, meta["uid"], meta):
+            queue.add(Key(HOLD.name, namespace, name))
 
     @kopf.on.event("v1", "namespaces", registry=registry)
     async def namespace_event(name: str, **_: Any) -> None:

@@ -16,7 +16,7 @@ class EventText:
     when: str
 
 
-_POLICY, _RUN, _STORE = "TenantRetentionPolicy", "RetentionRun", "DataStore"
+_POLICY, _RUN, _HOLD, _STORE = "TenantRetentionPolicy", "RetentionRun", "LegalHold", "DataStore"
 EVENTS: tuple[EventText, ...] = (
     EventText(_POLICY, (Reason.ENFORCING, Reason.DRY_RUN, Reason.SUSPENDED), "Normal", "`Ready` became True."),
     EventText(
@@ -119,6 +119,20 @@ EVENTS: tuple[EventText, ...] = (
         ),
         "Warning",
         "The run ended otherwise, or could not start; the message says why. What stalls the policy stops its runs too.",
+    ),
+    EventText(_HOLD, (Reason.HOLD_PLACED, Reason.HOLD_RELEASED), "Normal", "`Ready` became True."),
+    EventText(
+        _HOLD,
+        (
+            Reason.PENDING,
+            Reason.POLICY_NOT_FOUND,
+            Reason.CATEGORY_UNKNOWN,
+            Reason.NAMESPACE_NOT_SERVED,
+            Reason.NAMESPACE_TERMINATING,
+            *REASON_GROUPS["A store's server does not do what it must"],
+        ),
+        "Warning",
+        "`Ready` became False: a database does not have the hold any more, or not yet; the message names it.",
     ),
 )
 """Every Event, for the reference; written on transitions only."""

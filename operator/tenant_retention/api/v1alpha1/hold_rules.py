@@ -24,7 +24,8 @@ HOLD_SPEC = (
     Rule(
         "has(self.select.from) || has(self.select.to) || "
         + " || ".join(
-            f"(has(self.select.{name}) && self.select.{name}.size() > 0)" for name in ("sessions", "categories", "units")
+            f"(has(self.select.{name}) && self.select.{name}.size() > 0)"
+            for name in ("sessions", "categories", "units")
         ),
         "spec.select must have at least one of sessions, categories, units, from and to",
         ".select",

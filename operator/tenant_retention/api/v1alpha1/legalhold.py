@@ -1,6 +1,6 @@
 """LegalHold: what it selects stays in every database of its policies, whatever is due, until it is released (X3)."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -27,7 +27,7 @@ MOST_STORES = 100
 Selected = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=256)]
 """A value as it stands in a column of roles SessionId or Unit."""
 UtcInstant = Annotated[Instant, StringConstraints(pattern=UTC_PATTERN)]
-_SET = {"x-kubernetes-list-type": "set"}
+_SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 
 
 class HoldSelection(ApiModel):
@@ -159,7 +159,10 @@ class LegalHoldStatus(StatusModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     policies: str | None = Field(
-        default=None, max_length=16, description="Policies that have it as wanted, of those it is for.", examples=["2/2"]
+        default=None,
+        max_length=16,
+        description="Policies that have it as wanted, of those it is for.",
+        examples=["2/2"],
     )
     databases: str | None = Field(
         default=None, max_length=16, description="Databases that have it as wanted, of all.", examples=["3/3"]
@@ -194,8 +197,15 @@ class LegalHold(ApiObject):
         short_name="lhold",
         scope="Namespaced",
         columns=(
-            Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "string", "Whether all is as the spec asks."),
-            Column("Status", '.status.conditions[?(@.type=="Ready")].reason', "string", "HoldPlaced, HoldReleased or why not."),
+            Column(
+                "Ready", '.status.conditions[?(@.type=="Ready")].status', "string", "Whether all is as the spec asks."
+            ),
+            Column(
+                "Status",
+                '.status.conditions[?(@.type=="Ready")].reason',
+                "string",
+                "HoldPlaced, HoldReleased or why not.",
+            ),
             Column("Policies", ".status.policies", "string", "Policies that have it as wanted, of all."),
             Column("Held", ".status.held", "integer", "Rows that it keeps."),
             Column("Reference", ".spec.reference", "string", "The case that asks for it."),

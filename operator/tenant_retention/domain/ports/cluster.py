@@ -38,6 +38,7 @@ class Kind:
 
 POLICY = Kind("tenantretention.io/v1alpha1", "TenantRetentionPolicy", "tenantretentionpolicies")
 RUN = Kind("tenantretention.io/v1alpha1", "RetentionRun", "retentionruns")
+HOLD = Kind("tenantretention.io/v1alpha1", "LegalHold", "legalholds")
 PROFILE = Kind("tenantretention.io/v1alpha1", "RetentionProfile", "retentionprofiles", namespaced=False)
 STORE_CLASS = Kind("tenantretention.io/v1alpha1", "DataStoreClass", "datastoreclasses", namespaced=False)
 STORE = Kind("tenantretention.io/v1alpha1", "DataStore", "datastores", namespaced=False)
@@ -65,6 +66,7 @@ OBJECT_STORE = Kind("barmancloud.cnpg.io/v1", "ObjectStore", "objectstores")
 KINDS = (
     POLICY,
     RUN,
+    HOLD,
     PROFILE,
     STORE_CLASS,
     STORE,

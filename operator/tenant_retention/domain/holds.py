@@ -1,0 +1,198 @@
+"""LegalHold: what its databases are asked to hold, and its status from what became of that (X3); pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.legalhold import MOST_STORES, LegalHold, LegalHoldStatus
+from tenant_retention.domain.conditions import Finding, instant, moment, reason_of, render
+from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
+from tenant_retention.domain.ports.holds import WantedHold
+
+_TOLD = 3
+"""So many problems are told in the condition; status.stores has the others."""
+NOT_COUNTED = "its rows could not be counted within 10 s; they are held all the same"
+
+
+@dataclass(frozen=True)
+class StoreHold:
+    """The hold in one database. ``unowned``: why no policy has the store, so that it is left alone and nothing is deleted from it.
+    ``counts``: rows by category; None: counting took too long. ``unknown``: categories that it never had."""
+
+    data_store: str
+    policy: str
+    place: str
+    since: datetime | None = None
+    counts: Mapping[str, int] | None = None
+    unknown: frozenset[str] = frozenset()
+    problem: RetentionError | None = None
+    unowned: str = ""
+
+    @property
+    def counts_for(self) -> bool:
+        """Whether the hold is to be in it."""
+        return not self.unowned
+
+
+@dataclass(frozen=True)
+class HoldReport:
+    """What one reconcile found. ``policies``: those that the hold is for; ``problems``: what is wrong beside the stores."""
+
+    policies: tuple[str, ...] = ()
+    stores: tuple[StoreHold, ...] = ()
+    problems: tuple[RetentionError, ...] = ()
+
+    def mine(self) -> list[StoreHold]:
+        """The stores that the hold is to be in."""
+        return [store for store in self.stores if store.counts_for]
+
+
+def wanted_hold(hold: LegalHold) -> WantedHold:
+    """What every database is asked for."""
+    select = hold.spec.select
+    return WantedHold(
+        name=hold.metadata.name,
+        reference=hold.spec.reference,
+        sessions=select.sessions,
+        categories=select.categories,
+        units=select.units,
+        born_from=moment(select.from_) if select.from_ else None,
+        born_to=moment(select.to) if select.to else None,
+    )
+
+
+def chosen_policies(hold: LegalHold, there: Iterable[str]) -> tuple[tuple[str, ...], tuple[RetentionError, ...]]:
+    """The policies of the namespace that the hold is for, and those that it names in vain."""
+    known = set(there)
+    named = [reference.name for reference in hold.spec.policy_refs]
+    if not named and not known:
+        return (), (NotReady("the namespace has no TenantRetentionPolicy yet", reason=Reason.PENDING),)
+    missing = tuple(
+        Invalid(
+            f"spec.policyRefs: there is no TenantRetentionPolicy {name} in this namespace; create it, or make a LegalHold without",
+            reason=Reason.POLICY_NOT_FOUND,
+            field="spec.policyRefs",
+        )
+        for name in named
+        if name not in known
+    )
+    return tuple(name for name in named if name in known) if named else tuple(sorted(known)), missing
+
+
+def concerns(hold: LegalHold, policy: str) -> bool:
+    """Whether the hold is for a policy of this name in its namespace."""
+    named = {reference.name for reference in hold.spec.policy_refs}
+    return not named or policy in named
+
+
+def unfinished(policy: Mapping[str, Any], databases: int) -> RetentionError | None:
+    """Why a policy with so many databases in the ledger may get more of them. Those have no row yet; but until the hold is in
+    all of them nobody may read that it is."""
+    status = policy.get("status") or {}
+    wanted = int(str(status.get("databases") or "0/0").partition("/")[2] or 0)
+    if status.get("observedGeneration") == policy["metadata"].get("generation", 0) and databases >= max(wanted, 1):
+        return None
+    name = policy["metadata"]["name"]
+    return NotReady(f"policy {name} does not have all its databases yet; see its status", reason=Reason.PENDING)
+
+
+def hold_status(hold: LegalHold, report: HoldReport, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The whole status of a LegalHold."""
+    mine = report.mine()
+    wrong = {store.policy for store in mine if store.problem is not None}
+    reached = {store.policy for store in mine}
+    named = max(len(report.policies), len(hold.spec.policy_refs))
+    good = sum(name in reached and name not in wrong for name in report.policies)
+    counted = all(store.counts is not None for store in mine)
+    generation = hold.metadata.generation
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "conditions": render([_ready(hold, report)], previous.get("conditions") or (), generation, now),
+        "policies": f"{good}/{named}",
+        "databases": f"{sum(store.problem is None for store in mine)}/{len(mine)}",
+        "categories": _rows(_summed(mine)),
+        "stores": [_store(store) for store in sorted(report.stores, key=_worst_first)[:MOST_STORES]],
+    }
+    if mine and counted:
+        status["held"] = sum(_summed(mine).values())
+    return LegalHoldStatus.from_object(status).to_object()
+
+
+def _ready(hold: LegalHold, report: HoldReport) -> Finding:
+    released, mine = hold.spec.release is not None, report.mine()
+    problems = [*report.problems]
+    word = "released" if released else "in force"
+    for store in mine:
+        if store.problem is not None:
+            text = f"not {word} in {store.place} of policy {store.policy}: {store.problem.message}"
+            problems.append(type(store.problem)(text, reason=store.problem.reason))
+    if not problems:
+        problems += _misspelt(mine)
+    if not problems:
+        left = sum(not store.counts_for for store in report.stores)
+        text = f"{word} in every database ({len(mine)})" + (
+            f"; {left} stores without a policy are left alone" if left else ""
+        )
+        step = (
+            "the next run applies the normal rules"
+            if released
+            else "it ends by spec.release, not by deleting this object"
+        )
+        return Finding(
+            ConditionType.READY, True, Reason.HOLD_RELEASED if released else Reason.HOLD_PLACED, f"{text}; {step}"
+        )
+    problems.sort(key=lambda problem: not isinstance(problem, Invalid))
+    told = [problem.message for problem in problems[:_TOLD]]
+    told += [f"and {len(problems) - _TOLD} more, see status.stores"] if len(problems) > _TOLD else []
+    return Finding(ConditionType.READY, False, reason_of(problems[0].reason), "; ".join(told))
+
+
+def _misspelt(mine: Sequence[StoreHold]) -> list[RetentionError]:
+    """A category that no database ever had: whoever wrote it believes that it is held."""
+    if not mine:
+        return []
+    unknown = frozenset.intersection(*(store.unknown for store in mine))
+    return [
+        Invalid(
+            f"spec.select.categories: no database of its policies has {name}, so nothing is held by it; make a LegalHold with the "
+            "name as the profile has it, and release this one",
+            reason=Reason.CATEGORY_UNKNOWN,
+            field="spec.select.categories",
+        )
+        for name in sorted(unknown)
+    ]
+
+
+def _worst_first(store: StoreHold) -> tuple[bool, bool, str, str]:
+    return (store.problem is None, store.counts_for, store.policy, store.data_store)
+
+
+def _summed(stores: Iterable[StoreHold]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for store in stores:
+        for category, rows in (store.counts or {}).items():
+            found[category] = found.get(category, 0) + rows
+    return found
+
+
+def _rows(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"name": name, "rows": rows} for name, rows in sorted(counts.items())]
+
+
+def _store(store: StoreHold) -> dict[str, Any]:
+    row: dict[str, Any] = {"dataStore": store.data_store, "policy": store.policy, "place": store.place}
+    if store.since is not None:
+        row["placedAt"] = instant(store.since)
+    if store.unowned:
+        row |= {"reason": Reason.STORE_RELEASED.value, "message": store.unowned[:1024]}
+    elif store.problem is not None:
+        row |= {"reason": reason_of(store.problem.reason).value, "message": store.problem.message[:1024]}
+    elif store.counts is None:
+        row["message"] = NOT_COUNTED
+    if store.counts is not None:
+        row |= {"rows": sum(store.counts.values()), "categories": _rows(store.counts)}
+    return row

@@ -1,0 +1,179 @@
+"""LegalHold: placed in every database of its policies, also in those made later, until it is released (X3).
+
+Level-triggered: each look places what is missing, or releases what is still in force. Deleting the object is neither: what it
+placed stays in the databases, where every run asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.datastore import DataStore
+from tenant_retention.api.v1alpha1.legalhold import LegalHold
+from tenant_retention.domain import ledger
+from tenant_retention.domain.conditions import transitions
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.holds import (
+    HoldReport,
+    StoreHold,
+    chosen_policies,
+    concerns,
+    hold_status,
+    unfinished,
+    wanted_hold,
+)
+from tenant_retention.domain.ledger import Claimant, Standing, place_of, standing
+from tenant_retention.domain.manifests.inputs import PolicyRef
+from tenant_retention.domain.ports.cluster import HOLD, POLICY, STORE, Happening, Manifest
+from tenant_retention.domain.ports.holds import HoldPlace
+from tenant_retention.domain.ports.stores import DatabaseServer
+from tenant_retention.reconcile.servers import Authorities, Servers
+from tenant_retention.reconcile.telling import tell_status
+from tenant_retention.reconcile.tenancy import Home, look_home
+from tenant_retention.reconcile.world import World, parse
+
+SOON = timedelta(seconds=5)
+LATER = timedelta(seconds=20)
+RECOUNT = timedelta(hours=1)
+"""Counting reads every month that may be held; what is held does not go meanwhile."""
+_UNOWNED = "no policy has the store, so nothing is deleted from it; once one has it again the hold is placed there"
+
+
+@dataclass
+class Memory:
+    """What this process counted of a hold: by store, when, and what; nothing that a restart may not lose."""
+
+    uid: str
+    counts: dict[str, tuple[datetime, Mapping[str, int] | None]] = field(default_factory=dict)
+
+
+class HoldReconciler:
+    """Places and releases LegalHolds."""
+
+    def __init__(self, world: World, authorities: Authorities) -> None:
+        self._world = world
+        self._authorities = authorities
+        self._memory: dict[tuple[str, str], Memory] = {}
+
+    async def reconcile(self, namespace: str, name: str) -> timedelta | None:
+        """Brings every database to what the object says, and tells how far that is."""
+        manifest = await self._world.cluster.get(HOLD, name, namespace)
+        if manifest is None or manifest["metadata"].get("deletionTimestamp"):
+            self._memory.pop((namespace, name), None)
+            return None
+        hold = parse(LegalHold, manifest, Reason.SPEC_INVALID)
+        memory = self._memory.get((namespace, name))
+        if memory is None or memory.uid != hold.metadata.uid:
+            memory = Memory(hold.metadata.uid or "")
+            self._memory[(namespace, name)] = memory
+        try:
+            report = await self._work(hold, namespace, memory)
+        except RetentionError as problem:
+            report = HoldReport(problems=(problem,))
+        await self._tell(manifest, hold, report)
+        problems = [*report.problems, *(store.problem for store in report.stores)]
+        if any(isinstance(problem, NotReady) for problem in problems):
+            return SOON
+        return LATER if any(isinstance(problem, Unavailable) for problem in problems) else None
+
+    async def _work(self, hold: LegalHold, namespace: str, memory: Memory) -> HoldReport:
+        home = await look_home(self._world, namespace)
+        there = {found["metadata"]["name"]: found for found in await self._world.cluster.list(POLICY, namespace)}
+        policies, missing = chosen_policies(hold, there)
+        entries: dict[str, list[DataStore]] = {name: [] for name in policies}
+        for found in await self._world.cluster.list(STORE, labels=f"{ledger.NAMESPACE_LABEL}={namespace}"):
+            entry = parse(DataStore, found, Reason.STORE_CONFLICT)
+            if entry.spec.type == "PostgreSQL" and concerns(hold, entry.spec.policy_ref.name):
+                entries.setdefault(entry.spec.policy_ref.name, []).append(entry)
+        stores: list[StoreHold] = []
+        problems: list[RetentionError] = [*missing]
+        for policy, databases in sorted(entries.items()):
+            if policy not in there:
+                stores += [_unowned(entry) for entry in databases]
+                continue
+            found_there, problem = await self._policy(hold, home, there[policy], databases, memory)
+            stores += found_there
+            problems += [problem] if problem is not None else []
+        return HoldReport(policies, tuple(stores), tuple(problems))
+
+    async def _policy(
+        self, hold: LegalHold, home: Home, manifest: Manifest, databases: Sequence[DataStore], memory: Memory
+    ) -> tuple[list[StoreHold], RetentionError | None]:
+        """The hold in all databases that the ledger has of one policy."""
+        meta = manifest["metadata"]
+        reference = PolicyRef(home.name, meta["name"], meta["uid"])
+        claimant = Claimant(home.name, home.uid, reference.name, reference.uid)
+        mine = [entry for entry in databases if standing(entry.spec, claimant) is not Standing.RELEASED]
+        servers = Servers(self._world, self._authorities, reference, manifest)
+        known = {entry.spec.class_name: await self._server(servers, entry) for entry in mine}
+        stores = await asyncio.gather(
+            *(self._store(hold, entry, claimant, known[entry.spec.class_name], memory) for entry in mine)
+        )
+        unowned = [_unowned(entry) for entry in databases if entry not in mine]
+        return [*stores, *unowned], unfinished(manifest, len(mine))
+
+    async def _server(self, servers: Servers, entry: DataStore) -> DatabaseServer | RetentionError:
+        """The server as it is: a hold makes none, and needs nothing of the namespace."""
+        try:
+            server = await servers.as_left(entry)
+        except RetentionError as problem:
+            return problem
+        assert isinstance(server, DatabaseServer)
+        return server
+
+    async def _store(
+        self,
+        hold: LegalHold,
+        entry: DataStore,
+        claimant: Claimant,
+        server: DatabaseServer | RetentionError,
+        memory: Memory,
+    ) -> StoreHold:
+        blank = StoreHold(entry.metadata.name, claimant.policy, place_of(entry.spec).name)
+        try:
+            if standing(entry.spec, claimant) is Standing.CONFIRMED or entry.status.phase in (None, "Pending"):
+                raise NotReady("the database is being made", reason=Reason.PENDING)
+            if isinstance(server, RetentionError):
+                raise server
+            where = HoldPlace(server, ledger.identity_of(entry.spec), entry.spec.namespace_uid)
+            return await self._settle(hold, where, blank, memory)
+        except RetentionError as problem:
+            return replace(blank, problem=problem)
+
+    async def _settle(self, hold: LegalHold, where: HoldPlace, blank: StoreHold, memory: Memory) -> StoreHold:
+        """One database as the object says."""
+        world, host = self._world, where.server.host
+        if hold.spec.release is not None:
+            await world.call(host, world.stores.release_hold, where, hold.metadata.name)
+            return replace(blank, counts={})
+        placed = await world.call(host, world.stores.place_hold, where, wanted_hold(hold))
+        at, counts = memory.counts.get(blank.data_store, (None, None))
+        if at is None or placed.added or world.now() - at >= RECOUNT:
+            counts = await self._count(hold, where)
+            memory.counts[blank.data_store] = (world.now(), counts)
+        return replace(blank, since=placed.since, counts=counts, unknown=frozenset(placed.unknown))
+
+    async def _count(self, hold: LegalHold, where: HoldPlace) -> Mapping[str, int] | None:
+        host, count = where.server.host, self._world.stores.count_hold
+        try:
+            return await self._world.call(host, count, where, hold.metadata.name)
+        except Unavailable:
+            # In force all the same: that is what the status must not get wrong.
+            return None
+
+    async def _tell(self, manifest: Manifest, hold: LegalHold, report: HoldReport) -> None:
+        previous = manifest.get("status") or {}
+        status = hold_status(hold, report, previous, self._world.now())
+        await tell_status(self._world, HOLD, manifest, status)
+        for change in transitions(previous.get("conditions") or (), status["conditions"]):
+            type_: Literal["Normal", "Warning"] = "Normal" if change.status == "True" else "Warning"
+            await self._world.cluster.tell(Happening(manifest, change.reason, change.message[:1000], type_))
+
+
+def _unowned(entry: DataStore) -> StoreHold:
+    return StoreHold(entry.metadata.name, entry.spec.policy_ref.name, place_of(entry.spec).name, unowned=_UNOWNED)

@@ -64,6 +64,7 @@ def install(server: ApiServer) -> None:
         (f"{FULLNAME}-edit", "tenants"),
         (f"{FULLNAME}-view", "tenants"),
         (f"{FULLNAME}-platform", "platforms"),
+        (f"{FULLNAME}-legal", "legals"),
     ):
         server.kubectl("create", "clusterrolebinding", f"{group}-{role}", f"--clusterrole={role}", f"--group={group}")
     profiles = [example_profile(path.stem) for path in sorted((ROOT / "examples" / "profiles").glob("*.yaml"))]
@@ -78,6 +79,9 @@ def wait_for_admission(server: ApiServer) -> None:
     eventually(lambda: message in written(server, unbounded), "bounds are not guarded")
     eventually(lambda: "update on" in written(server, policy(), user="tenant"), "platform fields are not guarded")
     eventually(lambda: "approve" in written(server, run(APPROVAL), user="tenant"), "approvals are not guarded")
+    eventually(
+        lambda: "releasing" in written(server, hold(release=RELEASE_OF_IT), user="platform"), "releases are not guarded"
+    )
     eventually(lambda: "not served" in bound(server, "default"), "role bindings are not guarded")
 
 
@@ -128,6 +132,18 @@ def run(approval: dict[str, Any] | None = None) -> dict[str, Any]:
         "kind": "RetentionRun",
         "metadata": {"name": "trial", "namespace": "default"},
         "spec": {"policyRef": {"name": "acme"}, "mode": "Enforce", **({"approves": approval} if approval else {})},
+    }
+
+
+RELEASE_OF_IT = {"reason": "case 17/2026 closed"}
+
+
+def hold(name: str = "trial", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "LegalHold",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"select": {"sessions": ["7f3a"]}, "reference": "case 17/2026", **spec},
     }
 
 
@@ -236,6 +252,34 @@ def test_approving_what_the_guard_stopped_needs_its_own_verb(server: ApiServer) 
     assert "spec.approves: approving needs the verb approve" in written(server, run(APPROVAL), user="tenant")
     assert written(server, run(APPROVAL), user="platform") == ""
     assert written(server, run(), user="tenant") == ""
+
+
+def test_releasing_a_hold_needs_its_own_verb_also_at_once_and_deleting_it_is_no_release__X3_X2(
+    server: ApiServer,
+) -> None:
+    kept = stored(server, hold("case-17"))
+    released = {**kept, "spec": {**kept["spec"], "release": RELEASE_OF_IT}}
+    assert "spec.release: releasing needs the verb update on legalholds/release" in updated(
+        server, released, user="platform"
+    )
+    assert updated(server, released, user="legal") == ""
+    assert (
+        updated(server, {**kept, "metadata": {**kept["metadata"], "labels": {"of": "platform"}}}, user="platform") == ""
+    )
+    assert "spec.release: releasing needs" in written(server, hold("case-18", release=RELEASE_OF_IT), user="platform")
+    assert written(server, hold("case-18", release=RELEASE_OF_IT), user="legal") == ""
+
+
+def test_what_was_released_may_be_touched_by_who_may_not_release__X2(server: ApiServer) -> None:
+    kept = stored(server, hold("case-19", release=RELEASE_OF_IT))
+    labelled = {**kept, "metadata": {**kept["metadata"], "labels": {"of": "platform"}}}
+    assert updated(server, labelled, user="platform") == ""
+
+
+def test_a_tenants_editor_sees_holds_and_places_none__X2(server: ApiServer) -> None:
+    assert "cannot create resource" in written(server, hold("case-20"), user="tenant")
+    assert written(server, hold("case-20"), user="legal") == ""
+    assert server.request("GET", f"{API}/namespaces/default/legalholds", user="tenant").ok
 
 
 def test_the_operator_binds_one_role_to_itself_in_labelled_namespaces_and_nothing_else__X2(server: ApiServer) -> None:

@@ -17,6 +17,7 @@ from tenant_retention.domain.manifests.inputs import OperatorRef
 from tenant_retention.domain.manifests.operator_secrets import tenant_role_binding
 from tenant_retention.domain.ports.cluster import (
     CRON_JOB,
+    HOLD,
     JOB,
     PERSISTENT_VOLUME,
     POD,
@@ -34,7 +35,7 @@ from tenant_retention.domain.ports.cluster import (
     Manifest,
 )
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
-from tests.chart.test_api_server import FULLNAME, NAMESPACE, OPERATOR, install, policy, run, stored
+from tests.chart.test_api_server import FULLNAME, NAMESPACE, OPERATOR, hold, install, policy, run, stored
 from tests.support.api_server import ApiServer, start
 from tests.support.waiting import eventually
 from tests.unit import manifest_examples as examples
@@ -235,12 +236,18 @@ async def test_the_operator_writes_statuses_events_and_the_ledger_and_no_spec_of
 ) -> None:
     found = stored(server, policy("rights"))
     stored(server, run())
-    assert await operator.patch_status(POLICY, "rights", "default", {"databases": "0/1"}) is not None
+    stored(server, hold("rights"))
+    for kind in (POLICY, HOLD):
+        assert await operator.patch_status(kind, "rights", "default", {"databases": "0/1"}) is not None
+    with pytest.raises(Unavailable, match="cannot patch"):
+        await operator.merge(HOLD, "rights", "default", {"spec": {"release": {"reason": "by itself"}}})
+    with pytest.raises(Unavailable, match="cannot delete"):
+        await operator.delete(HOLD, "rights", "default")
     with pytest.raises(Unavailable, match="cannot patch"):
         await operator.merge(POLICY, "rights", "default", {"spec": {"suspend": True}})
     await operator.tell(Happening(found, "RunMissed", "told"))
     assert "told" in server.kubectl("-n", "default", "get", "events")
-    for kind in (POLICY, RUN, PROFILE, STORE_CLASS, STORE, NAMESPACE_KIND):
+    for kind in (POLICY, RUN, HOLD, PROFILE, STORE_CLASS, STORE, NAMESPACE_KIND):
         await operator.list(kind)
     assert await operator.delete(RUN, "trial", "default")
     with pytest.raises(Unavailable, match="cannot delete"):

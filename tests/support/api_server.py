@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 ADMINISTRATOR = "administrator"
-USERS = {ADMINISTRATOR: "system:masters", "tenant": "tenants", "platform": "platforms"}
+USERS = {ADMINISTRATOR: "system:masters", "tenant": "tenants", "platform": "platforms", "legal": "legals"}
 START_SECONDS = 180
 
 

@@ -19,7 +19,13 @@ from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.holds import HoldPlace, WantedHold
-from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseRequest, DatabaseServer, TenantStores
+from tenant_retention.domain.ports.stores import (
+    DATABASE_ROLES,
+    DatabaseLogin,
+    DatabaseRequest,
+    DatabaseServer,
+    TenantStores,
+)
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.results import RunResult
 from tenant_retention.enforcement.world import Stores
@@ -209,6 +215,30 @@ def test_a_hold_is_counted_by_itself_through_the_session_of_what_it_selects__X3(
     only_notes = replace(CASE, sessions=("1",), categories=("notes",))
     assert customer.hold(only_notes)[LIVE] == {"records": 2, "notes": 1}
     assert customer.hold(EVERYTHING)[LIVE] == {"records": 4, "notes": 2}
+
+
+def test_the_observer_tells_what_is_in_force_by_name_and_what_was_placed_by_hand__X3(customer: Customer) -> None:
+    request = customer.requests[LIVE]
+    login = DatabaseLogin(
+        request.server.host,
+        request.server.port,
+        request.name,
+        f"{request.name}_observer_1",
+        request.passwords["observer"],
+        request.server.ca,
+    )
+    customer.stores.place_hold(customer.place(), CASE)
+    customer.stores.place_hold(customer.place(), EVERYTHING)
+    with customer.owner() as owner:
+        owner.execute("INSERT INTO retention.hold (session) VALUES ('2')")
+    told = customer.stores.observe_database(login).holds
+    assert [(hold.name, hold.reference) for hold in told] == [
+        (None, None),
+        (CASE.name, CASE.reference),
+        (EVERYTHING.name, EVERYTHING.reference),
+    ]
+    customer.stores.release_hold(customer.place(), CASE.name)
+    assert CASE.name not in [hold.name for hold in customer.stores.observe_database(login).holds]
 
 
 def test_a_hold_waits_for_a_deletion_under_way_and_the_next_one_sees_it__X3(customer: Customer) -> None:

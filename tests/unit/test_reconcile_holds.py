@@ -226,3 +226,27 @@ async def test_a_hold_on_a_policy_with_several_databases_is_in_all_of_them__X3()
     found = await step(operator)
     assert ready_of(found) == ("True", "HoldPlaced")
     assert len(live(operator)) == len(operator.stores.databases) > 1
+
+
+async def test_the_policy_tells_what_is_on_hold_also_where_the_object_is_gone__X3() -> None:
+    operator = await ready()
+    operator.cluster.put(hold())
+    operator.cluster.put(hold("case-18", reference="case 18/2026"))
+    await step(operator)
+    await step(operator, "case-18")
+    assert [row["objectMissing"] for row in (await operator.policy())["status"]["holds"]] == [False, False]
+    await operator.cluster.delete(HOLD, "case-18", NAMESPACE)
+    first, second = (await operator.policy())["status"]["holds"]
+    assert first == {
+        "name": "case-18",
+        "since": "2026-11-22T12:00:00Z",
+        "reference": "case 18/2026",
+        "objectMissing": True,
+    }
+    assert (second["name"], second["objectMissing"]) == (NAME, False)
+    operator.stores.away.add(f"acme-postgresql.{NAMESPACE}.svc")
+    assert len((await operator.policy())["status"]["holds"]) == 2, "what does not answer still holds"
+    operator.stores.away.clear()
+    await release(operator)
+    await step(operator)
+    assert [row["name"] for row in (await operator.policy())["status"]["holds"]] == ["case-18"]

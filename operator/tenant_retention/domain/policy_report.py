@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfileSpec
 from tenant_retention.domain.backup_status import BackupReport
@@ -60,7 +61,8 @@ class PolicyReport:
     """Everything one reconcile learned. ``problem``: what the user (Invalid) or time (others) must solve; the rest is
     still told. ``definition``: what the stores hold now, which is the last good one when the spec is invalid. ``probed``:
     how many databases and buckets of others the last look of the isolation probe tried, of how many. ``last_deadlines``: of
-    databases that could not be counted, by purpose and category, as they were last counted."""
+    databases that could not be counted, by purpose and category, as they were last counted. ``holds``: see
+    ``live_holds.hold_rows``."""
 
     generation: int
     mode: str
@@ -85,3 +87,4 @@ class PolicyReport:
     left_stores: tuple[LeftStore, ...] = ()
     backups: BackupReport | None = None
     late_cluster_backups: tuple[str, ...] = ()
+    holds: tuple[Mapping[str, Any], ...] = ()

@@ -57,6 +57,7 @@ def policy_status(report: PolicyReport, previous: Mapping[str, Any], now: dateti
         "jobs": run_rows(report.runs, report.definition),
         "lastRunTime": last_run_time(report.runs),
         "bindings": binding_rows(report.bindings),
+        "holds": list(report.holds) or None,
         "approval": approval_request(report.counts, report.definition),
         "backups": backup_row(report.backups, previous.get("backups") or {}, now) if report.backups else None,
     }

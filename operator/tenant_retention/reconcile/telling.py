@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.domain.conditions import Finding, reason_of, render, transitions
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.live_holds import hold_rows, in_force
 from tenant_retention.domain.policy_report import (
     PolicyReport,
 )
-from tenant_retention.domain.ports.cluster import POLICY, STORE, Happening, Kind, Manifest
+from tenant_retention.domain.ports.cluster import HOLD, POLICY, STORE, Happening, Kind, Manifest
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.domain.readiness import Measurements
 from tenant_retention.domain.status import (
@@ -50,8 +52,9 @@ async def tell_policy(
 ) -> None:
     """The status of a policy, its Events and its metrics."""
     previous = manifest.get("status") or {}
-    status = policy_status(report, previous, world.now())
     meta = manifest["metadata"]
+    report = replace(report, holds=await _holds(world, meta["namespace"], facts, previous))
+    status = policy_status(report, previous, world.now())
     await tell_status(world, POLICY, manifest, status)
     successes = [found.latest_success for found in facts if found is not None and found.latest_success is not None]
     # A policy's last success is that of its database that waits longest: another one's must not hide it.
@@ -59,6 +62,16 @@ async def tell_policy(
     world.shown.policy(meta["namespace"], meta["name"], status, latest)
     for happening in policy_happenings(manifest, previous, status):
         await world.cluster.tell(happening)
+
+
+async def _holds(
+    world: World, namespace: str, facts: Sequence[DatabaseFacts | None], previous: Manifest
+) -> tuple[Manifest, ...]:
+    """What is on hold in the databases, with or without its LegalHold."""
+    found = [hold for each in facts if each is not None for hold in each.holds]
+    objects = await world.cluster.list(HOLD, namespace) if found else ()
+    holds = in_force(found, {each["metadata"]["name"] for each in objects})
+    return hold_rows(holds, previous.get("holds") or (), whole=bool(facts) and None not in facts)
 
 
 async def tell_stores(world: World, definition: RetentionDefinition | None, results: Sequence[Result]) -> None:

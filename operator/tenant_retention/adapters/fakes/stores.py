@@ -174,6 +174,7 @@ class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantHolds, F
             ),
             chain_intact=kept.chain_intact,
             cache_looks=kept.cache_looks,
+            holds=self.live_holds(login.database),
             left=tuple(
                 LeftTable(
                     table=table,
@@ -296,5 +297,4 @@ class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantHolds, F
         return kept
 
     def _users(self, database: str) -> dict[str, str]:
-        roles = DatabaseRoles.of(database)
-        return {group.value: roles.login(Login(group)) for group in Group}
+        return {group.value: DatabaseRoles.of(database).login(Login(group)) for group in Group}

@@ -11,6 +11,7 @@ from typing import Protocol
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.ports.holds import HoldPlace, PlacedHold, WantedHold
+from tenant_retention.domain.ports.observation import LiveHold
 
 _Selectors = tuple[str | None, str | None, str | None, datetime | None, datetime | None]
 
@@ -83,6 +84,14 @@ class FakeTenantHolds:
         self.counted_holds.append((place.database, name))
         kept = self.holds.get((place.database, name))
         return self.held_rows.get(place.database, {}) if kept is not None and kept.live else {}
+
+    def live_holds(self, database: str) -> tuple[LiveHold, ...]:
+        """What ``observe_database`` tells of."""
+        return tuple(
+            LiveHold(name=name, since=min(kept.live.values()), reference=min(kept.references))
+            for (where, name), kept in sorted(self.holds.items())
+            if where == database and kept.live
+        )
 
     def _held_database(self, place: HoldPlace) -> _Database:
         self._answer(place.server.host)

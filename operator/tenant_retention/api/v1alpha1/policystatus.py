@@ -21,6 +21,8 @@ from tenant_retention.api.v1alpha1.common import (
 )
 from tenant_retention.api.v1alpha1.runsummary import RunSummary
 
+MOST_HOLDS = 50
+"""So many names of holds are told."""
 BindingRole = Literal["App", "Reader", "Enforcer", "Observer"]
 
 
@@ -119,6 +121,23 @@ class Binding(StatusModel):
     unit: DnsLabel | None = Field(default=None, description="Unit that has the store to itself.", examples=["clinic"])
 
 
+class LiveHoldStatus(StatusModel):
+    """What is in force under one name in databases of the policy, whatever became of the object that placed it (X3)."""
+
+    name: DnsName | None = Field(
+        default=None, description="Name of its LegalHold; absent: placed by hand in a database.", examples=["case-17"]
+    )
+    since: Instant = Field(description="When the first of it was placed.", examples=["2026-11-22T10:00:00Z"])
+    reference: str | None = Field(
+        default=None, max_length=256, description="The case that asked for it.", examples=["case 17/2026"]
+    )
+    object_missing: bool = Field(
+        default=False,
+        description="There is no LegalHold of that name: to release it apply one of that name again, with `spec.release`.",
+        examples=[True],
+    )
+
+
 class TenantRetentionPolicyStatus(StatusModel):
     """What is so."""
 
@@ -193,6 +212,12 @@ class TenantRetentionPolicyStatus(StatusModel):
         max_length=8,
         description="The last run of every task.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["task"]},
+    )
+    holds: tuple[LiveHoldStatus, ...] = Field(
+        default=(),
+        max_length=MOST_HOLDS,
+        description="Legal holds that are in force in its databases, those first whose object is gone.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     approval: ApprovalRequest | None = Field(
         default=None,

@@ -87,9 +87,17 @@ class Uncovered(Value):
     names: tuple[str, ...] = ()
 
 
+class LiveHold(Value):
+    """What is in force under the name of a LegalHold (None: placed by hand), since when, and for which case."""
+
+    name: str | None
+    since: datetime
+    reference: str | None
+
+
 class DatabaseFacts(Value):
     """One reading of a tenant database by the observer. ``left``: what the profile no longer has, but the database has.
-    ``uncovered``: what it never had. ``cache_looks``: of the categories whose first database it is."""
+    ``uncovered``: what it never had. ``cache_looks``: of the categories whose first database it is. ``holds``: some at most."""
 
     rules_digest: str
     now: datetime
@@ -102,6 +110,7 @@ class DatabaseFacts(Value):
     orphans: tuple[OrphanCount, ...] = ()
     uncovered: Uncovered = Uncovered()
     cache_looks: tuple[CacheLooks, ...] = ()
+    holds: tuple[LiveHold, ...] = ()
 
     def rows(self) -> int:
         """Rows of all categories, those included that left the profile."""

@@ -78,3 +78,11 @@ BEGIN
     RETURN counts;
 END
 $$;
+
+-- What is in force, by name; what was placed by hand has none and comes first. As many as a status tells of.
+CREATE OR REPLACE FUNCTION retention.live_holds() RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object('name', h.name, 'since', h.since, 'reference', h.reference)), '[]')
+    FROM (SELECT name, min(placed_at) AS since, min(reference) AS reference FROM retention.hold
+        WHERE released_at IS NULL GROUP BY name ORDER BY name NULLS FIRST LIMIT 50) AS h
+$$;

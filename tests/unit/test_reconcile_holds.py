@@ -195,7 +195,7 @@ async def test_the_store_of_a_policy_that_is_gone_is_left_alone_and_told__X5_X3(
     assert (ready_of(found), found["status"]["databases"]) == (("True", "HoldPlaced"), "1/1")
     (gone,) = (store for store in found["status"]["stores"] if store["policy"] == "globex")
     assert (gone["reason"], "placedAt" in gone) == ("StoreReleased", False)
-    assert "1 stores without a policy" in condition(found, "Ready")["message"]
+    assert "stores without a policy that are left alone: 1" in condition(found, "Ready")["message"]
 
 
 async def test_a_namespace_that_is_not_served_or_has_no_policy_is_told__X2() -> None:

@@ -32,11 +32,6 @@ class StoreHold:
     problem: RetentionError | None = None
     unowned: str = ""
 
-    @property
-    def counts_for(self) -> bool:
-        """Whether the hold is to be in it."""
-        return not self.unowned
-
 
 @dataclass(frozen=True)
 class HoldReport:
@@ -48,7 +43,7 @@ class HoldReport:
 
     def mine(self) -> list[StoreHold]:
         """The stores that the hold is to be in."""
-        return [store for store in self.stores if store.counts_for]
+        return [store for store in self.stores if not store.unowned]
 
 
 def wanted_hold(hold: LegalHold) -> WantedHold:
@@ -124,31 +119,31 @@ def hold_status(hold: LegalHold, report: HoldReport, previous: Mapping[str, Any]
 
 def _ready(hold: LegalHold, report: HoldReport) -> Finding:
     released, mine = hold.spec.release is not None, report.mine()
-    problems = [*report.problems]
     word = "released" if released else "in force"
-    for store in mine:
-        if store.problem is not None:
-            text = f"not {word} in {store.place} of policy {store.policy}: {store.problem.message}"
-            problems.append(type(store.problem)(text, reason=store.problem.reason))
-    if not problems:
-        problems += _misspelt(mine)
-    if not problems:
-        left = sum(not store.counts_for for store in report.stores)
-        text = f"{word} in every database ({len(mine)})" + (
-            f"; {left} stores without a policy are left alone" if left else ""
-        )
-        step = (
-            "the next run applies the normal rules"
-            if released
-            else "it ends by spec.release, not by deleting this object"
-        )
+    problems = [(problem, problem.message) for problem in report.problems]
+    problems += [
+        (store.problem, f"not {word} in {store.place} of policy {store.policy}: {store.problem.message}")
+        for store in mine
+        if store.problem is not None
+    ]
+    problems = problems or [(problem, problem.message) for problem in _misspelt(mine)]
+    if problems:
+        # What somebody must change before what time changes.
+        problems.sort(key=lambda found: not isinstance(found[0], Invalid))
+        told = [text for _, text in problems[:_TOLD]]
+        told += [f"and {len(problems) - _TOLD} more, see status.stores"] if len(problems) > _TOLD else []
+        return Finding(ConditionType.READY, False, reason_of(problems[0][0].reason), "; ".join(told))
+    left = len(report.stores) - len(mine)
+    text = f"{word} in every database ({len(mine)})" + (
+        f"; stores without a policy that are left alone: {left}" if left else ""
+    )
+    if released:
         return Finding(
-            ConditionType.READY, True, Reason.HOLD_RELEASED if released else Reason.HOLD_PLACED, f"{text}; {step}"
+            ConditionType.READY, True, Reason.HOLD_RELEASED, f"{text}; the next run applies the normal rules"
         )
-    problems.sort(key=lambda problem: not isinstance(problem, Invalid))
-    told = [problem.message for problem in problems[:_TOLD]]
-    told += [f"and {len(problems) - _TOLD} more, see status.stores"] if len(problems) > _TOLD else []
-    return Finding(ConditionType.READY, False, reason_of(problems[0].reason), "; ".join(told))
+    return Finding(
+        ConditionType.READY, True, Reason.HOLD_PLACED, f"{text}; spec.release ends it, deleting this object does not"
+    )
 
 
 def _misspelt(mine: Sequence[StoreHold]) -> list[RetentionError]:
@@ -168,7 +163,7 @@ def _misspelt(mine: Sequence[StoreHold]) -> list[RetentionError]:
 
 
 def _worst_first(store: StoreHold) -> tuple[bool, bool, str, str]:
-    return (store.problem is None, store.counts_for, store.policy, store.data_store)
+    return (store.problem is None, not store.unowned, store.policy, store.data_store)
 
 
 def _summed(stores: Iterable[StoreHold]) -> dict[str, int]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tenant_retention.domain.bucket_identities import BucketRole
 from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
 from tenant_retention.domain.ports.cluster import SECRET, STORE, Manifest
+from tenant_retention.domain.ports.stores import BucketOutcome, BucketRequest
 from tests.support.operator_world import NAMESPACE, OPERATOR, Operator, condition
 from tests.unit.test_reconcile_bad_input import (
     NEIGHBOUR,
@@ -172,3 +174,38 @@ async def test_no_secret_of_a_class_ever_leaves_the_operators_namespace__X2() ->
     for found in operator.objects("Secret"):
         if found["metadata"]["namespace"] != OPERATOR:
             assert "a2VwdC1zZWNyZXQ=" not in found["data"].values(), found["metadata"]
+
+
+def app_secret(operator: Operator) -> Any:
+    """What the application of the bucket is given."""
+    (found,) = [
+        each for each in operator.objects("Secret", NAMESPACE) if each["metadata"]["name"] == "acme-content-app"
+    ]
+    return found["data"]
+
+
+@pytest.mark.parametrize("problem", [PROBLEMS["away"], PROBLEMS["a setting that is not kept"]])
+async def test_a_bucket_that_is_left_unfinished_after_a_key_was_issued_is_not_ready_and_the_key_is_kept__D7(
+    problem: RetentionError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = await world_with_bucket()
+    whole = operator.stores.prepare_bucket
+    unfinished: list[str] = []
+
+    def half(request: BucketRequest) -> BucketOutcome:
+        done = whole(request)
+        if unfinished or request.server.url != URL:
+            return done
+        unfinished.append(request.name)
+        return BucketOutcome({BucketRole.APP: done.keys[BucketRole.APP]}, done.changes, problem)
+
+    monkeypatch.setattr(operator.stores, "prepare_bucket", half)
+    for _ in range(5):
+        found = await operator.policy()
+        if unfinished:
+            break
+    for name in ("Ready", "BucketsReady"):
+        assert (condition(found, name)["status"], condition(found, name)["reason"]) == ("False", problem.reason)
+    issued = app_secret(operator)
+    assert condition(await looked_at(operator), "Ready")["status"] == "True"
+    assert app_secret(operator) == issued, "the same key, handed out at once"

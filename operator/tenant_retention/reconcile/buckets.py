@@ -76,9 +76,12 @@ class Buckets:
                 note = f"bucket {result.request.name}: {'; '.join(outcome.changes)}"
                 await self.world.cluster.tell(Happening(self.regarding, "DriftRepaired", note[:1000], "Warning"))
             result.keys = outcome.keys
-            if store.wanted.purpose == ARCHIVE:
+            if store.wanted.purpose == ARCHIVE and outcome.unfinished is None:
                 require_writer(store.entry.spec.class_name, outcome.keys, "no file is stored or removed")
             await self._hand_out(store, server, outcome.keys, result)
+            if outcome.unfinished is not None:
+                # Only now: a key in force that reached no Secret would keep its application out until all else is well.
+                raise outcome.unfinished
             result.prepared = True
         except RetentionError as problem:
             result.problem = store.at_its_server(problem)

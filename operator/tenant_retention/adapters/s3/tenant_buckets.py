@@ -58,8 +58,8 @@ class S3TenantBuckets:
     def prepare_bucket(self, request: BucketRequest) -> BucketOutcome:
         """Bucket, settings, identities and keys as wanted. Raises Invalid, NotReady, Unavailable.
 
-        When keys were issued before something failed, the outcome with the keys is returned instead: keep them, and the
-        next call raises what is still wrong.
+        When keys were issued before something failed, the outcome with the keys is returned instead: keep them first, then
+        tell what left it unfinished.
         """
         wanted = want_bucket(
             request.identity,
@@ -76,7 +76,7 @@ class S3TenantBuckets:
             done = provision_bucket(administration, wanted, by_id, in_ledger=True)
         if done.error is not None and not done.issued:
             raise done.error
-        return BucketOutcome({**held, **done.issued}, done.changes)
+        return BucketOutcome({**held, **done.issued}, done.changes, done.error)
 
     def _usable(self, connection: S3Connection, request: BucketRequest) -> dict[BucketRole, AccessKey]:
         """The held keys without those whose secret is wrong: the store never tells a secret again, so they are issued anew."""

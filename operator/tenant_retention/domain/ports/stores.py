@@ -15,6 +15,7 @@ from tenant_retention.domain.backups import StoredBackup
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, Iam
 from tenant_retention.domain.cache_readiness import CacheEncryption, CacheReadings
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.hash_keys import HashKeyState
 from tenant_retention.domain.isolation import ProbeReport
 from tenant_retention.domain.names import StoreIdentity
@@ -128,10 +129,12 @@ class BucketRequest:
 
 @dataclass(frozen=True)
 class BucketOutcome:
-    """``keys``: the keys in force by role: those held, or newly issued ones that must be kept before anything else."""
+    """``keys``: the keys in force by role: those held, or newly issued ones that must be kept before anything else.
+    ``unfinished``: what stopped it after keys were issued: the bucket is not as wanted yet."""
 
     keys: Mapping[BucketRole, AccessKey] = field(repr=False)
     changes: tuple[str, ...] = ()
+    unfinished: RetentionError | None = None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def hold(tenant: Tenant, who: str, **spec: Any) -> None:
         "spec": {"select": SELECT, "reference": "case 17/2026", **spec},
     }
     tenant.kubectl.run("apply", "-f", "-", f"--as={who}", text=json.dumps(document), show=False)
-    tenant.kubectl.run(*tenant.place(), "wait", "--for=condition=Ready", "lhold/case-17", "--timeout=120s", show=False)
+    tenant.kubectl.run(*tenant.place(), "wait", "--for=condition=Ready", "lhold/case-17", "--timeout=300s", show=False)
 
 
 def status(tenant: Tenant) -> Any:
@@ -115,12 +115,12 @@ def test_runs_leave_what_is_on_hold_until_who_may_release_it_has_and_deleting_th
         "wait",
         "--for=jsonpath={.status.conditions[0].reason}=HoldReleased",
         "lhold/case-17",
-        "--timeout=120s",
+        "--timeout=300s",
     )
     tenant.kubectl.run(*tenant.place(), *arguments, show=False)
     enforce(tenant)
     assert sessions(tenant) == YOUNG_ONES
-    wait("the policy to tell of no hold", 120, lambda: held_by_the_policy(tenant) == [])
+    wait("the policy to tell of no hold", 300, lambda: held_by_the_policy(tenant) == [])
 
 
 def test_a_hold_comes_back_by_its_name_to_be_released_where_its_object_was_deleted__X3(

@@ -5,8 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tenant_retention.domain.ports.cluster import HOLD, POLICY, Manifest
-from tests.support.operator_world import NAMESPACE, Operator, condition, namespace, operator_with, policy, profile
+from tests.support.operator_world import (
+    NAMESPACE,
+    Killed,
+    Operator,
+    condition,
+    namespace,
+    operator_with,
+    policy,
+    profile,
+)
 
 NAME = "case-17"
 
@@ -175,6 +186,26 @@ async def test_deleting_the_object_releases_nothing_and_an_object_of_its_name_do
     operator.cluster.put(hold(select={"sessions": ["any"]}, release={"reason": "closed"}))
     assert ready_of(await step(operator)) == ("True", "HoldReleased")
     assert list(live(operator).values()) == [0]
+
+
+async def test_a_kill_before_any_effect_is_continued_by_the_next_process__X3() -> None:
+    killed = 0
+    for released in (False, True):
+        for effect in range(3):
+            operator = await ready(policy("acme"), policy("globex"))
+            operator.cluster.put(hold())
+            if released:
+                await step(operator)
+                await release(operator)
+            operator.effects.deadly = len(operator.effects.effects) + effect
+            with pytest.raises(Killed):
+                await step(operator)
+            killed += 1
+            operator.effects.deadly = None
+            operator.restart()
+            assert ready_of(await step(operator)) == ("True", "HoldReleased" if released else "HoldPlaced")
+            assert list(live(operator).values()) == [0 if released else 1] * 2
+    assert killed == 6, "in the first database, in the second, and in the status"
 
 
 async def test_what_somebody_took_out_of_a_database_by_hand_is_placed_again__X3() -> None:

@@ -76,7 +76,7 @@ def test_the_chart_carries_every_definition_that_was_generated(helm: str) -> Non
         for path in sorted((ROOT / "crds").glob("*.yaml"))
         for document in yaml.safe_load_all(path.read_text())
     }
-    assert len(generated) == 5
+    assert len(generated) == 6
     assert rendered == generated
 
 

@@ -41,10 +41,10 @@ def column(name: str, method: str, kind: str = "Text", role: str | None = None, 
 
 
 def rules(*columns: ColumnDefinition, after: str = "P30D", **more: Any) -> RetentionDefinition:
-    """Calls and surveys of one category that lose the person after 30 days."""
-    surveys = table("surveys", column("phone", "Hash", role="PhoneNumber"))
+    """Calls and surveys of one category that lose the person after 30 days. Their months reach further back than they are kept."""
+    surveys = table("surveys", column("phone", "Hash", role="PhoneNumber"), back="P15M")
     wanted = category("records", "surveys", "calls", **{"anonymize_after": after, "keep": "P1Y", **more})
-    return definition([surveys, table("calls", *columns)], [wanted], guard_percent=100)
+    return definition([surveys, table("calls", *columns, back="P15M")], [wanted], guard_percent=100)
 
 
 def run(

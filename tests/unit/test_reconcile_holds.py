@@ -126,6 +126,18 @@ async def test_a_database_that_is_made_later_gets_it_too__X3() -> None:
     assert (ready_of(found), found["status"]["policies"]) == (("True", "HoldPlaced"), "2/2")
 
 
+async def test_a_database_that_comes_new_has_it_before_any_night_of_its_policy_could_begin__X3() -> None:
+    operator = await ready()
+    operator.cluster.put(hold())
+    operator.cluster.put(hold("of-acme", policyRefs=[{"name": "acme"}]))
+    operator.cluster.put(hold("released", release={"reason": "closed"}))
+    operator.cluster.put(policy("globex"))
+    await operator.settled("globex")
+    assert [name for _, name in operator.stores.holds] == [NAME], "its own reconcile never ran"
+    await operator.policy()
+    assert sorted(name for _, name in operator.stores.holds) == [NAME, NAME, "of-acme"]
+
+
 async def test_only_the_policies_that_it_names_have_it__X3() -> None:
     operator = await ready(policy("acme"), policy("globex"))
     operator.cluster.put(hold(policyRefs=[{"name": "globex"}]))

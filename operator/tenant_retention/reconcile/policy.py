@@ -33,6 +33,7 @@ from tenant_retention.reconcile.caches import Caches
 from tenant_retention.reconcile.claims import Claims
 from tenant_retention.reconcile.databases import DatabaseResult, Databases, Wish
 from tenant_retention.reconcile.encrypting import Encryption
+from tenant_retention.reconcile.holding import hold_before_nights
 from tenant_retention.reconcile.making_up import failed, make_up, missed
 from tenant_retention.reconcile.measuring import Measuring
 from tenant_retention.reconcile.placing import NothingLeft, claim_all
@@ -177,6 +178,7 @@ class PolicyReconciler:
         draft.rules, draft.claims, draft.left_stores, memory.nothing_left = found
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
+        await hold_before_nights(world, reference, draft.databases())
         await asyncio.gather(memory.encryption.look(world, draft.results), memory.measuring.look(world, draft.results))
         await self._schedule(draft, reference)
         rules, night = draft.rules, draft.schedule or draft.standing

@@ -1,0 +1,36 @@
+"""Legal holds before a policy's nights: a database that came new, or back, has them before any run can reach it (X3).
+
+A LegalHold's own reconcile places it and tells of it; but nobody says which of the two looks first, and a missed night is made up
+for, and a backup restored, as soon as the database is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenant_retention.api.v1alpha1.conditions import Reason
+from tenant_retention.api.v1alpha1.legalhold import LegalHold
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.holds import concerns, wanted_hold
+from tenant_retention.domain.manifests.inputs import PolicyRef
+from tenant_retention.domain.ports.cluster import HOLD
+from tenant_retention.domain.ports.holds import HoldPlace
+from tenant_retention.reconcile.databases import DatabaseResult
+from tenant_retention.reconcile.world import World, parse
+
+
+async def hold_before_nights(world: World, reference: PolicyRef, databases: Sequence[DatabaseResult]) -> None:
+    """Places what a database does not know yet by name; one that cannot take it is not as wanted, so no night is made up for."""
+    for manifest in await world.cluster.list(HOLD, reference.namespace):
+        hold = parse(LegalHold, manifest, Reason.SPEC_INVALID)
+        if hold.spec.release is not None or not concerns(hold, reference.name):
+            continue
+        for result in databases:
+            request, facts = result.request, result.facts
+            if request is None or facts is None or any(kept.name == hold.metadata.name for kept in facts.holds):
+                continue
+            place = HoldPlace(request.server, request.identity, request.namespace_uid)
+            try:
+                await world.call(place.server.host, world.stores.place_hold, place, wanted_hold(hold))
+            except RetentionError as problem:
+                result.problem = result.problem or problem

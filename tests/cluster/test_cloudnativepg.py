@@ -32,7 +32,7 @@ insert = ("INSERT INTO records (id, session_id, started_at) SELECT number, 's' |
     " FROM generate_series(%s::bigint, %s::bigint) number")
 old, young = int(sys.argv[2]), int(sys.argv[3])
 with psycopg.connect(open(sys.argv[1]).read()) as database:
-    for third, age in enumerate(('100 days', '70 days', '40 days')):
+    for third, age in enumerate(('110 days', '75 days', '40 days')):
         database.execute(insert, (age, third * old // 3 + 1, (third + 1) * old // 3))
     database.execute(insert, ('10 days', old + 1, old + young))
 print('written')

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tenant_retention.domain.bucket_identities import AccessKey, BucketRole, HeldKeys
-from tenant_retention.domain.bucket_steps import BucketStep, IssueKey, SetLifecycle
+from tenant_retention.domain.bucket_steps import BucketStep, IssueKey, RemoveKey, SetLifecycle
 from tenant_retention.domain.buckets import WantedBucket, plan_bucket
 from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
 from tenant_retention.domain.ports.buckets import BucketAdministration
@@ -85,8 +85,9 @@ def _read_back(
 ) -> None:
     left = plan_bucket(wanted, administration.observe(wanted), held, in_ledger=True)
     kept = [step.describe() for step in left if not (refused and isinstance(step, SetLifecycle) and not step.foreign)]
-    if any(isinstance(step, IssueKey) for step in left):
-        # Identities spread slowly at some stores: the new key is there, the listing does not know it yet.
+    if any(isinstance(step, IssueKey | RemoveKey) for step in left):
+        # Identities spread slowly at some stores: the new key is there, the listing does not know it yet, or still has the
+        # old one. And a key whose answer was lost was asked for twice: the next reconcile removes the one that nobody holds.
         raise NotReady(f"the identities of bucket {wanted.name} are not known everywhere yet", reason="Provisioning")
     if kept:
         raise Invalid(

@@ -69,8 +69,12 @@ REQUIREMENTS = {
 """What each id asks for, in a line."""
 
 _GROUPS = ("unit", "stores", "chart", "cluster")
-_OF_REQUESTS = frozenset({"M9", "T7", "T9", "P7", "P9", "P12", "P13", "P14", "P15", "P16"})
+_OF_REQUESTS = frozenset(
+    ["M9", "T1", "T2", "T3", "T4", "T7", "T9", "P7", "P9", "P12", "P13", "P14", "P15", "P16", "X3", "X8"]
+)
 """What a person's request does, which this version has not: a test that carries one shows a part of it."""
+_OF_TERMINATION = frozenset(["T1", "T4", "T7", "T9", "X3", "X5", "X8"])
+"""What a declared termination does, which this version has not either."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,11 @@ def carrying_tests(root: Path) -> dict[str, list[CarryingTest]]:
 
 def state_of(identifier: str, tests: list[CarryingTest]) -> str:
     """How far an id is shown: on real stores, on models and fakes only, or by no test yet."""
-    if identifier in _OF_REQUESTS:
-        return "in part: requests are not built" if tests else "**not built yet**: requests"
+    missing = [
+        name for name, ids in (("requests", _OF_REQUESTS), ("termination", _OF_TERMINATION)) if identifier in ids
+    ]
+    if missing:
+        return f"{'in part, without' if tests else '**not built yet**:'} {' and '.join(missing)}"
     if any(test.real for test in tests):
         return "shown on real stores"
     return "shown on models and fakes" if tests else "**no test yet**"

@@ -183,7 +183,7 @@ async def test_a_plan_that_somebody_made_immutable_is_put_right(server: ApiServe
 
 
 async def test_a_kind_that_is_not_served_is_not_taken_for_an_object_that_is_gone__X5(server: ApiServer) -> None:
-    unserved = Kind("tenantretention.io/v1alpha1", "LegalHold", "legalholds")
+    unserved = Kind("tenantretention.io/v1alpha1", "NeverServed", "neverserveds")
     async with api_client(Path(server.folder) / "kubeconfig", in_cluster=False) as api:
         with pytest.raises(NotReady):
             await KubernetesCluster(api, "contract").get(unserved, "acme", HOME)

@@ -61,10 +61,12 @@ def test_only_a_test_that_needs_a_real_store_shows_it_there(tmp_path: Path, grou
     assert state_of("P3", tests["P3"]) == "**no test yet**"
 
 
-def test_what_belongs_to_requests_is_never_called_shown(tmp_path: Path) -> None:
-    write_test(tmp_path, "stores", "test_something__P12", ", database")
+def test_what_belongs_to_requests_or_termination_is_never_called_shown(tmp_path: Path) -> None:
+    write_test(tmp_path, "stores", "test_something__P12_T1_X5", ", database")
     tests = carrying_tests(tmp_path)
-    assert state_of("P12", tests["P12"]) == "in part: requests are not built"
+    assert state_of("P12", tests["P12"]) == "in part, without requests"
+    assert state_of("T1", tests["T1"]) == "in part, without requests and termination"
+    assert state_of("X5", tests["X5"]) == "in part, without termination"
     assert state_of("P13", tests["P13"]) == "**not built yet**: requests"
 
 

@@ -291,7 +291,7 @@ def test_a_unit_that_is_switched_off_goes_on_expiring_until_it_is_empty_and_bind
     assert python(tenant, (OWN,), "read", READ, OWN) == "[]"
     released = lambda: entry(tenant, unit="beds")["status"]["phase"] == "Released"  # noqa: E731
     wait("the empty database to be Released", 300, released)
-    assert tenant.status()["databases"] == "2/2"
+    wait("the policy to count it no more", 300, lambda: tenant.status()["databases"] == "2/2")
     before = entry(tenant, unit="beds")["metadata"]["uid"]
     tenant.apply(SPEC)
     wait("the database to be bound again", 300, lambda: entry(tenant, unit="beds")["status"]["phase"] == "Bound")

@@ -168,10 +168,10 @@ class SimulatedTenant:
                 values |= {category.objects.key_column: key, category.objects.version_column: version}
         return values | dict(row.more)
 
-    def left(self) -> set[tuple[str, str]]:
-        """Table and primary key of every row that is there."""
+    def left(self, *purposes: str) -> set[tuple[str, str]]:
+        """Table and primary key of every row that is there, in these databases or in all."""
         found = set()
-        for purpose in self.databases:
+        for purpose in purposes or self.databases:
             parts = [
                 sql.SQL("SELECT {}, {}::text FROM public.{}").format(
                     sql.Literal(table.name), sql.Identifier(table.primary_key[0]), sql.Identifier(table.name)
@@ -181,10 +181,10 @@ class SimulatedTenant:
             found |= set(self.owners[purpose].execute(sql.SQL(" UNION ALL ").join(parts)).fetchall())
         return found
 
-    def persons(self) -> set[tuple[str, str]]:
-        """The rows that still have a phone number."""
+    def persons(self, *purposes: str) -> set[tuple[str, str]]:
+        """The rows that still have a phone number, in these databases or in all."""
         found = set()
-        for purpose in self.databases:
+        for purpose in purposes or self.databases:
             parts = [
                 sql.SQL("SELECT {}, {}::text FROM public.{} WHERE {} IS NOT NULL").format(
                     sql.Literal(table.name), *map(sql.Identifier, (table.primary_key[0], table.name, column.name))
@@ -212,7 +212,7 @@ def simulated_tenant(
     rules: RetentionDefinition, databases: TenantDatabases, clock: ServerClock, s3: S3Server
 ) -> Iterator[SimulatedTenant]:
     """A tenant of its own with these rules; gone afterwards."""
-    purposes = sorted({category.database for category in rules.categories})
+    purposes = sorted({category.database for category in rules.categories} | set(rules.database_names()))
     with ExitStack() as closing:
         made = {purpose: closing.enter_context(databases.having(rules, purpose)) for purpose in purposes}
         storage = closing.enter_context(S3Connection(s3.endpoint, s3.administrator))

@@ -7,7 +7,7 @@ or left out. After every step the stores hold exactly what the models say: nothi
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 from hypothesis import strategies as st
@@ -15,22 +15,26 @@ from hypothesis.stateful import initialize, precondition, rule
 from psycopg import sql
 
 from tenant_retention.adapters.postgres.schema import write_approval
-from tests.stores.model.reference import Hold, Row
+from tests.stores.model.backups import SimulatedBackups
+from tests.stores.model.copies import TenantWithCopies
+from tests.stores.model.reference import Hold, ReferenceTenant, Row
 from tests.stores.model.rules import (
     CONTENT,
-    FIRST_RULES,
+    GUARD,
+    LIVE,
     LOGS,
     LOGS_PREFIX,
+    MARGIN,
+    MARGIN_OF_BACKUPS,
     MINIMA,
     PERIODS,
     TABLES,
-    WITH_PERSON,
     Choice,
     definition_of,
     rules_of,
 )
-from tests.stores.model.tenants import BEGINS, DAY, TENANTS, ModelWorld, Tenants
-from tests.stores.simulated_tenant import Written, simulated_tenant
+from tests.stores.model.tenants import BEGINS, DAY, TENANTS, Call, ModelWorld, Tenants
+from tests.stores.simulated_tenant import simulated_tenant
 
 _PLACES = st.integers(0, len(PERIODS) - 1)
 CHOICES = st.builds(
@@ -43,74 +47,64 @@ CHOICES = st.builds(
     minimum=st.sampled_from(MINIMA),
     record_forgets=st.none() | _PLACES,
     case_forgets=st.none() | _PLACES,
+    archived=st.none() | _PLACES,
     bought=st.booleans(),
     with_recordings=st.booleans(),
 )
-
-
+_CALL = st.tuples(
+    st.integers(0, 5 * 24) | st.integers(0, 57 * 24),
+    st.sampled_from((0, 0, 5, 23)),
+    st.sets(st.sampled_from(sorted(TABLES)), min_size=1),
+    st.booleans(),
+    st.booleans(),
+)
 _REWRITE_ALL = "CREATE OR REPLACE FUNCTION retention.rewrite_floor() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
 
 
 class Lives(Tenants):
     """One life of two tenants."""
 
-    @initialize(days=st.integers(0, 120), rewrites=st.booleans())
-    def begin(self, days: int, rewrites: bool) -> None:
-        """Two fresh tenants on some day; months may be written anew however few rows they have."""
+    @initialize(
+        days=st.integers(0, 120),
+        rewrites=st.booleans(),
+        archive=st.sampled_from((None, None, *TENANTS)),
+        backups=st.sampled_from((None, None, None, *TENANTS)),
+        calls=st.lists(_CALL, min_size=6, max_size=12),
+    )
+    def begin(self, days: int, rewrites: bool, archive: str | None, backups: str | None, calls: list[Call]) -> None:
+        """Two fresh tenants on some day with the same calls, perhaps one with an archive and one with backups; months may be
+        written anew however few rows they have."""
         world = self.world
         # The originals that all lives are copies of are of the first day.
         world.clock.set(BEGINS)
         for name in TENANTS:
-            made = simulated_tenant(definition_of(FIRST_RULES), world.databases, world.clock, world.s3)
-            self.real[name] = self._closing.enter_context(made)
+            first = rules_of(
+                Choice(archived=1 if name == archive else None), MARGIN_OF_BACKUPS if name == backups else MARGIN
+            )
+            model = TenantWithCopies(
+                first,
+                GUARD,
+                archive=ReferenceTenant({}, GUARD) if name == archive else None,
+                backups=[] if name == backups else None,
+            )
+            made = simulated_tenant(
+                definition_of(first, archive=name == archive), world.databases, world.clock, world.s3
+            )
+            self.model[name], self.real[name] = model, self._closing.enter_context(made)
+            if name == backups:
+                self.backups[name] = SimulatedBackups(self.real[name])
             if rewrites:
                 self.as_owner(name, _REWRITE_ALL, ())
         world.clock.set(BEGINS + days * DAY)
         for name in TENANTS:
             self.define(name)
+            self.write(name, calls, 2)
+        self.agree()
 
-    @rule(
-        tenant=st.sampled_from(TENANTS),
-        calls=st.lists(
-            st.tuples(
-                st.integers(0, 5 * 24) | st.integers(0, 57 * 24),
-                st.sampled_from((0, 0, 5, 23)),
-                st.sets(st.sampled_from(sorted(TABLES)), min_size=1),
-                st.booleans(),
-                st.booleans(),
-            ),
-            min_size=1,
-            max_size=12,
-        ),
-        alike=st.integers(1, 4),
-    )
-    def an_application_writes(
-        self, tenant: str, calls: list[tuple[int, int, set[str], bool, bool]], alike: int
-    ) -> None:
-        """Calls of the last weeks with some of what belongs to them, ``alike`` of each an hour apart; content may be born hours
-        later, and comes before its record says whether it may."""
-        rows = []
-        for each_call, (hours, later, tables, named, denies) in enumerate(calls * alike):
-            self.number += 1
-            born = self.now - timedelta(hours=hours + each_call // len(calls))
-            for each in sorted(tables):
-                content, name = each in CONTENT, f"{self.number}"
-                row = Row(
-                    each,
-                    TABLES[each],
-                    name,
-                    session=f"{TABLES[each] if TABLES[each] == each else 'call'}-{name}" if named else None,
-                    born=min(born + timedelta(hours=later), self.now) if content and named else born,
-                    ended=self.now if each in ("cases", "media") and later else None,
-                    key=f"{each}/{name}" if each in ("recordings", "media") else None,
-                    person=each in WITH_PERSON,
-                    denies=denies and each == "requests",
-                    approved=not denies and each == "media",
-                )
-                rows.append(row)
-        self.model[tenant].rows |= set(rows)
-        rows.sort(key=lambda row: row.table not in CONTENT)
-        self.real[tenant].write(written(row, self.now) for row in rows)
+    @rule(tenant=st.sampled_from(TENANTS), calls=st.lists(_CALL, min_size=1, max_size=12), alike=st.integers(1, 4))
+    def an_application_writes(self, tenant: str, calls: list[Call], alike: int) -> None:
+        """Calls of the last weeks."""
+        self.write(tenant, calls, alike)
         self.agree()
 
     @rule(
@@ -157,13 +151,13 @@ class Lives(Tenants):
         if row:
             statement = sql.SQL("INSERT INTO public.{} (id, session_id, started_at) VALUES ('new', %s, %s)")
             answer = None
-            with self.real[tenant].databases["Analytical"].connect("app") as app:
+            with self.real[tenant].databases[LIVE].connect("app") as app:
                 try:
                     with app.transaction(force_rollback=True):
                         app.execute(statement.format(sql.Identifier(table)), (row.session, self.now))
                 except psycopg.errors.DatabaseError as refusal:
                     answer = refusal.diag.message_detail
-            denied = row.session in self.model[tenant].denied_sessions()
+            denied = self.model[tenant].refuses_content(row.session, self.now)
             assert answer == ("ConsentRefused" if denied else None), (self.now, row)
 
     @rule(gaps=st.lists(st.integers(1, 31), min_size=2, max_size=8), minutes=st.integers(-90, 90), again=st.booleans())
@@ -182,10 +176,13 @@ class Lives(Tenants):
 
     @rule(tenant=st.sampled_from(TENANTS), choice=CHOICES, days=st.none() | st.integers(0, 60))
     def the_rules_change(self, tenant: str, choice: Choice, days: int | None) -> None:
-        """Keeps become longer or shorter, the person goes earlier or later, longer storage is bought or taken back, and the
-        recordings' min comes or goes."""
+        """Keeps become longer or shorter, the person goes and the archive begins earlier or later, longer storage is bought or taken
+        back, and the recordings' min comes or goes."""
         until = None if days is None else self.now + days * DAY
-        self.model[tenant].rules = rules_of(replace(choice, bought_until=until))
+        model = self.model[tenant]
+        archived = choice.archived if model.archive is not None else None
+        margin = MARGIN if model.backups is None else MARGIN_OF_BACKUPS
+        model.rules = rules_of(replace(choice, bought_until=until, archived=archived), margin)
         self.define(tenant)
         self.agree()
 
@@ -200,16 +197,16 @@ class Lives(Tenants):
         """These rules, for some days."""
         until = self.now + days * DAY
         self.model[tenant].approve(until)
-        database = self.real[tenant].databases["Analytical"]
-        with database.as_administrator() as administrator:
-            write_approval(
-                administrator,
-                database.roles,
-                rules_digest=self.real[tenant].rules.rules_digest(),
-                max_rows=10**9,
-                until=until,
-                run_name=f"approve-{until:%Y%m%d%H%M}",
-            )
+        for database in self.real[tenant].databases.values():
+            with database.as_administrator() as administrator:
+                write_approval(
+                    administrator,
+                    database.roles,
+                    rules_digest=self.real[tenant].rules.rules_digest(),
+                    max_rows=10**9,
+                    until=until,
+                    run_name=f"approve-{until:%Y%m%d%H%M}",
+                )
 
     @rule(
         tenant=st.sampled_from(TENANTS),
@@ -220,7 +217,7 @@ class Lives(Tenants):
     def a_hold_is_placed(self, tenant: str, kind: str, which: int, days: int) -> None:
         """On a call that is there, on a category, or on all that was born in some days."""
         model = self.model[tenant]
-        sessions = sorted({row.session for row in model.rows if row.session})
+        sessions = sorted({row.session for row in model.everywhere() if row.session})
         if kind == "session" and sessions:
             hold = Hold(session=sessions[which % len(sessions)])
         elif kind == "category":
@@ -244,29 +241,19 @@ class Lives(Tenants):
     @precondition(lambda self: any(model.rows for model in self.model.values()))
     @rule(tenant=st.sampled_from(TENANTS), which=st.integers(0, 1000))
     def the_owner_tries_to_delete_by_hand(self, tenant: str, which: int) -> None:
-        """Refused below min and under a hold, whoever asks; what is allowed is undone."""
-        model, real = self.model[tenant], self.real[tenant]
-        rows = sorted((row for row in model.rows if not row.file), key=lambda row: (row.table, row.name))
-        if rows:
-            row = rows[which % len(rows)]
-            deletion = sql.SQL("DELETE FROM public.{} WHERE id = %s").format(sql.Identifier(row.table))
-            answer = None
-            try:
-                with real.owners["Analytical"].transaction(force_rollback=True):
-                    real.owners["Analytical"].execute(deletion, (row.name,))
-            except psycopg.errors.DatabaseError as refusal:
-                answer = refusal.diag.message_detail
-            assert answer == model.refuses(row, self.now), (self.now, row)
-
-
-def written(row: Row, now: datetime) -> Written:
-    """The row as an application writes it."""
-    more: dict[str, object] = {"denies": row.denies} if row.table == "requests" else {}
-    if row.person:
-        more["caller"] = f"+47{row.name}"
-    if row.table == "media":
-        more |= {"closed_at": row.ended, "approved_at": now if row.approved else None}
-    return Written(row.table, row.name, row.born, row.session, clock=row.ended, key=row.key, more=more)
+        """Refused below min and under a hold, whoever asks and in whatever place; what is allowed is undone."""
+        for place, there in self.model[tenant].places().items():
+            rows = sorted((row for row in there.rows if not row.file), key=lambda row: row.identity)
+            if rows:
+                row = rows[which % len(rows)]
+                deletion = sql.SQL("DELETE FROM public.{} WHERE id = %s").format(sql.Identifier(row.table))
+                owner, answer = self.real[tenant].owners[place], None
+                try:
+                    with owner.transaction(force_rollback=True):
+                        owner.execute(deletion, (row.name,))
+                except psycopg.errors.DatabaseError as refusal:
+                    answer = refusal.diag.message_detail
+                assert answer == there.refuses(row, self.now), (self.now, place, row)
 
 
 def lives_in(world: ModelWorld) -> type[Lives]:

@@ -15,6 +15,8 @@ from tests.support.calendar_model import model_end
 
 FLOOR = 10
 """So many newly due rows of a category never ask for an approval."""
+REACH = timedelta(days=92)
+"""So far from its record's birth content's may lie to be known as content of it."""
 end_of = lru_cache(maxsize=100_000)(model_end)
 
 
@@ -31,7 +33,7 @@ class Bought:
 class Rule:
     """One category's rule. ``from_end``: counts from the row's end, not from its birth. ``margin``: a row leaves that long before
     its max, so that every copy is gone in time. ``consent``: its record may deny it (P10). ``approve_within``: what nobody approved
-    in that time may not stay (M7)."""
+    in that time may not stay (M7). ``archive_after``: when it moves to the archive (D3)."""
 
     category: str
     keep: str
@@ -44,6 +46,7 @@ class Rule:
     bought: Bought | None = None
     consent: bool = False
     approve_within: str | None = None
+    archive_after: str | None = None
 
     def clock(self, row: Row) -> datetime | None:
         """What the row counts from; None: it has not begun to count."""
@@ -64,6 +67,22 @@ class Rule:
         lasts = self.bought is not None and (self.bought.until is None or now < self.bought.until)
         bounds = self.bought if self.bought is not None and lasts else self
         return now >= min(end_of(clock, bounds.keep), end_of(clock, bounds.maximum) - self.margin)
+
+    def deadline(self, row: Row) -> datetime | None:
+        """When its last copy must be gone: at its max (M10); where only bought time kept it, a margin after that (T5)."""
+        clock = self.clock(row)
+        if clock is None:
+            return None
+        own, bought = end_of(clock, self.maximum), self.bought
+        if bought is None:
+            return own
+        longest = end_of(clock, bought.maximum)
+        return longest if bought.until is None else min(longest, max(own, bought.until + self.margin))
+
+    def is_archived(self, row: Row, now: datetime) -> bool:
+        """Whether it is old enough for the archive."""
+        clock = self.clock(row)
+        return clock is not None and self.archive_after is not None and now >= end_of(clock, self.archive_after)
 
     def loses_person(self, row: Row, now: datetime) -> bool:
         """Whether a night takes the person out of it (X1)."""
@@ -170,18 +189,27 @@ class ReferenceTenant:
         leaving |= named
         content = {row for row in leaving if self.rules[row.category].content_of or row.key}
         self.rows -= {row for row in content if row.key is None or self.locks.get(row.key, now) <= now}
-        # A record waits for its content (P4): that of its session, or without one that of its very birth.
-        waited_for = {self._call(row) for row in self.rows if self.rules[row.category].content_of}
-        self.rows -= {row for row in leaving - content if self._call(row) not in waited_for}
+        # A record waits for its content (P4).
+        waiting = self.waiting()
+        self.rows -= {row for row in leaving - content if row not in waiting}
         # So does the person: whoever is heard in the recording is known (X1).
-        losing = {row for row in losing & self.rows if self._call(row) not in waited_for}
+        losing = (losing & self.rows) - waiting
         self.rows = self.rows - losing | {replace(row, person=False) for row in losing}
         self._scan(now)
         return "ApprovalRequired" if asking or asking_first else "Succeeded"
 
+    def waiting(self) -> set[Row]:
+        """The rows whose content is there: that of their session, or without one that of their very birth."""
+        waited_for = {self._call(row) for row in self.rows if self.rules[row.category].content_of}
+        return {row for row in self.rows if self._call(row) in waited_for}
+
     def denied_sessions(self) -> set[str]:
         """The calls whose content may not be stored."""
         return {row.session for row in self.rows if row.denies and row.session is not None}
+
+    def refuses_content(self, session: str | None, born: datetime) -> bool:
+        """Whether content of a call that is born now is refused: its record is there, near enough, and denies it."""
+        return any(row.denies and row.session == session and abs(born - row.born) <= REACH for row in self.rows)
 
     def _unwanted(self, now: datetime) -> set[Row]:
         """What may not stay, whatever its age: denied by its record (P10), or not approved in time (M7)."""

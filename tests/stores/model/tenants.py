@@ -10,18 +10,27 @@ from datetime import UTC, datetime, timedelta
 from hypothesis.stateful import RuleBasedStateMachine
 from psycopg import sql
 
+from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.plan_document import Mode
-from tests.stores.model.reference import ReferenceTenant, Row
-from tests.stores.model.rules import FIRST_RULES, GUARD, definition_of
+from tenant_retention.enforcement.results import Outcome
+from tests.stores.model.backups import SimulatedBackups
+from tests.stores.model.copies import TenantWithCopies
+from tests.stores.model.reference import Row
+from tests.stores.model.rules import CONTENT, LIVE, TABLES, WITH_PERSON, definition_of
 from tests.stores.servers.clock import ServerClock
 from tests.stores.servers.s3 import S3Server
-from tests.stores.simulated_tenant import SimulatedTenant
+from tests.stores.simulated_tenant import SimulatedTenant, Written
 from tests.stores.tenant_databases import TenantDatabases
 
 BEGINS = datetime(2023, 11, 27, 1, 37, tzinfo=UTC)
 """Before a leap day, months of every length, and both nights in which Europe's clocks change."""
 TENANTS = ("acme", "bolt")
 DAY = timedelta(days=1)
+
+
+Call = tuple[int, int, set[str], bool, bool]
+"""Hours since it was made, hours after which its content is born, its tables, whether it has a session, whether it denies (a
+record), or nobody approves (media). Content comes before its record says whether it may."""
 
 
 @dataclass
@@ -36,6 +45,8 @@ class ModelWorld:
     steps: int = 0
     removed: int = 0
     anonymized: int = 0
+    archived: int = 0
+    backups: int = 0
     unwanted: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
 
@@ -50,7 +61,8 @@ class Tenants(RuleBasedStateMachine):
         self._closing = ExitStack()
         self.number = 0
         self.real: dict[str, SimulatedTenant] = {}
-        self.model = {name: ReferenceTenant(dict(FIRST_RULES), GUARD) for name in TENANTS}
+        self.model: dict[str, TenantWithCopies] = {}
+        self.backups: dict[str, SimulatedBackups] = {}
 
     @property
     def now(self) -> datetime:
@@ -64,7 +76,33 @@ class Tenants(RuleBasedStateMachine):
     def define(self, tenant: str) -> None:
         model = self.model[tenant]
         mode = Mode.DRY_RUN if model.dry_run else Mode.ENFORCE
-        self.real[tenant].define(definition_of(model.rules), mode=mode, suspended=model.suspended)
+        definition = definition_of(model.rules, archive=model.archive is not None)
+        self.real[tenant].define(definition, mode=mode, suspended=model.suspended)
+
+    def write(self, tenant: str, calls: list[Call], alike: int) -> None:
+        """An application writes calls, ``alike`` of each an hour apart."""
+        rows = []
+        for each_call, (hours, later, tables, named, denies) in enumerate(calls * alike):
+            self.number += 1
+            born = self.now - timedelta(hours=hours + each_call // len(calls))
+            for each in sorted(tables):
+                content, name = each in CONTENT, f"{self.number}"
+                row = Row(
+                    each,
+                    TABLES[each],
+                    name,
+                    session=f"{TABLES[each] if TABLES[each] == each else 'call'}-{name}" if named else None,
+                    born=min(born + timedelta(hours=later), self.now) if content and named else born,
+                    ended=self.now if each in ("cases", "media") and later else None,
+                    key=f"{each}/{name}" if each in ("recordings", "media") else None,
+                    person=each in WITH_PERSON,
+                    denies=denies and each == "requests",
+                    approved=not denies and each == "media",
+                )
+                rows.append(row)
+        self.model[tenant].rows |= set(rows)
+        rows.sort(key=lambda row: row.table not in CONTENT)
+        self.real[tenant].write(written(row, self.now) for row in rows)
 
     def night_after(self, passing: timedelta) -> None:
         self.world.clock.set(self.now + passing)
@@ -75,43 +113,70 @@ class Tenants(RuleBasedStateMachine):
 
     def _night(self, tenant: str) -> None:
         world, model = self.world, self.model[tenant]
-        before, named = len(model.rows), sum(row.person for row in model.rows)
+        before, archived = model.everywhere(), model.archived()
         if model.suspended or model.dry_run:
             # The operator looks nevertheless: applications need the months to come.
             self.define(tenant)
-        result = self.real[tenant].night(Mode.DRY_RUN if model.dry_run else Mode.ENFORCE)
+        mode = Mode.DRY_RUN if model.dry_run else Mode.ENFORCE
+        result = self.real[tenant].night(mode)
         found = {row.identity for row in model.rows if row.identity in model.marks}
         expected = model.night(self.now)
         # A run that left locked objects says so as well; which outcome that is, the contract tests tell.
         assert result.outcome.value == expected, f"{tenant} at {self.now}: {result}"
         world.nights += 1
-        world.removed += before - len(model.rows)
-        world.unwanted += len(found - {row.identity for row in model.rows})
-        world.anonymized += named - sum(row.person for row in model.rows)
+        self._back_up(tenant, mode)
+        left = {row.identity: row for row in model.everywhere()}
+        world.removed += len(before) - len(left)
+        world.unwanted += len(found - set(left))
+        world.anonymized += sum(row.person and row.identity in left and not left[row.identity].person for row in before)
+        world.archived += len(model.archived() - archived)
         world.outcomes[expected] = world.outcomes.get(expected, 0) + 1
 
+    def _back_up(self, tenant: str, mode: Mode) -> None:
+        """The backups of both are the same ones, and the new one has what is there."""
+        if tenant not in self.backups:
+            return
+        model, real = self.model[tenant], self.backups[tenant]
+        result, expected = real.night(mode), model.back_up(self.now)
+        assert result.outcome is Outcome.SUCCEEDED, f"{tenant} at {self.now}: {result}"
+        assert model.backups is not None
+        taken = [each.taken for each in model.backups]
+        assert real.taken() == taken, f"{tenant} at {self.now}: backups of {real.taken()}, expected of {taken}"
+        if result.made is not None and expected is not None:
+            wanted = {place: {row.identity for row in rows if not row.file} for place, rows in expected.rows.items()}
+            assert real.rows(result.made.backup_id) == wanted, f"{tenant} at {self.now}: another backup than {wanted}"
+            self.world.backups += 1
+
     def agree(self) -> None:
-        """The stores of both hold what the models say."""
+        """The stores of both hold what the models say, each row in exactly one place."""
         self.world.steps += 1
         for tenant in TENANTS:
-            rows, real = self.model[tenant].rows, self.real[tenant]
-            wanted, found = {(row.table, row.name) for row in rows if not row.file}, real.left()
-            assert found == wanted, (
-                f"{tenant} at {self.now}: gone too early {sorted(wanted - found)}, "
-                f"still there {sorted(found - wanted)}, rules {self.model[tenant].rules}"
-            )
-            wanted, found = {(row.table, row.name) for row in rows if row.person}, real.persons()
-            assert found == wanted, (
-                f"{tenant} at {self.now}: the person gone too early {sorted(wanted - found)}, "
-                f"still told by {sorted(found - wanted)}, rules {self.model[tenant].rules}"
-            )
-            wanted_keys, keys = {row.key for row in rows if row.key}, real.keys()
-            assert keys == wanted_keys, (
-                f"{tenant} at {self.now}: objects {sorted(keys)}, rows name {sorted(wanted_keys)}"
-            )
+            model = self.model[tenant]
+            self._agree(tenant, LIVE, model.rows)
+            if model.archive is not None:
+                self._agree(tenant, ARCHIVE, model.archive.rows)
+            outlived = [each for each in model.backups or () if each.deadline is not None and each.deadline <= self.now]
+            assert not outlived, f"{tenant} at {self.now}: a backup holds what is past its max: {outlived}"
+            wanted, keys = {row.key for row in model.rows if row.key}, self.real[tenant].keys()
+            assert keys == wanted, f"{tenant} at {self.now}: objects {sorted(keys)}, rows name {sorted(wanted)}"
+
+    def _agree(self, tenant: str, place: str, rows: set[Row]) -> None:
+        real, rules = self.real[tenant], self.model[tenant].rules
+        wanted, found = {row.identity for row in rows if not row.file}, real.left(place)
+        assert found == wanted, (
+            f"{tenant}'s {place} at {self.now}: gone too early {sorted(wanted - found)}, "
+            f"still there {sorted(found - wanted)}, rules {rules}"
+        )
+        wanted, found = {row.identity for row in rows if row.person}, real.persons(place)
+        assert found == wanted, (
+            f"{tenant}'s {place} at {self.now}: the person gone too early {sorted(wanted - found)}, "
+            f"still told by {sorted(found - wanted)}, rules {rules}"
+        )
 
     def as_owner(self, tenant: str, statement: str, parameters: Sequence[object]) -> None:
-        self.real[tenant].owners["Analytical"].execute(statement.encode(), parameters)
+        """In every place."""
+        for owner in self.real[tenant].owners.values():
+            owner.execute(statement.encode(), parameters)
 
     def one_of(self, tenant: str, which: int, fits: Callable[[Row], bool]) -> Row | None:
         """One of the rows that fit, if there are any."""
@@ -124,5 +189,15 @@ class Tenants(RuleBasedStateMachine):
         statement = sql.SQL("UPDATE public.{} SET {} = {} WHERE id = {} AND started_at = {}").format(
             *map(sql.Identifier, (row.table, column)), *map(sql.Literal, (value, row.name, row.born))
         )
-        with self.real[tenant].databases["Analytical"].connect("app") as app:
+        with self.real[tenant].databases[LIVE].connect("app") as app:
             app.execute(statement)
+
+
+def written(row: Row, now: datetime) -> Written:
+    """The row as an application writes it."""
+    more: dict[str, object] = {"denies": row.denies} if row.table == "requests" else {}
+    if row.person:
+        more["caller"] = f"+47{row.name}"
+    if row.table == "media":
+        more |= {"closed_at": row.ended, "approved_at": now if row.approved else None}
+    return Written(row.table, row.name, row.born, row.session, clock=row.ended, key=row.key, more=more)

@@ -39,7 +39,7 @@ def world(seaweedfs: S3Server) -> Iterator[ModelWorld]:
 
 
 @pytest.mark.timeout(0)
-def test_after_every_step_the_stores_hold_what_the_reference_model_says__M5_M7_M8_M10_P2_P4_P10_T5_X1_X2_X3_X7_X9(
+def test_after_every_step_the_stores_hold_what_the_reference_model_says__D3_M5_M7_M8_M10_P2_P4_P10_T5_T6_X1_X2_X3_X7_X9(
     world: ModelWorld, record_property: Callable[[str, object], None]
 ) -> None:
     days = int(os.environ.get("MODEL_TENANT_DAYS", "10000"))
@@ -71,6 +71,7 @@ def test_after_every_step_the_stores_hold_what_the_reference_model_says__M5_M7_M
         SHOWN,
         f"model: seed {first}, {world.tenant_days:,} tenant-days, {world.nights:,} nights {world.outcomes}, "
         f"{world.removed:,} rows removed, {world.unwanted:,} of them found unwanted, "
-        f"{world.anonymized:,} without the person, {world.steps:,} comparisons",
+        f"{world.anonymized:,} without the person, {world.archived:,} archived, {world.backups:,} backups, "
+        f"{world.steps:,} comparisons",
     )
-    assert min(world.removed, world.unwanted, world.anonymized) > 0
+    assert min(world.removed, world.unwanted, world.anonymized, world.archived, world.backups) > 0

@@ -160,7 +160,10 @@ def _write_files(server: ApiServer) -> None:
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "it",
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": ADMINISTRATOR}}],
+        "contexts": [
+            {"name": "it", "context": {"cluster": "it", "user": ADMINISTRATOR}},
+            *({"name": user, "context": {"cluster": "it", "user": user}} for user in USERS),
+        ],
         "clusters": [
             {
                 "name": "it",
@@ -170,6 +173,6 @@ def _write_files(server: ApiServer) -> None:
                 },
             }
         ],
-        "users": [{"name": ADMINISTRATOR, "user": {"token": f"token-{ADMINISTRATOR}"}}],
+        "users": [{"name": user, "user": {"token": f"token-{user}"}} for user in USERS],
     }
     (folder / "kubeconfig").write_text(yaml.safe_dump(configuration))

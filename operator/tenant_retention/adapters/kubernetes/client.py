@@ -60,12 +60,22 @@ def _told(problem: ApiException) -> Manifest:
 
 
 class KubernetesCluster:
-    """The API server of the cluster that ``api`` is configured for; ``now`` is the clock of Events."""
+    """The API server of the cluster that ``api`` is configured for; ``now`` is the clock of Events. ``field_manager``: who owns
+    the fields that it writes. ``rehearse``: the server judges every write and keeps none (``dryRun: All``)."""
 
-    def __init__(self, api: ApiClient, instance: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        api: ApiClient,
+        instance: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        field_manager: str = FIELD_MANAGER,
+        rehearse: bool = False,
+    ) -> None:
         self._dynamic: Any = DynamicClient(api)  # type: ignore[no-untyped-call]  # the package is partly typed
         self._instance = instance
         self._now = now
+        self._writing = {"field_manager": field_manager, **({"dry_run": "All"} if rehearse else {})}
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
         """See ``Cluster.get``."""
@@ -118,7 +128,7 @@ class KubernetesCluster:
                 self._path(kind, name, namespace),
                 body=manifest,
                 content_type="application/apply-patch+yaml",
-                field_manager=FIELD_MANAGER,
+                **self._writing,
                 force_conflicts=True,
             )
         except ApiException as problem:
@@ -135,7 +145,7 @@ class KubernetesCluster:
                 "post",
                 self._path(kind, None, manifest["metadata"].get("namespace")),
                 body=manifest,
-                field_manager=FIELD_MANAGER,
+                **self._writing,
             )
         except ApiException as problem:
             if problem.status == 409:
@@ -147,6 +157,8 @@ class KubernetesCluster:
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             options["preconditions"] = {"uid": uid}
+        if "dry_run" in self._writing:
+            options["dryRun"] = [self._writing["dry_run"]]
         try:
             await self._call("delete", self._path(kind, name, namespace), body=options)
         except ApiException as problem:
@@ -206,9 +218,7 @@ class KubernetesCluster:
             wanted = _without_empty_lists(replacement(before, manifest))
             wanted["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
             try:
-                after = await self._call(
-                    "put", self._path(kind, name, namespace), body=wanted, field_manager=FIELD_MANAGER
-                )
+                after = await self._call("put", self._path(kind, name, namespace), body=wanted, **self._writing)
             except ApiException as problem:
                 if problem.status in (404, 409) and attempt + 1 < _ATTEMPTS:
                     continue
@@ -230,7 +240,7 @@ class KubernetesCluster:
     async def _merge(self, path: str, patch: Manifest) -> Manifest | None:
         try:
             return await self._call(
-                "patch", path, body=patch, content_type="application/merge-patch+json", field_manager=FIELD_MANAGER
+                "patch", path, body=patch, content_type="application/merge-patch+json", **self._writing
             )
         except ApiException as problem:
             if problem.status == 404:

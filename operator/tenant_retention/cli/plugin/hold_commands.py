@@ -1,0 +1,111 @@
+"""The plugin's commands about legal holds: hold, release."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tenant_retention.cli.output import Format, visible, write_document
+from tenant_retention.cli.plugin import holding, policies
+from tenant_retention.cli.plugin.confirming import confirm
+from tenant_retention.cli.plugin.options import (
+    Context,
+    HoldName,
+    Kubeconfig,
+    Namespace,
+    Output,
+    Rehearse,
+    Timeout,
+    Wait,
+    Yes,
+    as_document,
+    session_of,
+    tell,
+)
+from tenant_retention.cli.plugin.reaching import Reached, Target
+from tenant_retention.domain.ports.cluster import HOLD, Manifest
+
+application = typer.Typer()
+
+
+@application.command()
+def hold(
+    asked: typer.Context,
+    name: HoldName,
+    reference: Annotated[str, typer.Option("--reference", help="The case that asks for it; no personal data.")],
+    policy: Annotated[list[str] | None, typer.Option("--policy", help="Only this one; may be repeated.")] = None,
+    session_id: Annotated[list[str] | None, typer.Option("--session", help="A session; may be repeated.")] = None,
+    category: Annotated[list[str] | None, typer.Option("--category", help="A category; may be repeated.")] = None,
+    unit: Annotated[list[str] | None, typer.Option("--unit", help="A unit; may be repeated.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Born then or later, as 2026-01-01T00:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Born before then.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    rehearse: Rehearse = False,
+    wait: Wait = True,
+    timeout: Timeout = 120.0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Keeps what it selects from every deletion until it is released; every kind of selector that is given must match."""
+    session = session_of(asked)
+
+    async def act(reached: Reached) -> Manifest:
+        wanted = holding.wanted_hold(
+            name,
+            reached.home(),
+            reference,
+            policies=policy or (),
+            sessions=session_id or (),
+            categories=category or (),
+            units=unit or (),
+            since=since,
+            until=until,
+        )
+        made = await holding.place(reached, wanted)
+        return await holding.settled(session, reached, made, timeout, tell) if wait and not rehearse else made
+
+    placed = session.answer(Target(kubeconfig, context, namespace, rehearse=rehearse), act)
+    _told_hold(placed, output, rehearse=rehearse)
+
+
+@application.command()
+def release(
+    asked: typer.Context,
+    name: HoldName,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is released; no personal data.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    yes: Yes = False,
+    rehearse: Rehearse = False,
+    wait: Wait = True,
+    timeout: Timeout = 120.0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Ends a hold for good: the next run applies the normal rules. It cannot be taken back."""
+    session = session_of(asked)
+
+    async def act(reached: Reached) -> Manifest:
+        if not rehearse:
+            found = await reached.cluster.get(HOLD, name, reached.home())
+            rows = (found or {}).get("status", {}).get("held")
+            confirm(f"{name}: release for good what it holds ({'uncounted' if rows is None else rows} rows)?", yes=yes)
+        changed = await holding.release(reached, name, reason)
+        return await holding.settled(session, reached, changed, timeout, tell) if wait and not rehearse else changed
+
+    released = session.answer(Target(kubeconfig, context, namespace, rehearse=rehearse), act)
+    _told_hold(released, output, rehearse=rehearse)
+
+
+def _told_hold(found: Manifest, output: Format, *, rehearse: bool) -> None:
+    if output is not Format.TABLE:
+        write_document(as_document(found), output, sys.stdout)
+        return
+    ready, name = policies.condition(found, "Ready"), found["metadata"]["name"]
+    word = "the server would take this" if rehearse else ready.get("reason", "Pending")
+    held = found.get("status", {}).get("held")
+    rows = "" if held is None else f", {held} rows held"
+    print(f"{visible(name)}: {visible(word)}{rows}")

@@ -1,0 +1,141 @@
+"""``kubectl retention hold`` and ``release``: a LegalHold is made and awaited; its one-way release is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from tenant_retention.api.v1alpha1.common import API_VERSION
+from tenant_retention.api.v1alpha1.legalhold import LegalHoldSpec
+from tenant_retention.cli.plugin.policies import condition
+from tenant_retention.cli.plugin.reaching import Reached, Session
+from tenant_retention.domain.errors import Invalid, NotReady
+from tenant_retention.domain.ports.cluster import HOLD, POLICY, Manifest
+
+_POLL_SECONDS = 0.5
+
+
+def wanted_hold(
+    name: str,
+    namespace: str,
+    reference: str,
+    *,
+    policies: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    units: Sequence[str] = (),
+    since: str | None = None,
+    until: str | None = None,
+) -> Manifest:
+    """The LegalHold of these selectors. Raises Invalid naming the field that cannot be."""
+    select: dict[str, Any] = {
+        key: value
+        for key, value in (
+            ("sessions", list(sessions)),
+            ("categories", list(categories)),
+            ("units", list(units)),
+            ("from", since),
+            ("to", until),
+        )
+        if value
+    }
+    if not select:
+        raise Invalid(
+            "select something: --session, --category, --unit, --from or --to", reason="Usage", field="spec.select"
+        )
+    spec: dict[str, Any] = {"select": select, "reference": reference}
+    if policies:
+        spec["policyRefs"] = [{"name": policy} for policy in policies]
+    try:
+        LegalHoldSpec.from_object(spec)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in ("spec", *first["loc"]))
+        raise Invalid(f"{field}: {first['msg']}", reason="Usage", field=field) from problem
+    return _hold(name, namespace, spec)
+
+
+async def place(reached: Reached, wanted: Manifest) -> Manifest:
+    """The hold as the server stored it. Raises Invalid where one of that name is there: a hold is never changed."""
+    made = await reached.cluster.create(wanted)
+    if made is None:
+        raise Invalid(
+            f"LegalHold {wanted['metadata']['name']} is there already, and a hold is never changed; take another name",
+            reason="Usage",
+            field="metadata.name",
+        )
+    return made
+
+
+async def release(reached: Reached, name: str, reason: str) -> Manifest:
+    """Sets the release of a hold; one whose object was deleted gets an object of its name for it. Raises Invalid if there is
+    no such hold, or it is released already."""
+    namespace = reached.home()
+    found = await reached.cluster.get(HOLD, name, namespace)
+    if found is None:
+        return await _release_without_object(reached, name, namespace, reason)
+    if given := found["spec"].get("release"):
+        raise Invalid(f"LegalHold {name} was released before: {given['reason']}", reason="Usage")
+    changed = await reached.cluster.merge(HOLD, name, namespace, {"spec": {"release": {"reason": reason}}})
+    if changed is None:
+        raise NotReady(f"LegalHold {name} went away meanwhile; look at the policy's status.holds", reason="Unavailable")
+    return changed
+
+
+async def in_force_without_object(reached: Reached, name: str) -> str | None:
+    """The reference of a hold that is in force in databases of the namespace though its object is gone; None: no such hold."""
+    for policy in await reached.cluster.list(POLICY, reached.home()):
+        for held in policy.get("status", {}).get("holds", ()):
+            if held.get("name") == name and held.get("objectMissing"):
+                return str(held.get("reference") or name)
+    return None
+
+
+async def settled(
+    session: Session, reached: Reached, hold: Manifest, seconds: float, tell: Callable[[str], None]
+) -> Manifest:
+    """The hold once every database has it as its spec says. Raises NotReady when ``seconds`` have passed: it is tried on."""
+    meta = hold["metadata"]
+    until = session.now() + timedelta(seconds=seconds)
+    message = ""
+    while True:
+        found = await reached.cluster.get(HOLD, meta["name"], meta["namespace"])
+        if found is None:
+            raise NotReady(f"LegalHold {meta['name']} is gone: somebody deleted it", reason="Unavailable")
+        ready = condition(found, "Ready")
+        if ready.get("status") == "True":
+            return found
+        if ready.get("message") and ready["message"] != message:
+            message = ready["message"]
+            tell(f"{meta['name']}: {message}")
+        if session.now() >= until:
+            raise NotReady(
+                f"LegalHold {meta['name']} is not yet as wanted in every database and is tried on: {message or 'no answer yet'}; "
+                f"kubectl -n {meta['namespace']} wait --for=condition=Ready lhold/{meta['name']}",
+                reason="Unavailable",
+            )
+        await session.pause(_POLL_SECONDS)
+
+
+async def _release_without_object(reached: Reached, name: str, namespace: str, reason: str) -> Manifest:
+    reference = await in_force_without_object(reached, name)
+    if reference is None:
+        raise Invalid(
+            f"there is no LegalHold {name} in namespace {namespace}, and no policy's status shows one of that name",
+            reason="Usage",
+        )
+    # What it selects does not matter: it releases all that is in force under its name.
+    spec = {"select": {"sessions": [name]}, "reference": reference, "release": {"reason": reason}}
+    return await place(reached, _hold(name, namespace, spec))
+
+
+def _hold(name: str, namespace: str, spec: dict[str, Any]) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": HOLD.name,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }

@@ -1,0 +1,141 @@
+"""``kubectl retention plan --profile-file``: what another version of a profile would mean for the policies that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile, RetentionProfileSpec
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
+from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
+from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.ports.cluster import Manifest
+from tenant_retention.domain.rules import Subject, define
+
+_COMPARED = (
+    ("minimum", "min"),
+    ("keep", "keep"),
+    ("maximum", "max"),
+    ("anonymize_after", "anonymizeAfter"),
+    ("archive_after", "archiveAfter"),
+    ("early_deletion", "early deletion"),
+)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What would become of one policy. ``problem``: why it would be Stalled; None: it would not."""
+
+    namespace: str
+    policy: str
+    changes: tuple[str, ...]
+    problem: str | None = None
+
+
+def read_profile(path: Path) -> RetentionProfile:
+    """The profile of a file, YAML or JSON. Raises Invalid naming the file, and the field that cannot be."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        raise _invalid(path, f"cannot be read: {type(problem).__name__}") from problem
+    if not isinstance(document, dict) or document.get("kind") != RetentionProfile.resource.kind:
+        raise _invalid(path, "is no RetentionProfile")
+    try:
+        return RetentionProfile.from_object(document)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        raise _invalid(path, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from problem
+
+
+def effects(
+    before: RetentionProfileSpec | None, after: RetentionProfile, policies: Iterable[Manifest]
+) -> tuple[Effect, ...]:
+    """What would become of each policy that names the profile. ``before``: as it is now; None: it is not there yet."""
+    name = after.metadata.name
+    named = [each for each in policies if each["spec"].get("profileRef", {}).get("name") == name]
+    return tuple(_effect(before, after.spec, each) for each in named)
+
+
+def parsed(manifest: Manifest) -> RetentionProfileSpec:
+    """The profile as the cluster has it."""
+    return RetentionProfile.from_object({name: value for name, value in manifest.items() if name != "status"}).spec
+
+
+def lines(effect: Effect) -> tuple[tuple[str, str], ...]:
+    """What to print of it: one word and one line each."""
+    if effect.problem is not None:
+        return (("Stalled", effect.problem),)
+    return tuple(("Changed", change) for change in effect.changes) or (("Unchanged", "-"),)
+
+
+def document(effect: Effect) -> dict[str, Any]:
+    """The effect for programs."""
+    return {
+        "namespace": effect.namespace,
+        "policy": effect.policy,
+        "changes": list(effect.changes),
+        "problem": effect.problem,
+    }
+
+
+def _effect(before: RetentionProfileSpec | None, after: RetentionProfileSpec, manifest: Manifest) -> Effect:
+    meta = manifest["metadata"]
+    namespace, policy = meta["namespace"], meta["name"]
+    try:
+        wanted = _definition(after, manifest)
+    except Invalid as problem:
+        return Effect(namespace, policy, (), problem.message)
+    try:
+        now = _definition(before, manifest) if before else None
+    except Invalid:
+        # It is Stalled today: what matters is that it would not be any more.
+        return Effect(namespace, policy, ("would be valid again",))
+    return Effect(namespace, policy, tuple(_changes(now, wanted)) if now else ("would be valid",))
+
+
+def _definition(profile: RetentionProfileSpec, manifest: Manifest) -> RetentionDefinition:
+    meta = manifest["metadata"]
+    kept = {name: value for name, value in manifest.items() if name != "status"}
+    policy = TenantRetentionPolicy.from_object(kept)
+    generation = int(meta.get("generation") or 1)
+    return define(profile, policy.spec, Subject("", meta["namespace"], meta["name"], "", generation, 1))
+
+
+def _changes(now: RetentionDefinition, wanted: RetentionDefinition) -> list[str]:
+    old = {category.name: category for category in now.categories}
+    new = {category.name: category for category in wanted.categories}
+    changes = [f"{name}: new category" for name in new if name not in old]
+    changes += [f"{name}: leaves the profile; its rows stay and count on" for name in old if name not in new]
+    for name in new:
+        if name in old:
+            changes += [f"{name}: {change}" for change in _category_changes(old[name], new[name])]
+    tables = {table.name: table for table in now.tables}
+    for table in wanted.tables:
+        if table.name in tables:
+            had = {column.name for column in tables[table.name].columns}
+            changes += [f"{table.name}: new column {c.name}" for c in table.columns if c.name not in had]
+        else:
+            changes.append(f"{table.name}: new table")
+    return changes
+
+
+def _category_changes(old: CategoryDefinition, new: CategoryDefinition) -> list[str]:
+    found: list[str] = []
+    for attribute, word in _COMPARED:
+        was, becomes = getattr(old, attribute), getattr(new, attribute)
+        if was != becomes:
+            found.append(f"{word} {_told(was)} -> {_told(becomes)}")
+    return found
+
+
+def _told(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _invalid(path: Path, what: str) -> Invalid:
+    return Invalid(f"--profile-file {path}: {what}", reason="Usage", field="profile-file")

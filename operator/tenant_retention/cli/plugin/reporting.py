@@ -1,0 +1,203 @@
+"""``kubectl retention report``: what a person who helps needs to see, as one zip; no Secret, and nothing that people wrote freely.
+
+It is an allowlist: only the kinds and fields named here are taken, so what a later version adds stays out until it is added.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tenant_retention.cli.plugin.reaching import Reached
+from tenant_retention.domain.conditions import instant
+from tenant_retention.domain.errors import Invalid, RetentionError
+from tenant_retention.domain.manifests.metadata import MANAGED_BY
+from tenant_retention.domain.ports.cluster import (
+    CRON_JOB,
+    EVENT,
+    HOLD,
+    JOB,
+    POD,
+    POLICY,
+    PROFILE,
+    RUN,
+    STATEFUL_SET,
+    STORE,
+    STORE_CLASS,
+    VOLUME_CLAIM,
+    Kind,
+    Manifest,
+)
+
+_OURS = f"app.kubernetes.io/managed-by={MANAGED_BY}"
+_CONTAINER_STATES = ("waiting", "running", "terminated")
+
+
+def _identity(manifest: Manifest) -> dict[str, Any]:
+    """Which object it is. Annotations are left out: kubectl keeps whole specs there."""
+    meta = manifest["metadata"]
+    kept = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+    return {name: meta[name] for name in (*kept, "ownerReferences", "finalizers") if name in meta}
+
+
+def _whole(manifest: Manifest) -> dict[str, Any]:
+    return {"metadata": _identity(manifest), "spec": manifest.get("spec", {}), "status": manifest.get("status", {})}
+
+
+def _policy(manifest: Manifest) -> dict[str, Any]:
+    found = _whole(manifest)
+    status = dict(found["status"])
+    # References of holds are what people wrote.
+    status["holds"] = [
+        {name: value for name, value in each.items() if name != "reference"} for each in status.get("holds", ())
+    ]
+    return {**found, "status": status}
+
+
+def _hold(manifest: Manifest) -> dict[str, Any]:
+    """How much is selected, not what: sessions, references and reasons are people's own words."""
+    spec, select = manifest.get("spec", {}), manifest.get("spec", {}).get("select", {})
+    counted = {name: len(value) if isinstance(value, list) else value for name, value in select.items()}
+    told = {"policyRefs": spec.get("policyRefs", []), "select": counted, "released": "release" in spec}
+    return {"metadata": _identity(manifest), "spec": told, "status": manifest.get("status", {})}
+
+
+def _workload(manifest: Manifest) -> dict[str, Any]:
+    spec = manifest.get("spec", {})
+    kept = {
+        name: spec[name] for name in ("schedule", "timeZone", "suspend", "replicas", "backoffLimit") if name in spec
+    }
+    return {"metadata": _identity(manifest), "spec": kept, "status": manifest.get("status", {})}
+
+
+def _pod(manifest: Manifest) -> dict[str, Any]:
+    """How its containers fare; no messages, for a program's last words are its own."""
+    status = manifest.get("status", {})
+    containers = [
+        {
+            "name": each["name"],
+            "ready": each.get("ready"),
+            "restartCount": each.get("restartCount"),
+            "state": {
+                state: {name: value for name, value in each["state"][state].items() if name in ("reason", "exitCode")}
+                for state in _CONTAINER_STATES
+                if each.get("state", {}).get(state) is not None
+            },
+        }
+        for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    ]
+    conditions = [
+        {name: each[name] for name in ("type", "status", "reason", "lastTransitionTime") if each.get(name)}
+        for each in status.get("conditions", ())
+    ]
+    return {
+        "metadata": _identity(manifest),
+        "status": {"phase": status.get("phase"), "conditions": conditions, "containers": containers},
+    }
+
+
+def _claim(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "metadata": _identity(manifest),
+        "spec": {name: manifest.get("spec", {}).get(name) for name in ("storageClassName", "resources", "volumeName")},
+        "status": manifest.get("status", {}),
+    }
+
+
+def _event(manifest: Manifest) -> dict[str, Any]:
+    kept = ("eventTime", "reason", "type", "note", "reportingController", "regarding")
+    return {name: manifest[name] for name in kept if name in manifest}
+
+
+_TENANT: tuple[tuple[Kind, str, Callable[[Manifest], dict[str, Any]]], ...] = (
+    (POLICY, "", _policy),
+    (RUN, "", _whole),
+    (HOLD, "", _hold),
+    (CRON_JOB, _OURS, _workload),
+    (JOB, _OURS, _workload),
+    (STATEFUL_SET, _OURS, _workload),
+    (POD, _OURS, _pod),
+    (VOLUME_CLAIM, _OURS, _claim),
+    (EVENT, "", _event),
+)
+_CLUSTER: tuple[tuple[Kind, str, Callable[[Manifest], dict[str, Any]]], ...] = (
+    (PROFILE, "", _whole),
+    (STORE_CLASS, "", _whole),
+    (STORE, "", _whole),
+)
+
+
+async def gather(reached: Reached, now: datetime) -> dict[str, Any]:
+    """The report by file name. What the user may not read, or what is not there, is named in ``report.json``."""
+    listed: dict[str, list[Manifest]] = {}
+    missing: dict[str, str] = {}
+    for kind, labels, _ in (*_TENANT, *_CLUSTER):
+        try:
+            found = await reached.cluster.list(kind, reached.namespace if kind.namespaced else None, labels)
+        except RetentionError as problem:
+            missing[kind.plural] = problem.message
+            continue
+        listed[kind.plural] = [each for each in found if _is_ours(kind, each)]
+    # Without the policies there is nothing to help with.
+    if POLICY.plural in missing:
+        raise Invalid(f"policies cannot be read: {missing[POLICY.plural]}", reason="Usage")
+    if reached.namespace is not None:
+        _leave_out_other_tenants(listed, reached.namespace)
+    files: dict[str, Any] = {
+        f"{kind.plural}.json": [told(each) for each in listed[kind.plural]]
+        for kind, _, told in (*_TENANT, *_CLUSTER)
+        if kind.plural in listed
+    }
+    files["report.json"] = {
+        "version": 1,
+        "madeAt": instant(now),
+        "namespace": reached.namespace,
+        "files": sorted(files),
+        "missing": missing,
+    }
+    return files
+
+
+def write(files: Mapping[str, Any], path: Path) -> Iterable[str]:
+    """Writes the zip; its lines say what is in it. Raises Invalid if the file is there, or cannot be written."""
+    try:
+        with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in sorted(files.items()):
+                archive.writestr(name, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    except FileExistsError as problem:
+        raise Invalid(f"{path} is there already; name another file", reason="Usage", field="output") from problem
+    except OSError as problem:
+        raise Invalid(f"{path} cannot be written: {problem.strerror}", reason="Usage", field="output") from problem
+    counts = {name: len(content) for name, content in files.items() if isinstance(content, list)}
+    lines = [f"{path}: " + ", ".join(f"{number} {name.removesuffix('.json')}" for name, number in counts.items())]
+    return lines + [f"left out: {name}: {why}" for name, why in files["report.json"]["missing"].items()]
+
+
+def _leave_out_other_tenants(listed: dict[str, list[Manifest]], namespace: str) -> None:
+    """A report of one tenant shows its own stores, and the profiles and classes that it uses: names of others may be told by
+    theirs (X2)."""
+    policies = listed[POLICY.plural]
+    stores = [
+        each
+        for each in listed.get(STORE.plural, ())
+        if each.get("spec", {}).get("claimRef", {}).get("namespace") == namespace
+    ]
+    profiles = {each["spec"].get("profileRef", {}).get("name") for each in policies}
+    classes = {each.get("spec", {}).get("className") for each in stores}
+    used = {
+        STORE.plural: stores,
+        PROFILE.plural: [each for each in listed.get(PROFILE.plural, ()) if each["metadata"]["name"] in profiles],
+        STORE_CLASS.plural: [
+            each for each in listed.get(STORE_CLASS.plural, ()) if each["metadata"]["name"] in classes
+        ],
+    }
+    listed.update({plural: kept for plural, kept in used.items() if plural in listed})
+
+
+def _is_ours(kind: Kind, manifest: Manifest) -> bool:
+    """Other products' Events may say anything."""
+    return kind is not EVENT or str(manifest.get("reportingController", "")).startswith("tenantretention.io/")

@@ -17,7 +17,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pythonjsonlogger.json import JsonFormatter
 
 from tenant_retention.backup_metrics import BackupGauges
-from tenant_retention.domain.readiness import Measure, Measurements
+from tenant_retention.domain.readiness import Measurements
+from tenant_retention.store_metrics import StoreGauges
 
 PREFIX = "tenant_retention_"
 _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -61,23 +62,6 @@ class MetricText:
     text: str
 
 
-_MEASURES = {
-    Measure.LATENCY: ("latency", "_seconds", "Median round trip to a store."),
-    Measure.CLOCK_SKEW: ("clock_skew", "_seconds", "Difference of a store's clock to the operator's."),
-    Measure.SESSIONS: ("sessions", "", "Sessions of all clients of a store's server."),
-    Measure.SIZE: (
-        "size",
-        "_bytes",
-        "Size of a store's database; in the tenant's namespace, of all on its server; memory of a cache.",
-    ),
-    Measure.REPLICATION_LAG: ("replication_lag", "_seconds", "Lag of the slowest standby of a store's server."),
-    Measure.READ_ONLY: ("read_only", "", "1 if a store takes no writes, else 0."),
-    Measure.EVICTED_KEYS: ("evicted_keys", "", "Keys that a cache server evicted since its start."),
-    Measure.COPY_ON_DISK: ("copy_on_disk", "_seconds", "Age of the oldest copy of the keys in a cache server's files."),
-}
-_STORE = ("namespace", "policy", "store")
-
-
 class Telemetry:
     """The metrics of one operator process, in a registry of its own."""
 
@@ -108,9 +92,6 @@ class Telemetry:
         self._missing = self._gauge("missing_objects", "Rows of a category whose object is missing.", category)
         self._archived = self._gauge("archived_items", "Items that lie in the archive, among all.", category)
         self._cached = self._gauge("cached_keys", "Keys of a category that the last run left in the cache.", category)
-        self._unnamed = self._gauge(
-            "unnamed_objects", "Objects of a bucket that no row names.", ("namespace", "policy", "store")
-        )
         self._ready = self._gauge("policy_ready", "1 if the policy is Ready, else 0.", policy)
         self._compliant = self._gauge("policy_compliant", "1 if the policy is Compliant, else 0.", policy)
         self._approval = self._gauge("approval_required", "1 if the guard waits for an approval, else 0.", policy)
@@ -123,21 +104,13 @@ class Telemetry:
             ("store",),
         )
         self._backups = BackupGauges(self._gauge)
-        self._measures = {
-            measure: (
-                self._gauge(f"store_{word}{unit}", text, _STORE),
-                self._gauge(f"store_{word}_limit{unit}", f"The limit of the store's class for it: {text}", _STORE),
-            )
-            for measure, (word, unit, text) in _MEASURES.items()
-        }
-        self._measured: dict[str, tuple[str, str, str]] = {}
+        self._stores = StoreGauges(self._gauge)
         self._depth = self._gauge("queue_depth", "Objects that wait for or are in a reconcile.", ())
         name, text, labels = self._note("reconciles", "counter", "Reconciles by kind and outcome.", ("kind", "outcome"))
         self._reconciles = Counter(name, text, labels, registry=self._registry)
         name, text, labels = self._note("reconcile_duration_seconds", "histogram", "Time of one reconcile.", ("kind",))
         self._seconds = Histogram(name, text, labels, registry=self._registry, buckets=_BUCKETS)
         self._known: dict[tuple[str, str], set[str]] = {}
-        self._buckets: dict[tuple[str, str], set[str]] = {}
 
     def policy(self, namespace: str, name: str, status: Mapping[str, Any], latest_success: datetime | None) -> None:
         """Shows one policy as its status says; categories that are gone lose their series."""
@@ -183,14 +156,12 @@ class Telemetry:
                 _drop(self._deadline, namespace, name, category)
         self._drop_categories(namespace, name, self._known.get((namespace, name), set()) - set(current))
         self._known[(namespace, name)] = set(current)
-        unnamed = {row["purpose"]: row.get("unnamedObjects") for row in status.get("stores", ())}
-        self._show_buckets(namespace, name, unnamed)
+        self._stores.show(namespace, name, status.get("stores", ()))
 
     def forget_policy(self, namespace: str, name: str) -> None:
         """Ends the series of a policy that is gone."""
         self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
-        self._show_buckets(namespace, name, {})
-        del self._buckets[(namespace, name)]
+        self._stores.show(namespace, name, ())
         self._backups.show(namespace, name, None)
         for gauge in (self._ready, self._compliant, self._approval, self._success, self._failed, self._expected):
             _drop(gauge, namespace, name)
@@ -212,18 +183,7 @@ class Telemetry:
 
     def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
         """Shows what was measured at a store, each figure beside its limit; None ends its series (D6, D7)."""
-        labels = self._measured.pop(store, None)
-        figures = measured.figures if measured is not None else {}
-        for measure, gauges in self._measures.items():
-            found = figures.get(measure)
-            values = (found.measured.value, found.measured.limit) if found is not None else (None, None)
-            for gauge, value in zip(gauges, values, strict=True):
-                if value is not None:
-                    gauge.labels(namespace, policy, store).set(value)
-                elif labels is not None:
-                    _drop(gauge, *labels)
-        if figures:
-            self._measured[store] = (namespace, policy, store)
+        self._stores.show_measured(namespace, policy, store, measured)
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
         """Counts one reconcile; ``outcome`` is ``success`` or ``error``."""
@@ -238,14 +198,6 @@ class Telemetry:
     def described(self) -> tuple[MetricText, ...]:
         """Every metric, for the reference."""
         return tuple(self._described)
-
-    def _show_buckets(self, namespace: str, name: str, counted: Mapping[str, int | None]) -> None:
-        unnamed = {store: found for store, found in counted.items() if found is not None}
-        for store in self._buckets.pop((namespace, name), set()) - set(unnamed):
-            _drop(self._unnamed, namespace, name, store)
-        for store, found in unnamed.items():
-            self._unnamed.labels(namespace, name, store).set(found)
-        self._buckets[(namespace, name)] = set(unnamed)
 
     def _gauge(self, name: str, text: str, labels: Iterable[str]) -> Gauge:
         full, text, labels = self._note(name, "gauge", text, labels)

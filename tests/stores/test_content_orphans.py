@@ -51,6 +51,19 @@ def test_page_by_page_every_version_is_seen_once_and_no_delete_marker(bucket: Te
     assert sorted(pages(bucket, limit)) == sorted(each for each in bucket.versions() if not each[2])
 
 
+def test_a_version_is_told_when_a_newer_one_or_a_marker_took_its_place__T6(bucket: TenantBucket) -> None:
+    first, second = bucket.put("k", b"1"), bucket.put("k", b"2")
+    bucket.put("k-1", b"x")
+    page = bucket.content().list_objects(None, 10).objects
+    told = {(each.key, each.version): each for each in page}
+    assert told[("k", first)].replaced == told[("k", second)].modified
+    assert [each.replaced for each in page if each.version != first] == [None, None]
+    bucket.mark_deleted("k")
+    replaced = {each.version: each.replaced for each in bucket.content().list_objects(None, 10).objects}
+    assert replaced[first] == told[("k", second)].modified
+    assert replaced[second] is not None
+
+
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_what_a_store_leaves_out_between_names_that_begin_alike_is_unseen_and_nothing_is_counted_twice(
     bucket: TenantBucket, limit: int

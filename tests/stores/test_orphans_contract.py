@@ -10,21 +10,24 @@ from uuid import uuid4
 import pytest
 
 from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.orphans import ObjectRow, StoredObject
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.orphans import OrphanKind, OrphanPage, Place
 from tenant_retention.enforcement.expire import expire
+from tenant_retention.enforcement.orphans import OrphanLook
 from tenant_retention.enforcement.results import OrphanResult, Outcome
 from tenant_retention.enforcement.world import Stores
 from tests.stores.enforcement_archive import LiveArchive, days_ago, real_world
 from tests.stores.enforcement_in_memory import InMemoryArchive
-from tests.support.enforcement import plan_of
+from tests.support.enforcement import RecordedWorld, plan_of
 
 Tenant = Any
 """A ``LiveArchive`` or an ``InMemoryArchive``."""
 NOT_YET = datetime.max.replace(tzinfo=UTC)
 RECORDINGS = OrphanKind.MISSING_OBJECTS, "recordings"
+OBJECTS = OrphanKind.UNNAMED_OBJECTS, "Content"
 
 
 def night(tenant: Tenant, mode: Mode = Mode.ENFORCE) -> tuple[Outcome, OrphanResult | None]:
@@ -37,6 +40,25 @@ def night(tenant: Tenant, mode: Mode = Mode.ENFORCE) -> tuple[Outcome, OrphanRes
     finally:
         database.close()
     return result.outcome, next((bucket.orphans for bucket in result.buckets), None)
+
+
+def look(tenant: Tenant, at: datetime) -> OrphanResult | None:
+    """The look of a night at that time, as the engine's clock has it."""
+    database = tenant.enforcer()
+    try:
+        stores = Stores({"Analytical": database}, {"Content": tenant.content_bucket()})
+        return OrphanLook(tenant.definition, "Content", None, stores, RecordedWorld(at).world()).result()
+    finally:
+        database.close()
+
+
+def modified(tenant: Tenant, version: str) -> datetime:
+    """When the store says that a version was written."""
+    page = tenant.content_bucket().list_objects(None, 10)
+    (found,) = (each for each in page.objects if each.version == version)
+    assert found.modified is not None
+    moment: datetime = found.modified
+    return moment
 
 
 def place(tenant: Tenant, kind: OrphanKind, name: str) -> Place:
@@ -146,6 +168,23 @@ class OrphansContract(ABC):
             assert refused.value.reason == "CategoryUnknown"
         database.close()
 
+    def test_what_an_overwrite_left_is_debt_from_the_longest_max_of_its_bucket_on_and_stays__T6_M10(
+        self, tenant: Tenant
+    ) -> None:
+        left = tenant.put("audio/again")
+        tenant.call("again", days_ago(3), "recordings")
+        objects = tenant.objects()
+        born = modified(tenant, left)
+        at_max = end_of_period(born, Period.parse("P5Y"))
+        for seconds, debt in ((-1, (0, None)), (0, (1, born)), (1, (1, born))):
+            assert look(tenant, at_max + timedelta(seconds=seconds)) == OrphanResult(1, 0)
+            assert self.overdue(tenant) == debt
+        assert tenant.objects() == objects
+
+    @abstractmethod
+    def overdue(self, tenant: Tenant) -> tuple[int, datetime | None]:
+        """How many objects of the bucket no category could still keep, and when the oldest was written."""
+
     @abstractmethod
     def counted(self, tenant: Tenant) -> tuple[int, int]:
         """Looked at and found, of the last whole pass over the recordings."""
@@ -157,6 +196,10 @@ class TestInMemory(OrphansContract):
     @pytest.fixture
     def tenant(self) -> InMemoryArchive:
         return InMemoryArchive()
+
+    def overdue(self, tenant: Tenant) -> tuple[int, datetime | None]:
+        found = tenant.server.orphans[OBJECTS]
+        return found.last_overdue, found.last_oldest_overdue
 
     def counted(self, tenant: Tenant) -> tuple[int, int]:
         found = tenant.server.orphans[RECORDINGS]
@@ -170,6 +213,23 @@ class TestRealStores(OrphansContract):
     @pytest.fixture
     def tenant(self, acme: LiveArchive) -> LiveArchive:
         return acme
+
+    def overdue(self, tenant: Tenant) -> tuple[int, datetime | None]:
+        (found,) = (each for each in tenant.observer().observe().orphans if (each.kind, each.name) == OBJECTS)
+        return found.overdue, found.oldest_overdue
+
+    def test_a_row_that_names_no_version_keeps_none_that_was_replaced_longer_than_max_ago__T6_M10(
+        self, tenant: Tenant
+    ) -> None:
+        first = tenant.put("audio/any")
+        tenant.call_with_object_of("any", "any", days_ago(3), None)
+        latest = tenant.put("audio/any")
+        at = end_of_period(modified(tenant, latest), Period.parse("P5Y"))
+        assert look(tenant, at) == OrphanResult(0, 0)
+        assert self.overdue(tenant) == (1, modified(tenant, first))
+        tenant.name_version("any", first)
+        assert look(tenant, at) == OrphanResult(1, 0)
+        assert self.overdue(tenant) == (1, modified(tenant, latest))
 
     def counted(self, tenant: Tenant) -> tuple[int, int]:
         (found,) = (each for each in tenant.observer().observe().orphans if (each.kind, each.name) == RECORDINGS)

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenant_retention.domain.orphans import SAMPLE, ObjectRow, StoredObject, find_orphans
+from tenant_retention.domain.definition import ARCHIVE, ClockEvent, ExtendedDefinition, RetentionDefinition
+from tenant_retention.domain.durations import Period
+from tenant_retention.domain.orphans import (
+    SAMPLE,
+    LongestStay,
+    ObjectRow,
+    StoredObject,
+    find_orphans,
+    longest_stay,
+)
+from tests.support.enforcement import archive
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = st.sampled_from(["a", "a/b", "k:1", "", "1:k"])
@@ -96,3 +106,46 @@ def test_the_rows_are_read_to_their_end_before_the_first_object_is() -> None:
 
     find_orphans(objects(), rows(), NOW, unnamed=tuple, missing=tuple)
     assert order == ["rows read", "objects begun"]
+
+
+def with_recordings(**changes: object) -> RetentionDefinition:
+    """An archive whose only category with objects is like this."""
+    made = archive()
+    changed = tuple(each.model_copy(update=changes) if each.objects else each for each in made.categories)
+    return made.model_copy(update={"categories": changed})
+
+
+FIVE, SEVEN = Period.parse("P5Y"), Period.parse("P7Y")
+
+
+@pytest.mark.parametrize(
+    ("changes", "stay"),
+    [
+        ({}, LongestStay((FIVE,), from_birth=True)),
+        ({"extended": ExtendedDefinition(keep="P6Y", maximum="P7Y")}, LongestStay((SEVEN, FIVE), from_birth=True)),
+        ({"clock_event": ClockEvent.CLOSED}, LongestStay((FIVE,), from_birth=False)),
+        ({"maximum": None}, None),
+        ({"objects": None}, None),
+    ],
+)
+def test_a_bucket_keeps_nothing_longer_than_the_longest_max_of_the_categories_that_use_it__T6_M10(
+    changes: dict[str, object], stay: LongestStay | None
+) -> None:
+    assert longest_stay(with_recordings(**changes), "Content") == stay
+    assert longest_stay(archive(), "Other") is None
+    of_files = longest_stay(archive(), ARCHIVE)
+    assert of_files == LongestStay((FIVE,), from_birth=True), "files of the archive hold what may be archived"
+
+
+@pytest.mark.parametrize(("seconds", "over"), [(-1, False), (0, True), (1, True)])
+def test_a_stay_is_over_at_max_from_the_birth_or_where_it_may_be_in_use_from_its_replacement__T6_M7(
+    seconds: int, over: bool
+) -> None:
+    born, replaced = datetime(2020, 2, 29, 10, tzinfo=UTC), datetime(2023, 1, 1, tzinfo=UTC)
+    stored = StoredObject("k", "v1", born, replaced=replaced)
+    stay, in_use = LongestStay((Period.parse("P1Y"), FIVE), from_birth=True), LongestStay((FIVE,), from_birth=False)
+    moment = timedelta(seconds=seconds)
+    assert stay.is_over(stored, datetime(2025, 3, 1, tzinfo=UTC) + moment) is over
+    assert in_use.is_over(stored, datetime(2028, 1, 1, tzinfo=UTC) + moment) is over
+    assert not in_use.is_over(StoredObject("k", "v1", born), datetime(2099, 1, 1, tzinfo=UTC)), "it may be in use"
+    assert not stay.is_over(StoredObject("k", "v1", None), datetime(2099, 1, 1, tzinfo=UTC)), "its time is not known"

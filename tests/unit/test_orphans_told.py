@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenant_retention.cli.verifying import problems
 from tenant_retention.domain.category_status import counts_of
 from tenant_retention.domain.policy_report import PolicyReport
 from tenant_retention.domain.ports.observation import OrphanCount
@@ -12,6 +13,7 @@ from tenant_retention.domain.run_status import RunReport
 from tenant_retention.domain.status import policy_status
 from tenant_retention.reconcile.telling import policy_happenings
 from tenant_retention.telemetry import Telemetry
+from tests.support.enforcement import plan_of
 from tests.unit.test_status import DEFINITION, NOW, conditions, evidence, facts, report
 
 MANIFEST: dict[str, Any] = {"metadata": {"namespace": "customer-acme", "name": "acme"}}
@@ -63,6 +65,40 @@ def test_uploads_that_the_last_run_ended_are_told_where_the_bucket_is_and_are_no
     assert "unfinishedUploads" not in row(status, "stores", "Analytical")
     assert conditions(status)["Compliant"][0] == "True"
     assert events({}, status) == []
+
+
+def test_versions_that_no_category_could_still_keep_are_deletion_debt_with_bucket_count_oldest_and_next_step__T6_M10_X4() -> (
+    None
+):
+    counted = OrphanCount(
+        kind=OrphanKind.UNNAMED_OBJECTS,
+        name="Content",
+        found=5,
+        looked_at=9,
+        finished_at=NOW,
+        overdue=3,
+        oldest_overdue=NOW,
+    )
+    found = facts().model_copy(update={"orphans": (counted,)})
+    status = policy_status(report(counts=counts_of({"Analytical": found}, DEFINITION)), {}, NOW)
+    assert (status["overdue"], found.overdue()) == (3, 3)
+    content = row(status, "stores", "Content")
+    assert (content["overdueObjects"], content["oldestOverdueObject"]) == (3, "2026-11-22T12:00:00Z")
+    (told,) = [each for each in status["conditions"] if each["type"] == "Compliant"]
+    assert (told["status"], told["reason"]) == ("False", "DeletionDebt")
+    message = told["message"]
+    assert message.startswith("Content: 3 versions of objects that no row names")
+    assert "the oldest of 2026-11-22T12:00:00Z" in message
+    assert "delete by version" in message
+    assert "categories[].overdue" not in message, "no row is late"
+    (problem,) = [each for each in problems(found, plan_of(DEFINITION)) if "versions" in each]
+    assert message.startswith(problem)
+    telemetry = Telemetry()
+    series = 'tenant_retention_overdue_objects{namespace="customer-acme",policy="acme",store="Content"} 3.0'
+    telemetry.policy("customer-acme", "acme", status, None)
+    assert series in telemetry.render(0).decode()
+    telemetry.policy("customer-acme", "acme", status_of(3, 0), None)
+    assert series not in telemetry.render(0).decode()
 
 
 def test_what_nobody_looked_for_yet_is_not_called_zero() -> None:

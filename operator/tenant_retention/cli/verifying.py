@@ -13,6 +13,7 @@ from tenant_retention.cli.reports import Verification
 from tenant_retention.cli.siblings import sibling
 from tenant_retention.domain.databases import Group
 from tenant_retention.domain.errors import Invalid
+from tenant_retention.domain.overdue_objects import overdue_objects_text
 from tenant_retention.domain.plan_document import PlanDocument
 from tenant_retention.domain.ports.observation import DatabaseFacts
 from tenant_retention.enforcement.opening import APPLICATION_NAME, server_access
@@ -59,6 +60,8 @@ def problems(facts: DatabaseFacts, plan: PlanDocument) -> tuple[str, ...]:
     found += [
         f"{seen.category}: {seen.overdue} rows are past their deadline" for seen in facts.categories if seen.overdue
     ]
+    overdue = {each.name: each for each in facts.orphans if each.overdue}
+    found += [overdue_objects_text(overdue)] if overdue else []
     found += [
         f"{asked.category}: {asked.surplus} of {asked.total} rows wait for an approval of {asked.rules_digest}"
         for asked in facts.guard_requests

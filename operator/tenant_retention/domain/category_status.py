@@ -14,7 +14,6 @@ from tenant_retention.domain.definition import (
     ARCHIVE,
     CategoryDefinition,
     CategoryState,
-    ClockEvent,
     ExtendedDefinition,
     RetentionDefinition,
 )
@@ -27,11 +26,13 @@ from tenant_retention.domain.ports.observation import (
     DatabaseFacts,
     GuardRequest,
     LeftTable,
+    OrphanCount,
     Uncovered,
 )
 from tenant_retention.domain.ports.orphans import OrphanKind
 from tenant_retention.domain.rules import effective_keep
 from tenant_retention.domain.several_databases import observed_as_one
+from tenant_retention.domain.unusable_times import too_old, unusable_times
 
 MOST_CATEGORIES = 64
 """Rows that ``status.categories`` takes: the profile's 32 at most, and as many that left it."""
@@ -42,7 +43,8 @@ class Counts:
     """What the observer logins read, by category. ``old_anomalies``: where items without a usable time are that were first
     seen longer than max ago, and the next step (X8). ``left``: tables that left the profile with their rows (M10).
     ``orphans``: counted by the nights, by bucket and category. ``uncovered``: by the databases' purposes (M11).
-    ``cache_looks``: of the cached categories. ``archived``: rows that lie in the archive. Empty until a database answered."""
+    ``overdue_objects``: by bucket, where the nights found some that no category could still keep (T6). ``cache_looks``: of the
+    cached categories. ``archived``: rows that lie in the archive. Empty until a database answered."""
 
     categories: Mapping[str, CategoryObservation] = field(default_factory=dict)
     guard: tuple[GuardRequest, ...] = ()
@@ -50,6 +52,7 @@ class Counts:
     chain_intact: bool = True
     left: tuple[LeftTable, ...] = ()
     orphans: Mapping[tuple[OrphanKind, str], int] = field(default_factory=dict)
+    overdue_objects: Mapping[str, OrphanCount] = field(default_factory=dict)
     uncovered: Mapping[str, Uncovered] = field(default_factory=dict)
     cache_looks: Mapping[str, CacheLooks] = field(default_factory=dict)
     archived: Mapping[str, int] = field(default_factory=dict)
@@ -67,13 +70,14 @@ def counts_of(facts: Mapping[str, DatabaseFacts], definition: RetentionDefinitio
         categories=categories,
         guard=tuple(request for purpose in sorted(facts) for request in facts[purpose].guard_requests),
         old_anomalies=tuple(
-            f"{category.name}, longer than max: {_unusable_times(definition, category)}"
+            f"{category.name}, longer than max: {unusable_times(definition, category)}"
             for category in definition.categories
-            if now is not None and _too_old(categories.get(category.name), category, now)
+            if now is not None and too_old(categories.get(category.name), category, now)
         ),
         chain_intact=all(fact.chain_intact for fact in facts.values()),
         left=tuple(table for purpose in sorted(facts) for table in facts[purpose].left),
         orphans=_orphans(fact for _, fact in sorted(facts.items())),
+        overdue_objects={each.name: each for fact in facts.values() for each in fact.orphans if each.overdue},
         uncovered={purpose: facts[purpose].uncovered for purpose in sorted(facts)},
         cache_looks=looks,
         archived=_archived(facts),
@@ -102,7 +106,8 @@ def overdue_total(counts: Counts) -> int | None:
     """Rows and objects past their deadline; None where nothing was counted."""
     if not counts.categories and not counts.left:
         return None
-    return sum(found.overdue for found in counts.categories.values()) + sum(table.overdue for table in counts.left)
+    rows = sum(found.overdue for found in counts.categories.values()) + sum(table.overdue for table in counts.left)
+    return rows + sum(found.overdue for found in counts.overdue_objects.values())
 
 
 def category_rows(
@@ -140,7 +145,7 @@ def category_rows(
     rows = [row | ({"missingObjects": missing[row["name"]]} if row["name"] in missing else {}) for row in rows]
     rows = [_with_left(row, left[row["name"]]) if row["name"] in left else row for row in rows]
     rows = [
-        _with_advice(row, _unusable_times(definition, known[row["name"]])) if row.get("anomalies") else row
+        _with_advice(row, unusable_times(definition, known[row["name"]])) if row.get("anomalies") else row
         for row in rows
     ]
     gone = [{"name": name} for name in left if name not in known]
@@ -180,23 +185,6 @@ def _with_advice(row: dict[str, Any], advice: str) -> dict[str, Any]:
     """A category's row whose message says that, too; what was said before it is cut first."""
     before = f"{row['message'][: 1022 - len(advice)]}; " if "message" in row else ""
     return row | {"message": f"{before}{advice}"[:1024]}
-
-
-def _unusable_times(definition: RetentionDefinition, category: CategoryDefinition) -> str:
-    """Which table and column hold times that cannot be, and the next step (X8). Clocks are written once, even a wrong one."""
-    births = {table.name: table.born_at for table in definition.tables}
-    closed = category.clock_column if category.clock_event is ClockEvent.CLOSED else None
-    places = [f"{name}.{closed or births[name]}" for name in category.tables]
-    clocks = ", ".join([*places, *([f"files below {category.files.prefix}"] if category.files else [])])
-    young = (
-        f"; until min {category.minimum} after such a time the database refuses to delete its row: correct what writes it"
-        if category.minimum
-        else ""
-    )
-    return (
-        f"rows with a time over a day ahead in {clocks} are never deleted by age: correct them (insert them anew with the "
-        f"right time), or delete them by hand as <database>_owner{young}"
-    )
 
 
 def _row(
@@ -288,9 +276,3 @@ def _message(
     if category.extended is not None and in_force is category:
         return f"the bought time is over: it is kept for {effective} again; remove the entry of spec.extendedStorage"
     return None
-
-
-def _too_old(found: CategoryObservation | None, category: CategoryDefinition, now: datetime) -> bool:
-    if found is None or found.anomalies_since is None or category.maximum is None:
-        return False
-    return end_of_period(found.anomalies_since, Period.parse(category.maximum)) <= now

@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
+from tenant_retention.domain.definition import ARCHIVE, ClockEvent, RetentionDefinition
+from tenant_retention.domain.durations import Period, end_of_period
+
 SETTLING = timedelta(days=1)
 """Applications upload first and write the row afterwards: a younger object, or row, is no orphan yet."""
 SAMPLE = 100
@@ -19,12 +22,45 @@ _Half = TypeVar("_Half")
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One version in a bucket. ``version`` None: the store does not version. ``modified``: UTC, None if not told."""
+    """One version in a bucket. ``version`` None: the store does not version. ``modified``: UTC, None if not told.
+    ``replaced``: when a newer version or a delete marker took its place; None: it is the latest, or nobody saw that one."""
 
     key: str
     version: str | None
     modified: datetime | None
     delete_marker: bool = False
+    replaced: datetime | None = None
+
+
+@dataclass(frozen=True)
+class LongestStay:
+    """What any category that keeps objects in a bucket could still keep there: the longest max of them all (M10, T6).
+
+    ``from_birth``: every clock there starts with the object. Otherwise one may be in use, for years, until it is replaced.
+    """
+
+    maxima: tuple[Period, ...]
+    from_birth: bool
+
+    def is_over(self, stored: StoredObject, now: datetime) -> bool:
+        """Whether no category could still keep it, in doubt not. ``now``: UTC."""
+        since = stored.modified if self.from_birth else stored.replaced
+        return since is not None and all(end_of_period(since, each) <= now for each in self.maxima)
+
+
+def longest_stay(definition: RetentionDefinition, bucket: str) -> LongestStay | None:
+    """Of the bucket with this purpose; None: no category keeps objects there, or one of them knows no max."""
+    categories = [
+        each
+        for each in definition.categories
+        if (each.archivable if bucket == ARCHIVE else each.objects is not None and each.objects.bucket == bucket)
+    ]
+    bought = [each.extended.maximum for each in categories if each.extended is not None]
+    maxima = [*bought, *(each.maximum for each in categories)]
+    if not categories or None in maxima:
+        return None
+    known = tuple(Period.parse(each) for each in maxima if each is not None)
+    return LongestStay(known, all(each.clock_event is ClockEvent.CREATED for each in categories))
 
 
 @dataclass(frozen=True)

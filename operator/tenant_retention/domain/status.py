@@ -20,6 +20,7 @@ from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.extended_storage import extension_findings
 from tenant_retention.domain.foreseen import debt_expected, debt_while_away, foreseen_finding
 from tenant_retention.domain.left_behind import unenforced
+from tenant_retention.domain.overdue_objects import overdue_objects_text
 from tenant_retention.domain.policy_report import PolicyReport, StoreReport
 from tenant_retention.domain.readiness import health_finding
 from tenant_retention.domain.run_status import approval_request, last_run_time, run_rows, with_last_runs
@@ -192,13 +193,14 @@ def _compliant_finding(report: PolicyReport, backups_before: Mapping[str, Any], 
     type_ = ConditionType.COMPLIANT
     overdue = _overdue(report)
     if overdue:
-        return Finding(
-            type_,
-            False,
-            Reason.DELETION_DEBT,
+        objects = overdue_objects_text(report.counts.overdue_objects)
+        rows = (
             "data past its deadline is still there, see status.categories[].overdue: resume what is suspended or in DryRun, "
-            "approve what the guard stopped, and see status.jobs for runs that fail",
+            "approve what the guard stopped, and see status.jobs for runs that fail"
         )
+        of_rows = overdue > sum(each.overdue for each in report.counts.overdue_objects.values())
+        text = "; ".join([*([objects] if objects else []), *([rows] if of_rows else [])])
+        return Finding(type_, False, Reason.DELETION_DEBT, text[:1024])
     if report.backups is not None and (late_copies := late_backups(report.backups, backups_before, now)) is not None:
         return late_copies
     if (late_copies := late_finding(report.late_cluster_backups)) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tenant_retention.domain.category_status import Counts
-from tenant_retention.domain.conditions import reason_of
+from tenant_retention.domain.conditions import instant, reason_of
 from tenant_retention.domain.policy_report import BindingReport, StoreReport
 from tenant_retention.domain.ports.orphans import OrphanKind
 
@@ -58,6 +58,7 @@ def _binding_row(binding: BindingReport) -> dict[str, Any]:
 
 
 def _store_row(store: StoreReport, counts: Counts) -> dict[str, Any]:
+    overdue = counts.overdue_objects.get(store.purpose)
     row: dict[str, Any] = {
         "purpose": store.purpose,
         "type": store.type,
@@ -67,6 +68,8 @@ def _store_row(store: StoreReport, counts: Counts) -> dict[str, Any]:
         "region": store.region,
         "unit": store.place.unit or None if store.place is not None else None,
         "unnamedObjects": counts.orphans.get((OrphanKind.UNNAMED_OBJECTS, store.purpose)),
+        "overdueObjects": overdue.overdue if overdue else None,
+        "oldestOverdueObject": instant(overdue.oldest_overdue) if overdue and overdue.oldest_overdue else None,
         "unfinishedUploads": counts.orphans.get((OrphanKind.UNFINISHED_UPLOADS, store.purpose)),
     }
     if store.problem is not None:

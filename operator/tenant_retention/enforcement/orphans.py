@@ -13,7 +13,7 @@ from functools import partial
 from tenant_retention.domain.definition import ARCHIVE, CategoryDefinition, RetentionDefinition
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.names import purpose_of
-from tenant_retention.domain.orphans import SETTLING, StoredObject
+from tenant_retention.domain.orphans import SETTLING, StoredObject, longest_stay
 from tenant_retention.domain.ports.orphans import OrphanDatabase, OrphanKind, OrphanPage, Place
 from tenant_retention.enforcement.results import OrphanResult
 from tenant_retention.enforcement.unnamed_files import archive_names
@@ -30,12 +30,15 @@ class _Seen:
     looked_at: int
     found: int
     goes_on_at: Place
+    overdue: Sequence[StoredObject] = ()
 
 
-def named_nowhere(databases: Iterable[OrphanDatabase], objects: Sequence[StoredObject]) -> Sequence[StoredObject]:
+def named_nowhere(
+    databases: Iterable[OrphanDatabase], objects: Sequence[StoredObject], *, exactly: bool = False
+) -> Sequence[StoredObject]:
     """Those that no row of any of the databases names: each database is asked for exactly these keys and versions."""
     for database in databases:
-        objects = [objects[place] for place in database.unnamed_objects(objects)]
+        objects = [objects[place] for place in database.unnamed_objects(objects, exactly=exactly)] if objects else []
     return objects
 
 
@@ -51,7 +54,8 @@ class OrphanLook:
         self._uploads = uploads
         self._stores = stores
         self._world = world
-        self._settled_before = world.now() - SETTLING
+        self._now = world.now()
+        self._settled_before = self._now - SETTLING
         self._categories = [
             each for each in definition.categories if each.objects is not None and each.objects.bucket == bucket
         ]
@@ -89,12 +93,19 @@ class OrphanLook:
         # Objects first, rows afterwards: a row that is written in between is seen.
         page = self._stores.buckets[self._bucket].list_objects(place, OBJECTS_A_NIGHT)
         settled = [each for each in page.objects if self._is_settled(each)]
+        stay = longest_stay(self._definition, self._bucket)
+        late = [each for each in settled if stay is not None and stay.is_over(each, self._now)]
+        # A row that names no version is about the latest: it keeps no version that was replaced so long ago.
+        replaced: Sequence[StoredObject] = [each for each in late if each.replaced is not None]
         if self._stores.archive is not None and self._bucket == ARCHIVE:
             named = archive_names(self._stores.archive) if settled else frozenset()
             unnamed: Sequence[StoredObject] = [each for each in settled if each.key not in named]
         else:
-            unnamed = named_nowhere((self._stores.databases[purpose] for purpose in databases), settled)
-        return _Seen(len(page.objects), len(unnamed), page.goes_on_at)
+            rows_of = [self._stores.databases[purpose] for purpose in databases]
+            unnamed = named_nowhere(rows_of, settled)
+            replaced = named_nowhere(rows_of, replaced, exactly=True)
+        overdue = {*replaced, *unnamed}.intersection(late)
+        return _Seen(len(page.objects), len(unnamed), page.goes_on_at, tuple(overdue))
 
     def _rows(self, category: CategoryDefinition, name: str) -> int:
         """A page of a category's rows in one database."""
@@ -130,6 +141,8 @@ def _count(keeper: OrphanDatabase, kind: OrphanKind, name: str, look: Callable[[
             goes_on_at=seen.goes_on_at,
             looked_at=seen.looked_at,
             found=seen.found,
+            overdue=len(seen.overdue),
+            oldest_overdue=min((each.modified for each in seen.overdue if each.modified is not None), default=None),
         )
     )
     return seen.found

@@ -197,10 +197,11 @@ class FakeContentBucket(ListedObjects):
 
     def _listed(self) -> Iterable[StoredObject]:
         self._store.authenticate(self._key)
-        return [
-            StoredObject(key, found.version, found.modified, found.delete_marker)
-            for key, found in self._store.bucket(self._bucket).versions()
-        ]
+        listed: list[StoredObject] = []
+        for key, each in self._store.bucket(self._bucket).versions():
+            newer = listed[-1].modified if listed and listed[-1].key == key else None
+            listed.append(StoredObject(key, each.version, each.modified, each.delete_marker, newer))
+        return listed
 
     def _retain(self, lock: ObjectLock) -> str | None:
         try:

@@ -17,7 +17,7 @@ class InMemoryContentBucket(ListedObjects):
     """A bucket: objects as (key, version). ``errors`` by key are answered as the store's code.
 
     ``uploads``: unfinished ones by key, with the time they began. ``modified`` by key: when it was written; long ago where
-    nothing is said.
+    nothing is said. ``replaced`` by (key, version): when a newer one took its place.
     """
 
     objects: set[tuple[str, str]] = field(default_factory=set)
@@ -25,6 +25,7 @@ class InMemoryContentBucket(ListedObjects):
     retained: dict[tuple[str, str], datetime] = field(default_factory=dict)
     uploads: dict[str, datetime] = field(default_factory=dict)
     modified: dict[str, datetime] = field(default_factory=dict)
+    replaced: dict[tuple[str, str], datetime] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock_skew: timedelta = timedelta(0)
     markers: set[tuple[str, str]] = field(default_factory=set)
@@ -53,7 +54,13 @@ class InMemoryContentBucket(ListedObjects):
     def _listed(self) -> Iterable[StoredObject]:
         long_ago = datetime.min.replace(tzinfo=UTC)
         return [
-            StoredObject(key, version, self.modified.get(key, long_ago), (key, version) in self.markers)
+            StoredObject(
+                key,
+                version,
+                self.modified.get(key, long_ago),
+                (key, version) in self.markers,
+                self.replaced.get((key, version)),
+            )
             for key, version in sorted(self.objects)
         ]
 

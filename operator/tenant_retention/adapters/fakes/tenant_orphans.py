@@ -20,7 +20,7 @@ class TenantOrphans:
         found = self._server.orphans.get((kind, name))
         return found.goes_on_at if found else None
 
-    def unnamed_objects(self, objects: Sequence[StoredObject]) -> tuple[int, ...]:
+    def unnamed_objects(self, objects: Sequence[StoredObject], *, exactly: bool = False) -> tuple[int, ...]:
         versions: dict[str, set[str | None]] = {}
         for row in self._server.rows:
             if row.key:
@@ -28,7 +28,7 @@ class TenantOrphans:
 
         def named(each: StoredObject) -> bool:
             found = versions.get(each.key, set())
-            return bool(found) and (each.version is None or None in found or each.version in found)
+            return bool(found) and (each.version is None or each.version in found or (None in found and not exactly))
 
         return tuple(place for place, each in enumerate(objects) if not named(each))
 
@@ -53,9 +53,14 @@ class TenantOrphans:
         here.goes_on_at = page.goes_on_at
         here.looked_at += page.looked_at
         here.found += page.found
+        here.overdue += page.overdue
+        known = [each for each in (here.oldest_overdue, page.oldest_overdue) if each is not None]
+        here.oldest_overdue = min(known, default=None)
         if page.goes_on_at is None:
             here.last_looked_at, here.last_found = here.looked_at, here.found
-            here.looked_at = here.found = 0
+            here.last_overdue, here.last_oldest_overdue = here.overdue, here.oldest_overdue
+            here.looked_at = here.found = here.overdue = 0
+            here.oldest_overdue = None
 
     def _require(self, page: OrphanPage) -> None:
         named = [each for each in self._server.definition.categories if each.objects]

@@ -131,6 +131,10 @@ class OrphanPass:
     found: int = 0
     last_looked_at: int | None = None
     last_found: int | None = None
+    overdue: int = 0
+    oldest_overdue: datetime | None = None
+    last_overdue: int | None = None
+    last_oldest_overdue: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ class PostgresOrphans(ABC):
         place: Place = self._call("orphan_place", kind.value, name)
         return place
 
-    def unnamed_objects(self, objects: Sequence[StoredObject]) -> tuple[int, ...]:
+    def unnamed_objects(self, objects: Sequence[StoredObject], *, exactly: bool = False) -> tuple[int, ...]:
         """See ``OrphanDatabase.unnamed_objects``: one reading of every table that names objects."""
-        return tuple(self._call("unnamed_objects", Jsonb([[each.key, each.version] for each in objects])))
+        return tuple(self._call("unnamed_objects", Jsonb([[each.key, each.version, exactly] for each in objects])))
 
     def rows_naming_objects(self, category: str, begins_at: Place, born_before: datetime, limit: int) -> RowPage:
         """See ``OrphanDatabase.rows_naming_objects``."""
@@ -33,7 +33,8 @@ class PostgresOrphans(ABC):
     def record_orphans(self, page: OrphanPage) -> None:
         """See ``OrphanDatabase.record_orphans``."""
         places = _json(page.begins_at), _json(page.goes_on_at)
-        self._call("record_orphans", page.kind.value, page.name, *places, page.looked_at, page.found)
+        counts = page.looked_at, page.found, page.overdue, page.oldest_overdue
+        self._call("record_orphans", page.kind.value, page.name, *places, *counts)
 
     @abstractmethod
     def _call(self, name: str, *arguments: object) -> Any: ...

@@ -33,18 +33,22 @@ def page_of(connection: S3Connection, bucket: str, begins_at: Place, limit: int)
     """
     task = f"list bucket {bucket}"
     found: list[StoredObject] = []
+    newer: StoredObject | None = None
     place, left = begins_at, limit
     while left > 0:
         root = parsed(connection.request("GET", bucket, query=_query(place, min(left, _LISTING)), task=task), task)
         encoded = root.findtext("EncodingType") == "url"
-        entries = root.findall("Version")
-        found += [stored for entry in entries if not (stored := _stored(entry, encoded)).key.startswith(PROBE_PREFIX)]
+        entries = [entry for entry in root if entry.tag in ("Version", "DeleteMarker")]
+        for entry in entries:
+            newer = _stored(entry, encoded, newer)
+            if not newer.delete_marker and not newer.key.startswith(PROBE_PREFIX):
+                found.append(newer)
         if root.findtext("IsTruncated") != "true":
             return ObjectPage(objects=tuple(found), goes_on_at=None)
         before, place = place, [text_of(root, "NextKeyMarker", encoded), root.findtext("NextVersionIdMarker") or ""]
         if place == before or not place[0]:
             raise Unavailable(f"cannot {task}: the store does not get on", reason="Unavailable")
-        left -= max(1, len(entries) + len(root.findall("DeleteMarker")))
+        left -= max(1, len(entries))
     return ObjectPage(objects=tuple(found), goes_on_at=place)
 
 
@@ -100,7 +104,12 @@ def _query(place: Place, limit: int) -> str:
     return f"{query}&key-marker={key}" + (f"&version-id-marker={version}" if version else "")
 
 
-def _stored(entry: ElementTree.Element, encoded: bool) -> StoredObject:
+def _stored(entry: ElementTree.Element, encoded: bool, newer: StoredObject | None) -> StoredObject:
+    """One entry; ``newer``: the one listed before it. A key's newest comes first, so it may be what took this one's place."""
     modified = datetime.fromisoformat(entry.findtext("LastModified") or "")
     in_utc = modified if modified.tzinfo else modified.replace(tzinfo=UTC)
-    return StoredObject(text_of(entry, "Key", encoded), entry.findtext("VersionId") or None, in_utc)
+    key, marker = text_of(entry, "Key", encoded), entry.tag == "DeleteMarker"
+    follows = newer is not None and newer.key == key and entry.findtext("IsLatest") != "true"
+    # A store that lists the older one first says nothing of when this one was replaced.
+    replaced = newer.modified if follows and newer and newer.modified and newer.modified >= in_utc else None
+    return StoredObject(key, entry.findtext("VersionId") or None, in_utc, marker, replaced)

@@ -58,6 +58,15 @@ class StoreStatus(StatusModel):
         description="Objects of the bucket that no row names, as the nights found; absent: not looked for yet.",
         examples=[0],
     )
+    overdue_objects: int | None = Field(
+        default=None,
+        ge=0,
+        description="Versions in the bucket that no row names and no category could still keep (debt); absent: none found.",
+        examples=[3],
+    )
+    oldest_overdue_object: Instant | None = Field(
+        default=None, description="When the oldest of them was written.", examples=["2020-01-31T04:11:09Z"]
+    )
     unfinished_uploads: int | None = Field(
         default=None,
         ge=0,

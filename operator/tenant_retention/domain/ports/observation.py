@@ -60,7 +60,8 @@ class OrphanCount(Value):
     """What the nightly look found: by the last whole pass, or by the one under way if that is more already.
 
     ``name``: a bucket's purpose (UnnamedObjects, UnfinishedUploads) or a category (MissingObjects). ``looked_at``: of the same pass.
-    ``finished_at``: end of the last whole pass (UTC), None while the first is under way.
+    ``finished_at``: end of the last whole pass (UTC), None while the first is under way. ``overdue``: of a bucket's objects
+    those that no category could still keep, the oldest written at ``oldest_overdue``: deletion debt (M10, T6).
     """
 
     kind: OrphanKind
@@ -68,6 +69,8 @@ class OrphanCount(Value):
     found: int
     looked_at: int
     finished_at: datetime | None
+    overdue: int = 0
+    oldest_overdue: datetime | None = None
 
 
 class GuardRequest(Value):
@@ -124,8 +127,9 @@ class DatabaseFacts(Value):
         return min((deadline for deadline in found if deadline is not None), default=None)
 
     def overdue(self) -> int:
-        """Rows past their deadline, wherever they are."""
-        return sum(found.overdue for found in self.categories) + sum(found.overdue for found in self.left)
+        """Rows past their deadline, wherever they are, and objects that no row names."""
+        rows = sum(found.overdue for found in self.categories) + sum(found.overdue for found in self.left)
+        return rows + sum(found.overdue for found in self.orphans)
 
 
 class ObserverDatabase(Protocol):

@@ -27,7 +27,8 @@ class OrphanKind(StrEnum):
 
 
 class OrphanPage(Value):
-    """One page of a pass, as it is recorded: from ``begins_at`` up to ``goes_on_at`` (None: the pass is at its end)."""
+    """One page of a pass, as it is recorded: from ``begins_at`` up to ``goes_on_at`` (None: the pass is at its end).
+    ``overdue``: objects that no category could still keep, the oldest of them written at ``oldest_overdue`` (M10)."""
 
     kind: OrphanKind
     name: str
@@ -35,6 +36,8 @@ class OrphanPage(Value):
     goes_on_at: Place
     looked_at: int
     found: int
+    overdue: int = 0
+    oldest_overdue: datetime | None = None
 
 
 class RowPage(Value):
@@ -50,10 +53,10 @@ class OrphanDatabase(Protocol):
     def orphan_place(self, kind: OrphanKind, name: str) -> Place:
         """Where the pass over this bucket (purpose) or category goes on."""
 
-    def unnamed_objects(self, objects: Sequence[StoredObject]) -> tuple[int, ...]:
+    def unnamed_objects(self, objects: Sequence[StoredObject], *, exactly: bool = False) -> tuple[int, ...]:
         """Which of these, by position, no row of this database names; rows of tables that left the profile count too.
 
-        A row without a version names every version of its key.
+        A row without a version names every version of its key; ``exactly``: none of those that have one.
         """
 
     def rows_naming_objects(self, category: str, begins_at: Place, born_before: datetime, limit: int) -> RowPage:

@@ -111,7 +111,7 @@ SELECT retention.unnamed_objects(%s)
 SELECT retention.rows_naming_objects(%s, %s, %s, %s)
 
 -- name: record_orphans
-SELECT retention.record_orphans(%s, %s, %s, %s, %s, %s)
+SELECT retention.record_orphans(%s, %s, %s, %s, %s, %s, %s, %s)
 
 -- name: lives
 SELECT FROM pg_stat_activity WHERE pid = %s AND usename = session_user

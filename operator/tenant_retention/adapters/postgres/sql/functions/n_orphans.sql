@@ -17,8 +17,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT goes_on_at FROM retention.orphan_pass WHERE kind = wanted_kind AND name = wanted_name
 $$;
 
--- Which of these objects ([key, version or null], ...) no row names, by position from 0. In doubt about the version a row
--- names it. Rows of tables that left the profile still name their objects.
+-- Which of these objects ([key, version or null, exactly], ...) no row names, by position from 0. In doubt about the version a
+-- row names it, unless it must do so exactly. Rows of tables that left the profile still name their objects.
 CREATE OR REPLACE FUNCTION retention.unnamed_objects(objects jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
@@ -29,10 +29,10 @@ BEGIN
     FOR t IN SELECT * FROM retention.managed WHERE has_objects LOOP
         -- Joined from the few objects to one reading of the table: nobody promises an index on its key.
         -- A key that a store could take for the object's counts as its own.
-        EXECUTE format('WITH o AS (SELECT place - 1 AS place, object ->> 0 AS key, object ->> 1 AS version'
-            ' FROM jsonb_array_elements($1) WITH ORDINALITY AS listed(object, place))'
+        EXECUTE format('WITH o AS (SELECT place - 1 AS place, object ->> 0 AS key, object ->> 1 AS version,'
+            ' coalesce((object ->> 2)::boolean, false) AS exactly FROM jsonb_array_elements($1) WITH ORDINALITY AS listed(object, place))'
             ' SELECT array_agg(place) FROM (SELECT o.place FROM o JOIN public.%I AS r ON r.%I::text = o.key'
-            ' AND (o.version IS NULL OR coalesce(nullif(r.%I::text, ''''), o.version) = o.version)'
+            ' AND (o.version IS NULL OR coalesce(nullif(r.%I::text, ''''), CASE WHEN NOT o.exactly THEN o.version END) = o.version)'
             ' UNION SELECT o.place FROM o WHERE %s) AS found',
             t.table_name, t.key_column, t.version_column, retention.respelled_condition(t, 'o.key', 'true')) INTO named USING objects;
         unnamed := ARRAY(SELECT unnest(unnamed) EXCEPT SELECT unnest(named));
@@ -71,22 +71,34 @@ END
 $$;
 
 -- Adds a page to its pass. Told twice it counts once: then the pass does not stand any more where the page began.
+DROP FUNCTION IF EXISTS retention.record_orphans(text, text, jsonb, jsonb, bigint, bigint);
 CREATE OR REPLACE FUNCTION retention.record_orphans(
-    page_kind text, page_name text, begins_at jsonb, next_place jsonb, page_looked_at bigint, page_found bigint) RETURNS void
+    page_kind text, page_name text, begins_at jsonb, next_place jsonb, page_looked_at bigint, page_found bigint,
+    page_overdue bigint DEFAULT 0, page_oldest timestamptz DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    p retention.orphan_pass;
 BEGIN
     IF NOT EXISTS (SELECT FROM retention.orphan_subject WHERE kind = page_kind AND name = page_name) THEN
         RAISE EXCEPTION 'nothing here is called %', page_name USING ERRCODE = 'RTI00', DETAIL = 'CategoryUnknown';
     END IF;
     INSERT INTO retention.orphan_pass (kind, name) VALUES (page_kind, page_name) ON CONFLICT DO NOTHING;
-    -- The alias: FOUND is a variable of the language.
-    UPDATE retention.orphan_pass AS p SET goes_on_at = next_place,
-        looked_at = CASE WHEN next_place IS NULL THEN 0 ELSE p.looked_at + page_looked_at END,
-        found = CASE WHEN next_place IS NULL THEN 0 ELSE p.found + page_found END,
-        last_looked_at = CASE WHEN next_place IS NULL THEN p.looked_at + page_looked_at ELSE p.last_looked_at END,
-        last_found = CASE WHEN next_place IS NULL THEN p.found + page_found ELSE p.last_found END,
-        last_finished_at = CASE WHEN next_place IS NULL THEN now() ELSE p.last_finished_at END
-        WHERE p.kind = page_kind AND p.name = page_name AND p.goes_on_at IS NOT DISTINCT FROM begins_at;
+    SELECT * INTO STRICT p FROM retention.orphan_pass WHERE kind = page_kind AND name = page_name FOR UPDATE;
+    IF p.goes_on_at IS DISTINCT FROM begins_at THEN
+        RETURN;
+    END IF;
+    p.looked_at := p.looked_at + page_looked_at;
+    p.found := p.found + page_found;
+    p.overdue := p.overdue + page_overdue;
+    p.oldest_overdue := least(p.oldest_overdue, page_oldest);
+    IF next_place IS NOT NULL THEN
+        UPDATE retention.orphan_pass SET goes_on_at = next_place, looked_at = p.looked_at, found = p.found, overdue = p.overdue,
+            oldest_overdue = p.oldest_overdue WHERE kind = page_kind AND name = page_name;
+    ELSE
+        UPDATE retention.orphan_pass SET goes_on_at = NULL, looked_at = 0, found = 0, overdue = 0, oldest_overdue = NULL,
+            last_looked_at = p.looked_at, last_found = p.found, last_overdue = p.overdue,
+            last_oldest_overdue = p.oldest_overdue, last_finished_at = now() WHERE kind = page_kind AND name = page_name;
+    END IF;
 END
 $$;
 
@@ -96,6 +108,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name,
         'found', CASE WHEN p.last_found >= p.found THEN p.last_found ELSE p.found END,
         'lookedAt', CASE WHEN p.last_found >= p.found THEN p.last_looked_at ELSE p.looked_at END,
+        'overdue', greatest(p.last_overdue, p.overdue),
+        'oldestOverdue', CASE WHEN p.last_overdue >= p.overdue THEN p.last_oldest_overdue ELSE p.oldest_overdue END,
         'finishedAt', p.last_finished_at) ORDER BY p.kind, p.name), '[]')
     FROM retention.orphan_pass AS p JOIN retention.orphan_subject AS s USING (kind, name)
 $$;

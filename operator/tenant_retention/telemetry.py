@@ -94,6 +94,11 @@ class Telemetry:
         self._cached = self._gauge("cached_keys", "Keys of a category that the last run left in the cache.", category)
         self._ready = self._gauge("policy_ready", "1 if the policy is Ready, else 0.", policy)
         self._compliant = self._gauge("policy_compliant", "1 if the policy is Compliant, else 0.", policy)
+        self._not_compliant = self._gauge(
+            "policy_not_compliant",
+            "1 while Compliant is False, by its reason; no series: it is True, or Unknown.",
+            (*policy, "reason"),
+        )
         self._approval = self._gauge("approval_required", "1 if the guard waits for an approval, else 0.", policy)
         self._success = self._gauge("last_success_timestamp_seconds", "End of the last successful run.", policy)
         self._failed = self._gauge("last_run_failed", "1 if the last run that ended failed, else 0.", policy)
@@ -111,12 +116,14 @@ class Telemetry:
         name, text, labels = self._note("reconcile_duration_seconds", "histogram", "Time of one reconcile.", ("kind",))
         self._seconds = Histogram(name, text, labels, registry=self._registry, buckets=_BUCKETS)
         self._known: dict[tuple[str, str], set[str]] = {}
+        self._reasons: dict[tuple[str, str], str] = {}
 
     def policy(self, namespace: str, name: str, status: Mapping[str, Any], latest_success: datetime | None) -> None:
         """Shows one policy as its status says; categories that are gone lose their series."""
         conditions = {found["type"]: found["status"] == "True" for found in status.get("conditions", ())}
         self._ready.labels(namespace, name).set(conditions.get("Ready", False))
         self._compliant.labels(namespace, name).set(conditions.get("Compliant", False))
+        self._show_reason(namespace, name, status.get("conditions", ()))
         self._approval.labels(namespace, name).set(conditions.get("ApprovalRequired", False))
         if latest_success is not None:
             self._success.labels(namespace, name).set(latest_success.timestamp())
@@ -162,6 +169,7 @@ class Telemetry:
         """Ends the series of a policy that is gone."""
         self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
         self._stores.show(namespace, name, ())
+        self._show_reason(namespace, name, ())
         self._backups.show(namespace, name, None)
         for gauge in (self._ready, self._compliant, self._approval, self._success, self._failed, self._expected):
             _drop(gauge, namespace, name)
@@ -198,6 +206,16 @@ class Telemetry:
     def described(self) -> tuple[MetricText, ...]:
         """Every metric, for the reference."""
         return tuple(self._described)
+
+    def _show_reason(self, namespace: str, name: str, conditions: Iterable[Mapping[str, Any]]) -> None:
+        """Why the policy is not compliant: one reason at a time."""
+        told = [found for found in conditions if (found["type"], found["status"]) == ("Compliant", "False")]
+        before = self._reasons.pop((namespace, name), None)
+        if before is not None:
+            _drop(self._not_compliant, namespace, name, before)
+        for found in told:
+            self._not_compliant.labels(namespace, name, found["reason"]).set(1)
+            self._reasons[(namespace, name)] = found["reason"]
 
     def _gauge(self, name: str, text: str, labels: Iterable[str]) -> Gauge:
         full, text, labels = self._note(name, "gauge", text, labels)

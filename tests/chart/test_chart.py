@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.settings import Settings
 from tenant_retention.telemetry import Telemetry
 from tests.chart.validate import schema_errors
@@ -250,6 +251,18 @@ def test_the_alerts_are_rendered_where_they_are_asked_for_and_ask_for_metrics_th
         kept = re.search(r"(?:sum|max|min) by \(([a-z, ]+)\)|absent", rule["expr"])
         assert kept is not None, rule["alert"]
         assert said <= set((kept[1] or "").split(", ")), rule["alert"]
+
+
+def test_every_reason_why_a_policy_is_not_compliant_is_alarmed_but_what_this_version_never_enforces__P10_X6(
+    helm: str,
+) -> None:
+    always = ("--set", "metrics.prometheusRule.enabled=true", "--set", "metrics.prometheusRule.renderMode=alwaysRender")
+    (found,) = of_kind(render(helm, *always), "PrometheusRule")
+    rules = {rule["alert"]: rule for group in found["spec"]["groups"] for rule in group["rules"]}
+    expression = rules["TenantRetentionNotCompliant"]["expr"]
+    silent = set(re.findall(r'reason!~"([A-Za-z|]+)"', expression)[0].split("|"))
+    assert silent == {Reason.CATEGORIES_NOT_ENFORCED.value, Reason.RUN_FAILED.value}
+    assert "tenant_retention_last_run_failed" in rules["TenantRetentionRunFailed"]["expr"]
 
 
 def test_only_prometheus_and_helm_test_reach_the_operators_port_and_its_own_way_out_stays_open__X2(helm: str) -> None:

@@ -283,6 +283,23 @@ def test_every_number_of_a_policys_status_is_in_the_metrics__X4() -> None:
     assert shown["last_success_timestamp_seconds"] == at.timestamp()
 
 
+def test_why_a_policy_is_not_compliant_is_one_series_by_reason_that_goes_with_it__X4_X6() -> None:
+    telemetry = Telemetry()
+
+    def told(status: str, reason: str) -> dict[str, float]:
+        conditions = [{"type": "Compliant", "status": status, "reason": reason}]
+        telemetry.policy("customer-acme", "acme", {"conditions": conditions}, None)
+        return {name: value for name, value in samples(telemetry, "reason").items() if "not_compliant" in name}
+
+    assert told("True", "Compliant") == {}
+    assert told("False", "EvidenceBroken") == {"policy_not_compliant EvidenceBroken": 1}
+    assert told("False", "CategoriesNotEnforced") == {"policy_not_compliant CategoriesNotEnforced": 1}
+    assert told("Unknown", "NoRunYet") == {}
+    told("False", "ContentAgainstConsent")
+    telemetry.forget_policy("customer-acme", "acme")
+    assert samples(telemetry, "reason") == {}
+
+
 def test_a_run_that_failed_is_told_until_another_one_ended_well() -> None:
     telemetry = Telemetry()
 

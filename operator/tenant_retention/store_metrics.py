@@ -11,6 +11,7 @@ from tenant_retention.domain.readiness import Measure, Measurements
 
 _MEASURES = {
     Measure.LATENCY: ("latency", "_seconds", "Median round trip to a store."),
+    Measure.VERSION: ("version", "", "Version of a store's server: major and a hundredth of minor, 17.06 for 17.6."),
     Measure.CLOCK_SKEW: ("clock_skew", "_seconds", "Difference of a store's clock to the operator's."),
     Measure.SESSIONS: ("sessions", "", "Sessions of all clients of a store's server."),
     Measure.SIZE: (
@@ -38,6 +39,7 @@ class StoreGauges:
                 _LABELS,
             ),
         }
+        self._ready = gauge("store_ready", "1 if a store of a policy answers and is as wanted, else 0.", _LABELS)
         self._measures = {
             measure: (
                 gauge(f"store_{word}{unit}", text, _LABELS),
@@ -54,6 +56,13 @@ class StoreGauges:
         for name, gauge in self._of_rows.items():
             values = {(namespace, policy, row["purpose"]): row[name] for row in told if row.get(name) is not None}
             self._keep(gauge, namespace, policy, values)
+
+    def show_ready(self, namespace: str, policy: str, store: str, ready: bool | None) -> None:
+        """Whether a store is ready; None ends its series. It is named by its ledger entry."""
+        for labels in [labels for labels in self._shown.get(self._ready, ()) if labels[2] == store]:
+            self._end(self._ready, labels)
+        if ready is not None:
+            self._set(self._ready, (namespace, policy, store), ready)
 
     def show_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
         """Each figure beside its limit; None ends the series of the store, which is named by its ledger entry."""

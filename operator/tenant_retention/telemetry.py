@@ -99,6 +99,11 @@ class Telemetry:
             "1 while Compliant is False, by its reason; no series: it is True, or Unknown.",
             (*policy, "reason"),
         )
+        self._encrypted = self._gauge(
+            "policy_encryption_verified",
+            "1 if EncryptionVerified is True, 0 if something was found in the clear; no series: Unknown.",
+            policy,
+        )
         self._approval = self._gauge("approval_required", "1 if the guard waits for an approval, else 0.", policy)
         self._success = self._gauge("last_success_timestamp_seconds", "End of the last successful run.", policy)
         self._failed = self._gauge("last_run_failed", "1 if the last run that ended failed, else 0.", policy)
@@ -124,6 +129,7 @@ class Telemetry:
         self._ready.labels(namespace, name).set(conditions.get("Ready", False))
         self._compliant.labels(namespace, name).set(conditions.get("Compliant", False))
         self._show_reason(namespace, name, status.get("conditions", ()))
+        self._show_encryption(namespace, name, status.get("conditions", ()))
         self._approval.labels(namespace, name).set(conditions.get("ApprovalRequired", False))
         if latest_success is not None:
             self._success.labels(namespace, name).set(latest_success.timestamp())
@@ -170,6 +176,7 @@ class Telemetry:
         self._drop_categories(namespace, name, self._known.pop((namespace, name), set()))
         self._stores.show(namespace, name, ())
         self._show_reason(namespace, name, ())
+        self._show_encryption(namespace, name, ())
         self._backups.show(namespace, name, None)
         for gauge in (self._ready, self._compliant, self._approval, self._success, self._failed, self._expected):
             _drop(gauge, namespace, name)
@@ -192,6 +199,10 @@ class Telemetry:
     def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
         """Shows what was measured at a store, each figure beside its limit; None ends its series (D6, D7)."""
         self._stores.show_measured(namespace, policy, store, measured)
+
+    def store_ready(self, namespace: str, policy: str, store: str, ready: bool | None) -> None:
+        """Shows whether a store of a policy answers and is as wanted; None ends its series (D7)."""
+        self._stores.show_ready(namespace, policy, store, ready)
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
         """Counts one reconcile; ``outcome`` is ``success`` or ``error``."""
@@ -216,6 +227,13 @@ class Telemetry:
         for found in told:
             self._not_compliant.labels(namespace, name, found["reason"]).set(1)
             self._reasons[(namespace, name)] = found["reason"]
+
+    def _show_encryption(self, namespace: str, name: str, conditions: Iterable[Mapping[str, Any]]) -> None:
+        told = {found["status"] for found in conditions if found["type"] == "EncryptionVerified"} - {"Unknown"}
+        if not told:
+            _drop(self._encrypted, namespace, name)
+        else:
+            self._encrypted.labels(namespace, name).set("True" in told)
 
     def _gauge(self, name: str, text: str, labels: Iterable[str]) -> Gauge:
         full, text, labels = self._note(name, "gauge", text, labels)

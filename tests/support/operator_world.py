@@ -44,6 +44,7 @@ class Silent:
     deadlines: dict[str, datetime | None] = field(default_factory=dict)
     successes: dict[str, datetime | None] = field(default_factory=dict)
     ready: dict[str, bool] = field(default_factory=dict)
+    stores_ready: dict[str, bool | None] = field(default_factory=dict)
     measured: dict[str, Measurements | None] = field(default_factory=dict)
 
     def policy(self, namespace: str, name: str, status: Manifest, latest_success: datetime | None) -> None:
@@ -63,6 +64,10 @@ class Silent:
     def released_deadline(self, store: str, deadline: datetime | None) -> None:
         """See ``Shown``."""
         self.deadlines[store] = deadline
+
+    def store_ready(self, namespace: str, policy: str, store: str, ready: bool | None) -> None:
+        """See ``Shown``."""
+        self.stores_ready[store] = ready
 
     def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
         """See ``Shown``."""

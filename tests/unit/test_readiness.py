@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tenant_retention.adapters.fakes.stores import HEALTHY_BUCKET, HEALTHY_DATABASE
-from tenant_retention.domain.ports.cluster import STORE_CLASS, Manifest
-from tenant_retention.domain.readiness import Limits, Measure, StoreReadings, figures
+from tenant_retention.domain.ports.cluster import POLICY, STORE_CLASS, Manifest
+from tenant_retention.domain.readiness import Limits, Measure, StoreReadings, figures, judge, rows, version_figure
 from tenant_retention.domain.replay import MOST_MARKS, ReplayWatch
 from tenant_retention.telemetry import Telemetry
 from tests.support.operator_world import NAMESPACE, Operator, condition, operator_with, policy
@@ -65,6 +65,30 @@ def test_a_figure_at_its_limit_is_met_and_one_over_it_is_exceeded__D7(
     assert exceeded(limit + 1 if isinstance(limit, int) else limit + timedelta(milliseconds=1))
 
 
+@pytest.mark.parametrize(
+    ("said", "shown", "exceeded"),
+    [("15.0", "15", False), ("14.22", "14.22", True), ("18beta1", "18", False), ("17.6 (Debian)", "17.6", False)],
+)
+def test_a_version_is_told_beside_the_oldest_that_is_supported_and_judged_as_a_number__D6(
+    said: str, shown: str, exceeded: bool
+) -> None:
+    found = next(
+        each for each in figures(replace(HEALTHY_DATABASE, version=said), LIMITS) if each.measure is Measure.VERSION
+    )
+    (row,) = rows({found.measure: judge(found, None, was_bad=exceeded)})
+    assert (row["value"], row["limit"], row["state"]) == (shown, "15", "Exceeded" if exceeded else "Met")
+    assert found.exceeded is exceeded
+    assert ("upgrade" in row.get("message", "")) is exceeded
+
+
+def test_another_minor_version_is_told_at_once_and_a_server_that_tells_none_is_unknown__D6() -> None:
+    before = judge(version_figure("17.5", 15), None, was_bad=False)
+    assert judge(version_figure("17.6", 15), before, was_bad=False).shown == 17.06
+    unseen = version_figure("", 15)
+    assert (unseen.value, unseen.exceeded) == (None, False)
+    assert "does not tell" in unseen.note
+
+
 def test_what_cannot_be_seen_is_unknown_and_never_called_good_or_bad__D7() -> None:
     of_bucket = {each.measure: each for each in figures(HEALTHY_BUCKET, LIMITS)}
     assert of_bucket[Measure.SIZE].value is None
@@ -84,6 +108,7 @@ async def test_every_figure_stands_beside_its_limit_in_the_ledger_and_in_the_met
     assert shown["Sessions"] == {"name": "Sessions", "value": "4", "limit": "87", "state": "Met"}
     assert (shown["Size"]["value"], shown["Size"]["limit"]) == ("8.0 MiB", "8.5 GiB")
     assert shown["ReadOnly"]["value"] == "no"
+    assert shown["Version"] == {"name": "Version", "value": "17.6", "limit": "15", "state": "Met"}
     telemetry = Telemetry()
     for store, found_there in operator.shown.measured.items():
         telemetry.store_measured(NAMESPACE, "acme", store, found_there)
@@ -93,6 +118,20 @@ async def test_every_figure_stands_beside_its_limit_in_the_ledger_and_in_the_met
     for store in operator.shown.measured:
         telemetry.store_measured(NAMESPACE, "acme", store, None)
     assert "tenant_retention_store_latency_seconds{" not in telemetry.render(0).decode(), "a series goes with its store"
+
+
+async def test_each_store_of_a_policy_has_its_own_readiness_and_a_released_one_none__D7() -> None:
+    operator = await operator_with(policy())
+    await operator.settled()
+    names = {entry["spec"]["purpose"]: entry["metadata"]["name"] for entry in operator.objects("DataStore")}
+    assert operator.shown.stores_ready == dict.fromkeys(names.values(), True)
+    operator.stores.away = {SERVER}
+    await operator.settled()
+    ready = operator.shown.stores_ready
+    assert {purpose: ready[name] for purpose, name in names.items()} == {"Analytical": False, "Content": True}
+    operator.cluster.remove(POLICY, "acme", NAMESPACE)
+    await operator.settled()
+    assert set(operator.shown.stores_ready.values()) == {None}
 
 
 async def test_a_store_is_measured_every_five_minutes_and_not_at_every_reconcile__D6() -> None:

@@ -300,6 +300,33 @@ def test_why_a_policy_is_not_compliant_is_one_series_by_reason_that_goes_with_it
     assert samples(telemetry, "reason") == {}
 
 
+def test_encryption_that_is_unknown_has_no_series_and_what_lies_in_the_clear_is_zero__T8() -> None:
+    telemetry = Telemetry()
+
+    def told(status: str) -> float | None:
+        telemetry.policy(
+            "customer-acme", "acme", {"conditions": [{"type": "EncryptionVerified", "status": status}]}, None
+        )
+        return samples(telemetry).get("policy_encryption_verified")
+
+    assert [told(status) for status in ("Unknown", "True", "False", "Unknown", "False")] == [None, 1, 0, None, 0]
+    telemetry.forget_policy("customer-acme", "acme")
+    assert samples(telemetry) == {}
+
+
+def test_a_store_s_readiness_is_one_series_and_ends_with_it__D7() -> None:
+    telemetry = Telemetry()
+
+    def told(policy: str, ready: bool | None) -> dict[str, float]:
+        telemetry.store_ready("customer-acme", policy, "acme-analytical", ready)
+        return {name: value for name, value in samples(telemetry, "store").items() if "store_ready" in name}
+
+    assert told("acme", True) == {"store_ready acme-analytical": 1}
+    assert told("acme", False) == {"store_ready acme-analytical": 0}
+    assert told("other", True) == {}, "it is another policy's now"
+    assert told("acme", None) == {}
+
+
 def test_a_run_that_failed_is_told_until_another_one_ended_well() -> None:
     telemetry = Telemetry()
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tenant_retention.domain.copies import RUN_INTERVAL
-from tenant_retention.domain.readiness import Limits, Measure, Measured
+from tenant_retention.domain.readiness import Limits, Measure, Measured, version_figure
 
+OLDEST_CACHE_SERVER = 7
+"""The first major version whose users can be held to a prefix of keys as this operator does."""
 MEMORY_SHARE = 0.85
 """How full the memory may get where the class says nothing else."""
 
@@ -61,6 +63,7 @@ def cache_figures(readings: CacheReadings, limits: Limits) -> tuple[Measured, ..
             limits.clock_skew.total_seconds(),
             "times to live are counted by it: set the clocks of the server and of the operator's node by NTP",
         ),
+        version_figure(readings.version, OLDEST_CACHE_SERVER),
         Measured(
             Measure.SESSIONS,
             float(readings.clients),

@@ -13,6 +13,8 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.domain.conditions import Finding
+from tenant_retention.domain.servers import MINIMUM_SERVER_VERSION
+from tenant_retention.domain.versions import version_number, version_text
 
 CONFIRM = 3
 """So many measurements in a row must say otherwise before a figure changes its verdict."""
@@ -22,6 +24,7 @@ class Measure(StrEnum):
     """What is measured."""
 
     LATENCY = "Latency"
+    VERSION = "Version"
     CLOCK_SKEW = "ClockSkew"
     SESSIONS = "Sessions"
     SIZE = "Size"
@@ -65,18 +68,21 @@ class Limits:
 @dataclass(frozen=True)
 class Measured:
     """One figure in base units, beside its limit. ``value`` None: cannot be seen, ``note`` says why; ``limit`` None: it is
-    not judged. ``step``: what the store's owner has to do."""
+    not judged. ``step``: what the store's owner has to do. ``least``: the limit is the least that is good, not the most."""
 
     measure: Measure
     value: float | None
     limit: float | None
     step: str
     note: str = ""
+    least: bool = False
 
     @property
     def exceeded(self) -> bool:
-        """Whether this one measurement is over its limit."""
-        return self.value is not None and self.limit is not None and self.value > self.limit
+        """Whether this one measurement is over its limit, or below the least."""
+        if self.value is None or self.limit is None:
+            return False
+        return self.value < self.limit if self.least else self.value > self.limit
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,8 @@ def figures(readings: StoreReadings, limits: Limits) -> tuple[Measured, ...]:
             "from a minute on nothing is deleted: set the clocks of the server and of the operator's node by NTP",
         ),
     ]
+    if readings.version is not None:
+        found.append(version_figure(readings.version, MINIMUM_SERVER_VERSION // 10_000))
     if readings.sessions is not None and readings.usable_sessions is not None:
         room = float(max(0, readings.usable_sessions - limits.free_sessions))
         step = "runs and applications may be refused: raise max_connections, or let applications pool their connections"
@@ -147,6 +155,14 @@ def figures(readings: StoreReadings, limits: Limits) -> tuple[Measured, ...]:
         step = "nothing can be deleted there: point the class at the primary, or end read-only mode (a full disk often causes it)"
         found.append(Measured(Measure.READ_ONLY, float(readings.read_only), 0.0, step))
     return tuple(found)
+
+
+def version_figure(said: str, oldest: int) -> Measured:
+    """What a server says of its version, beside the oldest one that this operator supports."""
+    number = version_number(said)
+    unseen = "" if number is not None else "the server does not tell its version"
+    step = f"nothing is made or run on a server older than {oldest}: upgrade it"
+    return Measured(Measure.VERSION, number, float(oldest), step, unseen, least=True)
 
 
 def judge(measured: Measured, before: Judged | None, *, was_bad: bool) -> Judged:
@@ -210,6 +226,7 @@ def _row(judged: Judged) -> dict[str, Any]:
 
 _GRAINS = {
     Measure.LATENCY: 0.02,
+    Measure.VERSION: 0.0,
     Measure.CLOCK_SKEW: 2.0,
     Measure.SESSIONS: 5.0,
     Measure.SIZE: 64.0 * 2**20,
@@ -223,6 +240,8 @@ _GRAINS = {
 
 def _is_near(measured: Measured, old: float) -> bool:
     assert measured.value is not None
+    if measured.measure is Measure.VERSION:
+        return measured.value == old
     return abs(measured.value - old) <= max(_GRAINS[measured.measure], old / 4)
 
 
@@ -244,6 +263,7 @@ def _bytes(value: float) -> str:
 
 _TEXTS: Mapping[Measure, Callable[[float], str]] = {
     Measure.LATENCY: _seconds,
+    Measure.VERSION: version_text,
     Measure.CLOCK_SKEW: _seconds,
     Measure.SESSIONS: lambda value: f"{value:.0f}",
     Measure.SIZE: _bytes,

@@ -76,6 +76,7 @@ class StoreReconciler:
         if manifest is None:
             world.shown.released_store(name, None)
             world.shown.store_measured("", "", name, None)
+            world.shown.store_ready("", "", name, None)
             return None
         entry = parse(DataStore, manifest, "StoreConflict")
         policy = await self._claimant(entry)

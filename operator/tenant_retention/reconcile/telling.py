@@ -100,7 +100,10 @@ async def tell_store(
         return None
     previous = manifest.get("status") or {}
     entry = parse(DataStore, manifest, "StoreConflict")
-    world.shown.store_measured(entry.spec.namespace, entry.spec.policy_ref.name, name, measured)
+    namespace, policy = entry.spec.namespace, entry.spec.policy_ref.name
+    world.shown.store_measured(namespace, policy, name, measured)
+    # One that no policy has is nobody's to bring back: its debt is told instead.
+    world.shown.store_ready(namespace, policy, name, problem is None if bound else None)
     status = store_status(
         entry,
         previous,

@@ -58,6 +58,9 @@ class Shown(Protocol):
     def released_deadline(self, store: str, deadline: datetime | None) -> None:
         """Shows when the oldest item of a store that no policy has must be gone; None ends the series."""
 
+    def store_ready(self, namespace: str, policy: str, store: str, ready: bool | None) -> None:
+        """Shows whether a store of a policy is ready; None ends its series."""
+
     def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
         """Shows what was measured at a store; None ends its series."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tenant_retention.adapters.cache.connection import CacheConnection
+from tenant_retention.domain.cache_readiness import OLDEST_CACHE_SERVER
 from tenant_retention.domain.caches import (
     CacheStep,
     CacheUser,
@@ -19,7 +20,6 @@ from tenant_retention.domain.caches import (
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.store_marker import StoreMarker
 
-_OLDEST = 7
 _SETTINGS = ("maxmemory-policy", "appendonly", "save", "port")
 
 
@@ -33,9 +33,9 @@ class RealCacheAdministration:
         """See ``CacheAdministration.check``."""
         facts = _fields(self._text("look at the server", "INFO", "server"))
         version = facts.get("redis_version", "0")
-        if int(version.split(".")[0]) < _OLDEST:
+        if int(version.split(".")[0]) < OLDEST_CACHE_SERVER:
             raise Invalid(
-                f"the server speaks the protocol of Redis {version}; {_OLDEST} or later is needed",
+                f"the server speaks the protocol of Redis {version}; {OLDEST_CACHE_SERVER} or later is needed",
                 reason="ServerTooOld",
             )
         if facts.get("redis_mode", facts.get("server_mode")) not in ("standalone", "sentinel"):

@@ -153,12 +153,13 @@ class Measurement(StatusModel):
     """One measured figure of the store beside its limit (D6, D7)."""
 
     name: Literal[
-        "Latency", "ClockSkew", "Sessions", "Size", "ReplicationLag", "ReadOnly", "EvictedKeys", "CopyOnDisk"
+        "Latency", "Version", "ClockSkew", "Sessions", "Size", "ReplicationLag", "ReadOnly", "EvictedKeys", "CopyOnDisk"
     ] = Field(
         description=(
-            "Latency: median round trip. ClockSkew: to the operator's clock. Sessions: of all the server's clients. Size: of "
-            "the database, of a cache its memory. ReplicationLag: of the slowest standby. ReadOnly: whether it takes no writes. "
-            "EvictedKeys: that a cache lost since its start. CopyOnDisk: age of the oldest copy in a cache's files."
+            "Latency: median round trip. Version: of the server; its limit is the oldest supported. ClockSkew: to the "
+            "operator's clock. Sessions: of all the server's clients. Size: of the database, of a cache its memory. "
+            "ReplicationLag: of the slowest standby. ReadOnly: whether it takes no writes. EvictedKeys: that a cache lost "
+            "since its start. CopyOnDisk: age of the oldest copy in a cache's files."
         ),
         examples=["Latency"],
     )

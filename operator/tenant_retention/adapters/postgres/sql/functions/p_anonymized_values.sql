@@ -67,7 +67,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHEN safe_method = 'Mask' THEN format('CASE WHEN %1$s IS NULL OR %1$s ~ ''^\*\*\*[0-9]{0,3}$'' THEN %1$s ELSE ''***'' || CASE WHEN'
             ' length(regexp_replace(%1$s, ''[^0-9]'', '''', ''g'')) >= 7'
             ' THEN right(regexp_replace(%1$s, ''[^0-9]'', '''', ''g''), 3) ELSE '''' END END', v)
-        WHEN safe_method IN ('Hash', 'HashAsWritten') THEN format('CASE WHEN %1$s ~ ''^hmac:[0-9a-f]{64}$'' THEN %1$s ELSE'
+        -- starts_with first: the pattern alone costs a third of what the hash does, and hardly any value is one already.
+        WHEN safe_method IN ('Hash', 'HashAsWritten') THEN format('CASE WHEN starts_with(%1$s, ''hmac:'') AND %1$s ~ ''^hmac:[0-9a-f]{64}$'''
+            ' THEN %1$s ELSE'
             ' ''hmac:'' || encode(sha256(k.outer_pad || sha256(k.inner_pad || convert_to(%2$s, ''UTF8''))), ''hex'') END', v,
             CASE WHEN safe_method = 'Hash' THEN retention.spelling_expression(c.role, v) ELSE v END)
         -- Beyond the years that retention.readable knows a month cannot be cut (date_trunc fails): one day for all of them.

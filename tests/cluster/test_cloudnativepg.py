@@ -1,4 +1,4 @@
-"""A tenant on CloudNativePG, three instances: it is served, and losing the primary loses and doubles nothing (X5, X6).
+"""A tenant on CloudNativePG, three instances: served, backed up and restored; losing the primary loses nothing (T6, X5, X6).
 
 The tests tell one story of one tenant and run in this order: a Cluster of three takes a minute to come up.
 """
@@ -18,6 +18,7 @@ import yaml
 from demo.kubectl import Kubectl, wait
 from devcluster.recipes import POSTGRES_VERSION
 from tests.cluster.applications import SQL, python, secret
+from tests.cluster.backups import assert_one_backup_of_a_fortnight, back_up, category, restore
 from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, ROOT, SPEC, Tenant, install_operator, passing_tenants
 
 CLUSTER = "clusters.postgresql.cnpg.io"
@@ -64,8 +65,6 @@ def tenant(operator: Kubectl) -> Iterator[Tenant]:
     (found,) = yaml.safe_load_all(classes)
     found["spec"] |= {"allowedNamespaces": {"matchLabels": {"kubernetes.io/metadata.name": "trial-cnpg"}}}
     found["spec"]["cloudNativePG"] |= {"storage": "1Gi", "imageCatalogRef": {"name": CATALOGUE, "major": 17}}
-    # test_copies.py tells of backups; here the nights alone are lost and found.
-    del found["spec"]["backup"]
     operator.apply([found])
     with passing_tenants(operator) as make:
         yield make("trial-cnpg", spec=tenant_spec())
@@ -190,8 +189,7 @@ def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twi
     holding = psql(tenant, HOLD_UP.format(month.removeprefix("public.")))
     kubectl = [str(argument) for argument in ("kubectl", *tenant.place(), *holding)]
     with subprocess.Popen(kubectl, env={**os.environ, **tenant.kubectl.environment}, stdout=subprocess.DEVNULL):
-        (cron_job,) = tenant.kubectl.get(*tenant.place(), "cronjobs")["items"]
-        job = ("create", "job", "night", f"--from=cronjob/{cron_job['metadata']['name']}")
+        job = ("create", "job", "night", "--from=cronjob/acme-expire")
         tenant.kubectl.run(*tenant.place(), *job, show=False)
         wait("the night to stand before its last month", 300, lambda: ask(tenant, COUNT) == str(OLD // 3 + YOUNG))
         lost = lose_primary(tenant)
@@ -205,6 +203,25 @@ def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twi
     ]
     assert sum(acted) == OLD, "each row is told once"
     tenant.wait_for("condition=Compliant", 300)
+
+
+def test_the_night_is_followed_by_a_backup_of_the_clusters_database_and_the_policy_tells_both_dates__T6_M10(
+    tenant: Tenant,
+) -> None:
+    assert_one_backup_of_a_fortnight(tenant, back_up(tenant))
+
+
+def test_a_database_that_was_lost_comes_back_into_the_same_cluster_by_the_one_command__T6_X5(tenant: Tenant) -> None:
+    before = cluster(tenant)["metadata"]["uid"]
+    drop = f'DROP DATABASE "{secret(tenant.kubectl, tenant.namespace, BINDING)["database"]}" WITH (FORCE)'
+    superuser = ("exec", primary(tenant), "-c", "postgres", "--", "psql", "-U", "postgres", "-qc", drop)
+    tenant.kubectl.run(*tenant.place(), *superuser, show=False)
+    said = restore(tenant)
+    assert said.startswith("restored Analytical from "), said
+    assert cluster(tenant)["metadata"]["uid"] == before
+    assert ask(tenant, "SELECT count(*), min(id) FROM records") == f"{YOUNG}|{OLD + 1}"
+    wait("the records to be back in the status", 300, lambda: category(tenant).get("rows") == YOUNG)
+    assert python(tenant, (BINDING,), "refill", FILL, URI, "0", "0") == "written", "its application works on as before"
 
 
 def test_a_gitops_prune_keeps_the_cluster_its_volumes_and_its_network_policy__X5(tenant: Tenant) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from demo.commands import on_cluster
 from demo.kubectl import Kubectl, wait
 from tests.cluster.applications import SQL, python, secret
+from tests.cluster.backups import assert_one_backup_of_a_fortnight, back_up, category, command, restore
 from tests.cluster.conftest import Tenant, passing_tenants
 
 NAMESPACE = "trial-copied"
@@ -61,22 +61,12 @@ def rows(tenant: Tenant, binding: str) -> str:
     return python(tenant, (binding,), "read", SQL, f"/bindings/{binding}/uri", READ)
 
 
-def command(tenant: Tenant, *arguments: str) -> str:
-    """What ``tenant-retention`` prints, given all that the cluster has of the policy."""
-    return on_cluster(tenant.kubectl, tenant.namespace, tenant.name, *arguments, show=False)
-
-
 def superuser(tenant: Tenant, *statements: str) -> None:
     """What nobody may do who is not at the server itself."""
     words = [word for each in statements for word in ("-c", each)]
     tenant.kubectl.run(
         *tenant.place(), "exec", "acme-postgresql-0", "--", "psql", "-qd", "postgres", *words, show=False
     )
-
-
-def category(tenant: Tenant) -> Any:
-    """What the status says of the records."""
-    return next(each for each in tenant.status().get("categories", []) if each["name"] == "records")
 
 
 def test_a_night_moves_old_records_to_the_archive_and_deletes_only_what_is_past_its_keep__D3_T5(tenant: Tenant) -> None:
@@ -96,25 +86,13 @@ def test_a_night_moves_old_records_to_the_archive_and_deletes_only_what_is_past_
 
 
 def test_the_backup_job_makes_a_backup_and_the_policy_says_when_the_last_copy_goes__T6_M10(tenant: Tenant) -> None:
-    waits = lambda: "lastBackup" not in tenant.status()["backups"] and "message" not in tenant.status()["backups"]  # noqa: E731
-    wait("the first backup to wait for nothing any more", 300, waits)
-    place = tenant.place()
-    tenant.kubectl.run(*place, "create", "job", "backup", "--from=cronjob/acme-backup", show=False)
-    tenant.kubectl.run(*place, "wait", "--for=condition=Complete", "job/backup", "--timeout=300s", show=False)
-    tenant.wait_for("condition=BackupsCurrent", 300)
-    told = tenant.status()["backups"]
-    assert (told["keep"], told["number"], told["overdue"]) == ("P14D", 1, 0)
-    dates = [datetime.fromisoformat(category(tenant)[name]) for name in ("leavesLiveStore", "lastCopyGone")]
-    assert timedelta(days=14) <= dates[1] - dates[0] <= timedelta(days=18)
+    assert_one_backup_of_a_fortnight(tenant, back_up(tenant))
 
 
 def test_lost_databases_come_back_by_one_command_with_todays_rules__T6_X5(tenant: Tenant) -> None:
     lost = [secret(tenant.kubectl, NAMESPACE, binding)["database"] for binding in DATABASES]
     superuser(tenant, *(f'DROP DATABASE "{name}" WITH (FORCE)' for name in lost))
-    wait("the records to be gone from the status", 300, lambda: category(tenant).get("rows") == 0)
-    tenant.wait_for("condition=Ready", 300)
-    assert (rows(tenant, LIVE), rows(tenant, ARCHIVE)) == ("[]", "[]")
-    said = command(tenant, "restore", "--plan", "plan.json", "--administrator-binding", "administrator", "-q")
+    said = restore(tenant)
     assert said.startswith("restored Analytical, Archive from "), said
     assert (rows(tenant, LIVE), rows(tenant, ARCHIVE)) == ("[(1,)]", "[(40,), (50,)]")
     wait("the records to be back in the status", 300, lambda: category(tenant).get("rows") == 3)

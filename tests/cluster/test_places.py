@@ -1,4 +1,4 @@
-"""A tenant whose data lies in several places: at home, in a unit's own database, in a further region, in a cache.
+"""A tenant whose data lies in several places: at home, in a unit's own database, in a further region, in a cache, messages apart.
 
 The tests tell one story of one tenant and run in this order: its servers take a minute to come up.
 """
@@ -16,6 +16,7 @@ from demo.kubectl import Kubectl, wait
 from tenant_retention.domain.names import Place
 from tests.cluster.applications import python, secret
 from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, Tenant, passing_tenants, small_profile
+from tests.cluster.placed_programs import AGENT, DENIED, INTRUDE, KEYS, READ, SAY, WRITE
 
 SITE = servers.Site("trial", ("postgresql", "cache"))
 """Somebody's own servers: PostgreSQL in a further region, and Valkey."""
@@ -23,11 +24,15 @@ NAMESPACE = "trial-placed"
 BEDS = {"name": "beds", "database": "Dedicated"}
 SPEC: dict[str, Any] = {
     "profileRef": {"name": "placed"},
+    "channels": ["Phone"],
     "units": [{"name": "helpdesk"}, BEDS, {"name": "sydney", "region": "APAC", "database": "Shared"}],
     "stores": [
         {"purpose": "Analytical", "className": "trial-home"},
         {"purpose": "Analytical", "region": "APAC", "className": "trial-apac"},
         {"purpose": "Cache", "className": "trial-cache"},
+        # No database is made of them before a channel needs it.
+        {"purpose": "Dialogue", "className": "trial-home"},
+        {"purpose": "Dialogue", "region": "APAC", "className": "trial-apac"},
     ],
     "retention": [{"category": "records", "keep": "P30D", "anonymizeAfter": "P20D"}],
     "guard": {"maxDeletedPercent": 100},
@@ -36,99 +41,26 @@ HOME, OWN, FAR = DATABASES = tuple(
     f"acme-{Place('Analytical', region, unit).label}-app" for region, unit in (("", ""), ("", "beds"), ("APAC", ""))
 )
 CONTENT, CACHE = "acme-content-app", "acme-cache-app"
-
-WRITE = """
-import psycopg, sys
-for binding in sys.argv[2:]:
-    with psycopg.connect(open(f'/bindings/{binding}/uri').read()) as database:
-        for age in map(int, sys.argv[1].split(',')):
-            database.execute("INSERT INTO records (id, session_id, caller, started_at)"
-                " VALUES (%s, %s, '+31201234567', now() - %s * interval '1 day')", (age, f's{age}', age))
-print('written')
-"""
-"""A record of each age in days, in each database."""
-READ = """
-import psycopg, sys
-for binding in sys.argv[1:]:
-    with psycopg.connect(open(f'/bindings/{binding}/uri').read()) as database:
-        print(database.execute('SELECT id, caller IS NULL FROM records ORDER BY id').fetchall())
-"""
-"""Of each database the ages, and whether the caller is gone."""
-INTRUDE = """
-import psycopg, sys
-from psycopg.conninfo import conninfo_to_dict
-mine = conninfo_to_dict(open(f'/bindings/{sys.argv[1]}/uri').read())
-for binding in sys.argv[2:]:
-    theirs = conninfo_to_dict(open(f'/bindings/{binding}/uri').read())
-    try:
-        psycopg.connect(**{**theirs, 'user': mine['user'], 'password': mine['password']}).close()
-        print('connected')
-    except psycopg.OperationalError:
-        print('refused')
-"""
-KEYS = """
-import redis, sys
-from pathlib import Path
-own = Path('/bindings', sys.argv[1])
-cache = redis.Redis.from_url((own / 'uri').read_text(), ssl_ca_data=(own / 'ca.crt').read_text(), protocol=2)
-prefix = (own / 'prefix').read_text()
-for word in sys.argv[2:]:
-    act, key = word.split('=')
-    try:
-        print({'set': lambda: cache.set(prefix + key, 'x'), 'get': lambda: cache.exists(prefix + key),
-            'lives': lambda: cache.ttl(prefix + key) > 0, 'outside': lambda: cache.set(key, 'x'),
-            'look': lambda: cache.scan(match=key)}[act]())
-    except redis.exceptions.NoPermissionError:
-        print('refused')
-"""
-AGENT = """
-import psycopg, sys
-with psycopg.connect(open(f'/bindings/{sys.argv[1]}/uri').read()) as database:
-    database.execute("INSERT INTO agents (id, staff_id, started_at) VALUES (1, 'ann', now())")
-print('written')
-"""
-DENIED = """
-import io, ssl, sys, psycopg, urllib3
-from pathlib import Path
-from urllib.parse import urlsplit
-from minio import Minio
-own = {f.name: f.read_text() for f in Path('/bindings', sys.argv[2]).iterdir() if f.is_file()}
-context = ssl.create_default_context(cafile=f'/bindings/{sys.argv[2]}/ca.crt')
-store = Minio(urlsplit(own['AWS_ENDPOINT_URL']).netloc, access_key=own['AWS_ACCESS_KEY_ID'],
-    secret_key=own['AWS_SECRET_ACCESS_KEY'], region=own['AWS_DEFAULT_REGION'],
-    http_client=urllib3.PoolManager(ssl_context=context))
-with psycopg.connect(Path('/bindings', sys.argv[1], 'uri').read_text()) as database:
-    if sys.argv[3] == 'write':
-        version = store.put_object(own['BUCKET_NAME'], 'recordings/1', io.BytesIO(b'said'), 4).version_id
-        database.execute("INSERT INTO recordings (id, session_id, object_key, object_version, started_at)"
-            " VALUES (1, 's1', 'recordings/1', %s, now() - interval '1 day')", (version,))
-        database.execute("UPDATE records SET refused = true WHERE session_id = 's1'")
-    rows = database.execute('SELECT count(*) FROM recordings').fetchone()[0]
-    print(rows, len(list(store.list_objects(own['BUCKET_NAME'], prefix='recordings/', recursive=True))))
-"""
-"""A recording of today's call is stored, then its caller's refusal becomes known; rows and objects that are there."""
+MESSAGES = "acme-dialogue-app"
 
 
 def profile() -> dict[str, Any]:
-    """The small profile with a caller's refusal, agents in a cache, and a max that is not far from keep."""
+    """The small profile with a caller's refusal, agents in a cache, messages, and a max that is not far from keep."""
     found = small_profile()
     found["metadata"]["name"] = "placed"
     records, recordings = found["spec"]["categories"]
     recordings |= {"max": "P60D", "consent": {"table": "records", "refusedColumn": "refused"}}
     records["max"] = "P60D"
-    agents = {
-        "name": "agents",
-        "default": "P30D",
-        "max": "P60D",
-        "earlyDeletion": "Allowed",
-        "clock": {"event": "Created"},
-        "tables": ["agents"],
-        "cache": {"prefix": "agents", "table": "agents", "keyColumn": "staff_id"},
-    }
-    found["spec"]["categories"].append(agents)
+    rule = {"default": "P30D", "max": "P60D", "earlyDeletion": "Allowed", "clock": {"event": "Created"}}
+    cache = {"prefix": "agents", "table": "agents", "keyColumn": "staff_id"}
+    found["spec"]["categories"] += [
+        {"name": "agents", **rule, "tables": ["agents"], "cache": cache},
+        {"name": "messages", **rule, "tables": ["messages"], "database": "Dialogue"},
+    ]
     calls = found["spec"]["tables"][0]
     columns = [calls["columns"][0], {"name": "staff_id", "type": "Text", "nullable": False, "role": "StaffId"}]
-    found["spec"]["tables"].append({**calls, "name": "agents", "columns": columns})
+    tables = {"agents": columns, "messages": columns[:1]}
+    found["spec"]["tables"] += [{**calls, "name": name, "columns": mine} for name, mine in tables.items()]
     calls["columns"] = [*calls["columns"], {"name": "refused", "type": "Boolean", "role": "Consent"}]
     return found
 
@@ -297,3 +229,25 @@ def test_a_unit_that_is_switched_off_goes_on_expiring_until_it_is_empty_and_bind
     wait("the database to be bound again", 300, lambda: entry(tenant, unit="beds")["status"]["phase"] == "Bound")
     tenant.wait_for("condition=Ready", 300)
     assert (entry(tenant, unit="beds")["metadata"]["uid"], tenant.status()["databases"]) == (before, "3/3")
+
+
+def test_a_channel_that_is_turned_on_makes_its_databases_and_turned_off_their_messages_go_on_expiring__D2_P2(
+    tenant: Tenant,
+) -> None:
+    tenant.apply({**SPEC, "channels": ["Phone", "Chat"]})
+    wait("databases of messages at home and in the region", 300, lambda: tenant.status()["databases"] == "5/5")
+    tenant.wait_for("condition=Ready", 300)
+    assert python(tenant, (MESSAGES,), "say", SAY, MESSAGES, "1") == "[(1,)]"
+
+    def leaving() -> bool:
+        counts = [count for count in tenant.status()["storeCounts"] if "region" not in count]
+        return any(count.get("leaving") for count in counts if count["purpose"] == "Dialogue")
+
+    tenant.apply(SPEC)
+    wait("the database of messages to be told as leaving", 300, leaving)
+    tenant.wait_for("condition=Ready", 300)
+    assert python(tenant, (MESSAGES,), "say", SAY, MESSAGES, "31") == "[(1,), (31,)]", "its application keeps its login"
+    night = tenant.run({"mode": "Enforce"})
+    assert night["status"]["phase"] == "Succeeded", night["status"]
+    assert python(tenant, (MESSAGES,), "say", SAY, MESSAGES) == "[(1,)]"
+    assert leaving(), "what is young is kept on, and its database with it"

@@ -194,36 +194,44 @@ def test_what_is_deleted_or_changed_by_hand_is_put_right_and_told_once(tenants: 
     tenant.wait_for("condition=Ready")
 
 
-def test_a_grant_changed_by_hand_in_the_database_is_put_right(tenants: Tenants) -> None:
+ATTEMPT = """
+import psycopg, sys
+with psycopg.connect(open(sys.argv[1]).read()) as database:
+    try:
+        database.execute(sys.argv[2])
+        print('done')
+    except psycopg.errors.InsufficientPrivilege:
+        print('refused')
+"""
+
+
+def test_a_grant_changed_by_hand_is_put_right_and_a_table_that_the_profile_does_not_know_is_told__M11_D5(
+    tenants: Tenants,
+) -> None:
     tenant = tenants("trial-grants")
     tenant.wait_for("condition=Ready")
     database = secret(tenant.kubectl, tenant.namespace, "acme-analytical-app")["database"]
-    place = (
-        *tenant.place(),
-        "exec",
-        "acme-postgresql-0",
-        "--",
-        "psql",
-        "-XAt",
-        "-h",
-        "/run/postgresql",
-        "-U",
-        "postgres",
-        "-d",
-        database,
-    )
+    psql = ("exec", "acme-postgresql-0", "--", "psql", "-XAt", "-h", "/run/postgresql", "-U", "postgres")
+    superuser = (*tenant.place(), *psql, "-d", database)
     grantee = f"{database}_app"
     question = f"SELECT has_table_privilege('{grantee}', 'public.records', 'DELETE')"
+    grant = f'GRANT DELETE ON public.records TO "{grantee}"'
     # In one breath: the operator may look again at any moment.
-    granted = tenant.kubectl.run(
-        *place, "-c", f'GRANT DELETE ON public.records TO "{grantee}"', "-c", question, show=False
-    )
+    granted = tenant.kubectl.run(*superuser, "-c", grant, "-c", question, show=False)
     assert granted.split() == ["GRANT", "t"]
 
     def deletes() -> str:
-        return tenant.kubectl.run(*place, "-c", question, show=False).strip()
+        return tenant.kubectl.run(*superuser, "-c", question, show=False).strip()
 
     wait("the surplus grant to be revoked", REPAIR_SECONDS, lambda: deletes() == "f")
+
+    shown_only = "CREATE TABLE public.crm_contacts (name text)"
+    arguments = (ATTEMPT, "/bindings/acme-analytical-app/uri", shown_only)
+    assert python(tenant, ("acme-analytical-app",), "store", *arguments) == "refused"
+    tenant.kubectl.run(*superuser, "-c", shown_only, show=False)
+    tenant.wait_for("condition=Uncovered", REPAIR_SECONDS)
+    assert "public.crm_contacts" in tenant.condition("Uncovered")["message"]
+    assert tenant.condition("Ready")["status"] == "True"
 
 
 def test_an_edit_is_enforced_before_the_policy_says_ready_again(tenants: Tenants) -> None:
@@ -325,7 +333,7 @@ def test_the_operator_killed_in_mid_provisioning_five_times_still_brings_the_ten
     assert answer == "[(1,)]", "what was handed out before a kill is still right"
 
 
-def test_a_run_deletes_what_is_due_and_nothing_else_and_its_evidence_is_in_the_status__M8_P2_X6(
+def test_a_run_deletes_what_is_due_and_nothing_else_and_its_evidence_is_in_the_status__M8_P2_X6_X7(
     tenants: Tenants,
 ) -> None:
     tenant = tenants("trial-run", spec={**SPEC, "guard": {"maxDeletedPercent": 100}})

@@ -17,7 +17,7 @@ from tenant_retention.domain.durations import Period, end_of_period
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.rules import Subject, define
 from tenant_retention.telemetry import Telemetry
-from tests.unit.test_status import NOW, POLICY, PROFILE, seen
+from tests.unit.test_status import DEFINITION, NOW, POLICY, PROFILE, seen
 
 RULES = BackupRules("pg", "P7D", Frequency.DAILY)
 SECOND = timedelta(seconds=1)
@@ -138,3 +138,28 @@ def test_metrics_follow_the_status_of_the_backups_and_end_with_it__T6_X4() -> No
         assert (found, float(number)) == (f"tenant_retention_{name}{series}", value)
     shown.policy("customer-acme", "acme", {"conditions": []}, None)
     assert not [each for each in shown.render(0).decode().splitlines() if "backup" in each and "acme" in each]
+
+
+def test_databases_that_no_backup_and_no_archive_has_are_named_in_the_status_and_not_ignored_in_silence__D3_T6() -> (
+    None
+):
+    def rows(*databases: str) -> dict[str, str]:
+        categories = tuple(
+            each.model_copy(update={"archive_after": "P3M"}) if each.name == "calls" else each
+            for each in DEFINITION.categories
+        )
+        definition = DEFINITION.model_copy(update={"categories": categories, "databases": databases})
+        told = category_rows(PROFILE, definition, Counts(), counted_only=False, now=NOW)
+        return {row["name"]: row.get("message", "") for row in told}
+
+    units = tuple(f"Analytical:unit-{number}" for number in range(5))
+    told = rows("Analytical", "Analytical/APAC", *units)
+    assert told["calls"].endswith(
+        "archiveAfter moves rows of Analytical alone: those of Analytical/APAC, Analytical:unit-0, Analytical:unit-1 and 3 "
+        "more stay there until they are deleted"
+    )
+    assert "archiveAfter" not in told["recordings"]
+    assert "archiveAfter" not in rows("Analytical", "Dialogue/APAC")["calls"]
+    (finding,) = backup_findings(report(backup(NOW), left_out=("Analytical/APAC",)), NOW)
+    assert (finding.holds, finding.reason) == (True, "BackedUp")
+    assert finding.message.endswith("in no backup, as their rows stay in their region: Analytical/APAC")

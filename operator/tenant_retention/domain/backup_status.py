@@ -14,6 +14,7 @@ from tenant_retention.domain.conditions import Finding, instant, moment, reason_
 from tenant_retention.domain.copies import RUN_INTERVAL
 from tenant_retention.domain.durations import LAST_INSTANT, Period, end_of_period
 from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.left_where_they_are import not_backed_up
 from tenant_retention.domain.schedule import Schedule
 
 _NUMBERS = ("number", "bytes", "lastBackup", "lastBackupBytes", "oldestBackup")
@@ -121,7 +122,8 @@ def _finding(report: BackupReport, now: datetime) -> Finding:
             "kubectl describe cronjob -l tenantretention.io/task=backup"
         )
         return Finding(type_, False, Reason.BACKUPS_MISSING, text[:1024])
-    return Finding(type_, True, Reason.BACKED_UP, "the last backup that was asked for is there")
+    text = "; ".join(filter(None, ("the last backup that was asked for is there", not_backed_up(report.left_out))))
+    return Finding(type_, True, Reason.BACKED_UP, text)
 
 
 def _numbers(found: tuple[StoredBackup, ...]) -> dict[str, Any]:
@@ -149,5 +151,5 @@ def _message(report: BackupReport) -> str | None:
     if report.waiting is not None:
         told.append(report.waiting)
     if report.left_out:
-        told.append(f"in no backup, as their rows stay in their region: {', '.join(report.left_out)}")
+        told.append(not_backed_up(report.left_out))
     return "; ".join(told)[:1024] or None

@@ -19,6 +19,7 @@ from tenant_retention.domain.definition import (
 )
 from tenant_retention.domain.durations import LAST_INSTANT, Period, end_of_period
 from tenant_retention.domain.extended_storage import is_lasting
+from tenant_retention.domain.left_where_they_are import not_archived
 from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.ports.cached_rows import CacheLooks
 from tenant_retention.domain.ports.observation import (
@@ -142,6 +143,7 @@ def category_rows(
     ]
     missing = {name: found for (kind, name), found in counts.orphans.items() if kind is OrphanKind.MISSING_OBJECTS}
     rows = [_with_old_copies(row, copies_until) for row in rows]
+    rows = [_with_advice(row, text) if (text := not_archived(definition, known[row["name"]])) else row for row in rows]
     rows = [row | ({"missingObjects": missing[row["name"]]} if row["name"] in missing else {}) for row in rows]
     rows = [_with_left(row, left[row["name"]]) if row["name"] in left else row for row in rows]
     rows = [

@@ -37,6 +37,7 @@ class Reconcile:
         try:
             return await self._reconcile(kind, namespace, name)
         except Exception as problem:
+            # Whatever it is: a status that went on saying Ready would be a lie. It is raised again below.
             try:
                 await tell_failure(self._world, _KINDS[kind], namespace, name, problem)
             except RetentionError as silent:

@@ -106,6 +106,7 @@ class PostgresBackupSource:
                     )
                 reader.execute(_named("commit"))
             except BaseException:
+                # A kill or the end of the generator, too: a session in the middle of a COPY answers nothing else any more.
                 if not reader.closed:
                     reader.close()
                     self._reader = None

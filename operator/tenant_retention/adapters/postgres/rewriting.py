@@ -54,6 +54,7 @@ class MonthRewriting:
             try:
                 self._copy(self._call, waiting)
             except BaseException:
+                # A kill, too: the pool waits for the one beside, which must not begin another block.
                 waiting.clear()
                 raise
             beside.result()

@@ -162,10 +162,10 @@ def test_a_night_begins_by_itself_at_the_minute_that_was_told_and_removes_record
     assert found(tenant, *OVER) != WHAT_IS_YOUNG
     # Which minute of its window a policy's night has never changes: the window moves, and its night with it.
     quiet = datetime.fromisoformat(tenant.status()["nextRun"])
-    begins = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
+    begins = (datetime.now(UTC) + timedelta(seconds=150)).replace(second=0, microsecond=0)
     start = datetime.fromisoformat(f"2026-01-01T{QUIET['start']}Z") + (begins - quiet)
     tenant.apply({**SPEC, "window": {"start": f"{start:%H:%M}"}})
-    wait("the night to be told", 60, lambda: datetime.fromisoformat(tenant.status()["nextRun"]) == begins)
+    wait("the night to be told", 90, lambda: datetime.fromisoformat(tenant.status()["nextRun"]) == begins)
 
     place, job = tenant.place(), f"job/acme-expire-{int(begins.timestamp()) // 60}"
     tenant.kubectl.run(*place, "wait", "--for=create", job, "--timeout=300s", show=False)

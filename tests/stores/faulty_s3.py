@@ -39,11 +39,13 @@ _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 @dataclass
 class Faults:
-    """The next ``left`` answers that ``chooses`` picks are spoiled by ``fault``; ``spoiled`` counts them."""
+    """The next ``left`` answers that ``chooses`` picks, but for the first ``passing``, are spoiled by ``fault``; ``spoiled`` counts
+    them."""
 
     fault: Fault
     chooses: Chooses
     left: int = 1
+    passing: int = 0
     spoiled: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -51,6 +53,9 @@ class Faults:
         """The fault for this request, if it is one of the chosen."""
         with self.lock:
             if self.left == 0 or not self.chooses(method, path):
+                return None
+            if self.passing > 0:
+                self.passing -= 1
                 return None
             self.left -= 1
             self.spoiled += 1
@@ -65,6 +70,21 @@ def deletes(method: str, path: str) -> bool:
 def lists(method: str, path: str) -> bool:
     """A listing: of versions, objects or unfinished uploads."""
     return method == "GET" and any(word in urlsplit(path).query for word in ("versions", "list-type", "uploads"))
+
+
+def puts(ending: str = "") -> Chooses:
+    """Storing an object whose key ends so."""
+    return lambda method, path: method == "PUT" and not urlsplit(path).query and path.endswith(ending)
+
+
+def gets(ending: str = "") -> Chooses:
+    """Reading an object whose key ends so."""
+    return lambda method, path: method == "GET" and not urlsplit(path).query and path.endswith(ending)
+
+
+def locks(method: str, path: str) -> bool:
+    """Locking one object until an instant."""
+    return method == "PUT" and "retention" in urlsplit(path).query
 
 
 @dataclass
@@ -149,6 +169,20 @@ def faulty_s3(server: S3Server, directory: Path) -> Iterator[FaultyS3]:
         listener.shutdown()
         listener.server_close()
         serving.join(10)
+
+
+@contextmanager
+def faulty_binding(server: S3Server, binding: Path, directory: Path) -> Iterator[FaultyS3]:
+    """A proxy between ``server`` and whoever goes by this binding, for the length of a test."""
+    originals = {name: (binding / name).read_text() for name in ("AWS_ENDPOINT_URL", "ca.crt")}
+    with faulty_s3(server, directory) as proxy:
+        (binding / "AWS_ENDPOINT_URL").write_text(proxy.url)
+        (binding / "ca.crt").write_text(proxy.ca)
+        try:
+            yield proxy
+        finally:
+            for name, text in originals.items():
+                (binding / name).write_text(text)
 
 
 def _refusals(body: bytes) -> bytes:

@@ -38,20 +38,32 @@ def test_killed_at_any_effect_each_row_is_in_one_place_after_the_next_run__T5_X6
         told = acme.observer().evidence(1)[0].sequence
         status, _ = engine.run(f"{number} {when}")
         assert status == KILLED, f"effect {number} of {calls} was never reached"
-        live, kept = acme.left(), filed.archived()
-        assert staying <= live, f"early: {number} {when}"
-        assert new <= live | kept, f"lost: {new - live - kept} at {number} {when}"
-        assert not live & kept, f"in two places: {number} {when}"
-        assert kept <= old | new, f"{number} {when}"
+        in_one_place(acme, filed, staying, old, new, f"{number} {when}")
         status, _ = engine.run("never")
         assert status == 0, f"after {number} {when}: {(acme.directory / 'engine.log').read_text()[-4000:]}"
         assert (acme.left(), filed.archived()) == (staying, new), f"after {number} {when}"
         filed.tidy()
-        links = [link for link in acme.observer().evidence(1000) if link.sequence > told]
-        counted = [each for link in links for each in link.categories if each.category == RECORDS]
-        assert sum(each.archived or 0 for each in counted) == len(new), f"each row is told once: {number} {when}"
-        assert sum(each.acted for each in counted) == len(old), f"each row is told as gone once: {number} {when}"
+        told_once(acme, told, old, new, f"{number} {when}")
     assert acme.observer().observe().chain_intact
+
+
+def in_one_place(
+    acme: LiveArchive, filed: SeenArchive, staying: set[str], old: set[str], new: set[str], where: str
+) -> None:
+    """Whatever became of a night in which ``old`` were due and ``new`` to move."""
+    live, kept = acme.left(), filed.archived()
+    assert staying <= live, f"early: {where}"
+    assert new <= live | kept, f"lost: {new - live - kept} at {where}"
+    assert not live & kept, f"in two places: {where}"
+    assert kept <= old | new, where
+
+
+def told_once(acme: LiveArchive, after: int, old: set[str], new: set[str], where: str) -> None:
+    """By all evidence after this link together."""
+    links = [link for link in acme.observer().evidence(1000) if link.sequence > after]
+    counted = [each for link in links for each in link.categories if each.category == RECORDS]
+    assert sum(each.archived or 0 for each in counted) == len(new), f"each row is told once: {where}"
+    assert sum(each.acted for each in counted) == len(old), f"each row is told as gone once: {where}"
 
 
 def arrange_young(acme: LiveArchive) -> set[str]:

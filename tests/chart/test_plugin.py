@@ -124,6 +124,9 @@ def test_legal_places_and_releases_a_hold_and_the_platform_cannot_release_it__X3
     assert refused.returncode in (1, 3)
     assert "releasing" in refused.stderr
     assert "release" not in kept(server, f"{HOLDS}/case-17")["spec"]
+    of_another = {"metadata": {"uid": "00000000-0000-4000-8000-000000000000"}, "spec": {"release": {"reason": "x"}}}
+    path = f"{HOLDS}/case-17"
+    assert server.request("PATCH", path, of_another, content_type="application/merge-patch+json").status_code == 409
     released = plugin(server, "release", "case-17", "--reason", "closed", "--yes", "--no-wait", user="legal")
     assert released.returncode == 0, released.stderr
     assert kept(server, f"{HOLDS}/case-17")["spec"]["release"] == {"reason": "closed"}

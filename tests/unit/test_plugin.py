@@ -19,7 +19,7 @@ from tenant_retention.adapters.fakes.cluster import FakeCluster
 from tenant_retention.cli.plugin import completing
 from tenant_retention.cli.plugin.program import main
 from tenant_retention.cli.plugin.reaching import Reached, Session, Target
-from tenant_retention.domain.errors import Unavailable
+from tenant_retention.domain.errors import Forbidden, Unavailable
 from tenant_retention.domain.ports.cluster import HOLD, POLICY, RUN, SECRET, Kind, Manifest
 from tests.support.operator_world import namespace, policy, profile
 
@@ -472,12 +472,13 @@ def test_a_report_never_overwrites_a_file_and_says_what_it_could_not_read(
 
     async def partly(kind: Kind, namespace: str | None = None, labels: str = "") -> tuple[Manifest, ...]:
         if kind.plural == "datastores":
-            raise Unavailable("Kubernetes API: datastores is forbidden (403)", reason="Unavailable")
+            raise Forbidden('datastores is forbidden: User "jan@example.com" cannot list (403)', reason="Unavailable")
         return await listing(kind, namespace, labels)
 
     plugin.cluster.list = partly  # type: ignore[method-assign]
     assert plugin("report", str(tmp_path / "other.zip")) == 0
-    assert "left out: datastores: Kubernetes API: datastores is forbidden" in capsys.readouterr().out
+    assert "left out: datastores: not allowed" in capsys.readouterr().out
+    assert b"jan@example.com" not in zipfile.ZipFile(tmp_path / "other.zip").read("report.json")
 
 
 def test_a_cluster_that_does_not_answer_leaves_with_3(capsys: pytest.CaptureFixture[str]) -> None:

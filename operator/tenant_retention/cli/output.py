@@ -27,10 +27,12 @@ def write_document(document: Mapping[str, Any], form: Format, stream: TextIO) ->
     if form is Format.YAML:
         import yaml
 
-        stream.write(yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True))
+        # A sign that could act on a terminal is written as an escape, and with it all that is not ASCII.
+        plain = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+        stream.write(plain if _inert(plain) else yaml.safe_dump(dict(document), sort_keys=False))
         return
-    json.dump(document, stream, indent=2, ensure_ascii=False)
-    stream.write("\n")
+    plain = json.dumps(document, indent=2, ensure_ascii=False)
+    stream.write((plain if _inert(plain) else json.dumps(document, indent=2).replace("\x7f", "\\u007f")) + "\n")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], stream: TextIO) -> None:
@@ -48,6 +50,10 @@ def visible(value: object) -> str:
     if value is None:
         return "-"
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(value))
+
+
+def _inert(text: str) -> bool:
+    return all(sign.isprintable() or sign == "\n" for sign in text)
 
 
 def complain(message: str) -> None:

@@ -34,3 +34,7 @@ class NotReady(RetentionError):
 
 class Unavailable(RetentionError):
     """Something that was there does not answer: retried with backoff, nothing is deleted meanwhile."""
+
+
+class Forbidden(Unavailable):
+    """Something that answers and does not let us: what is missing are rights."""

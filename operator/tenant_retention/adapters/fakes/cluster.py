@@ -167,6 +167,8 @@ class FakeCluster:
         before = self.objects.get(key)
         if before is None:
             return None
+        if patch.get("metadata", {}).get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
+            raise NotReady("Precondition failed: UID in precondition is not that of the object", reason="Unavailable")
         after = _merged(before, patch)
         if after != before:
             self.on_effect(f"patch {key}")

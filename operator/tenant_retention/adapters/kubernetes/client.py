@@ -18,7 +18,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.resource import Resource
 
-from tenant_retention.domain.errors import Invalid, NotReady, RetentionError, Unavailable
+from tenant_retention.domain.errors import Forbidden, Invalid, NotReady, RetentionError, Unavailable
 from tenant_retention.domain.ports.cluster import (
     EVENT,
     FIELD_MANAGER,
@@ -47,6 +47,8 @@ def error_of(problem: ApiException) -> RetentionError:
         return NotReady(message, reason="Unavailable")
     if problem.status in (400, 422):
         return Invalid(message, reason="ClassInvalid")
+    if problem.status == 403:
+        return Forbidden(message, reason="Unavailable")
     return Unavailable(message, reason="Unavailable")
 
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from tenant_retention.cli.output import visible
 from tenant_retention.domain.errors import Invalid
 
 
@@ -16,4 +17,4 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Invalid(f"{question} Nobody is there to answer: say --yes", reason="Usage", field="yes")
-    typer.confirm(question, abort=True, err=True)
+    typer.confirm(visible(question), abort=True, err=True)

@@ -22,10 +22,10 @@ from tenant_retention.cli.plugin.options import (
     Yes,
     as_document,
     session_of,
-    tell,
 )
+from tenant_retention.cli.plugin.progress import progress
 from tenant_retention.cli.plugin.reaching import Reached, Target
-from tenant_retention.domain.ports.cluster import HOLD, Manifest
+from tenant_retention.domain.ports.cluster import Manifest
 
 application = typer.Typer()
 
@@ -46,7 +46,7 @@ def hold(
     kubeconfig: Kubeconfig = None,
     rehearse: Rehearse = False,
     wait: Wait = True,
-    timeout: Timeout = 120.0,
+    timeout: Timeout = 120,
     output: Output = Format.TABLE,
 ) -> None:
     """Keeps what it selects from every deletion until it is released; every kind of selector that is given must match."""
@@ -64,10 +64,13 @@ def hold(
             since=since,
             until=until,
         )
-        made = await holding.place(reached, wanted)
-        return await holding.settled(session, reached, made, timeout, tell) if wait and not rehearse else made
+        return await holding.place(reached, wanted)
 
-    placed = session.answer(Target(kubeconfig, context, namespace, rehearse=rehearse), act)
+    with session.opened(Target(kubeconfig, context, namespace, rehearse=rehearse)) as ask:
+        placed = ask(act)
+        if wait and not rehearse:
+            with progress(session) as tell:
+                placed = ask(lambda reached: holding.settled(session, reached, placed, timeout, tell))
     _told_hold(placed, output, rehearse=rehearse)
 
 
@@ -82,21 +85,21 @@ def release(
     yes: Yes = False,
     rehearse: Rehearse = False,
     wait: Wait = True,
-    timeout: Timeout = 120.0,
+    timeout: Timeout = 120,
     output: Output = Format.TABLE,
 ) -> None:
     """Ends a hold for good: the next run applies the normal rules. It cannot be taken back."""
     session = session_of(asked)
 
-    async def act(reached: Reached) -> Manifest:
+    with session.opened(Target(kubeconfig, context, namespace, rehearse=rehearse)) as ask:
+        found = ask(lambda reached: holding.releasable(reached, name))
         if not rehearse:
-            found = await reached.cluster.get(HOLD, name, reached.home())
-            rows = (found or {}).get("status", {}).get("held")
+            rows = found.get("status", {}).get("held")
             confirm(f"{name}: release for good what it holds ({'uncounted' if rows is None else rows} rows)?", yes=yes)
-        changed = await holding.release(reached, name, reason)
-        return await holding.settled(session, reached, changed, timeout, tell) if wait and not rehearse else changed
-
-    released = session.answer(Target(kubeconfig, context, namespace, rehearse=rehearse), act)
+        released = ask(lambda reached: holding.release(reached, found, reason))
+        if wait and not rehearse:
+            with progress(session) as tell:
+                released = ask(lambda reached: holding.settled(session, reached, released, timeout, tell))
     _told_hold(released, output, rehearse=rehearse)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +10,8 @@ from pydantic import ValidationError
 from tenant_retention.api.v1alpha1.common import API_VERSION
 from tenant_retention.api.v1alpha1.legalhold import LegalHoldSpec
 from tenant_retention.cli.plugin.policies import condition
-from tenant_retention.cli.plugin.reaching import Reached, Session
+from tenant_retention.cli.plugin.reaching import Reached, Session, refuse_no_name
+from tenant_retention.cli.plugin.waiting import Waiting, wait_for
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.ports.cluster import HOLD, POLICY, Manifest
 
@@ -60,7 +60,7 @@ def wanted_hold(
 
 async def place(reached: Reached, wanted: Manifest) -> Manifest:
     """The hold as the server stored it. Raises Invalid where one of that name is there: a hold is never changed."""
-    made = await reached.cluster.create(wanted)
+    made = await reached.create(wanted)
     if made is None:
         raise Invalid(
             f"LegalHold {wanted['metadata']['name']} is there already, and a hold is never changed; take another name",
@@ -70,18 +70,31 @@ async def place(reached: Reached, wanted: Manifest) -> Manifest:
     return made
 
 
-async def release(reached: Reached, name: str, reason: str) -> Manifest:
-    """Sets the release of a hold; one whose object was deleted gets an object of its name for it. Raises Invalid if there is
-    no such hold, or it is released already."""
+async def releasable(reached: Reached, name: str) -> Manifest:
+    """The hold of that name; for one whose object was deleted the object that releases it, without the reason. Raises Invalid
+    if there is no such hold, or it is released already."""
+    refuse_no_name(HOLD.name, name)
     namespace = reached.home()
     found = await reached.cluster.get(HOLD, name, namespace)
     if found is None:
-        return await _release_without_object(reached, name, namespace, reason)
+        return await _without_object(reached, name, namespace)
     if given := found["spec"].get("release"):
         raise Invalid(f"LegalHold {name} was released before: {given['reason']}", reason="Usage")
-    changed = await reached.cluster.merge(HOLD, name, namespace, {"spec": {"release": {"reason": reason}}})
+    return found
+
+
+async def release(reached: Reached, hold: Manifest, reason: str) -> Manifest:
+    """Sets the release of exactly this hold, as ``releasable`` found it. Raises NotReady if another one has its name by now."""
+    meta = hold["metadata"]
+    if "uid" not in meta:
+        return await place(reached, {**hold, "spec": {**hold["spec"], "release": {"reason": reason}}})
+    # The server refuses a UID that is not the object's: a hold that was made anew meanwhile is not what somebody said yes to.
+    patch = {"metadata": {"uid": meta["uid"]}, "spec": {"release": {"reason": reason}}}
+    changed = await reached.cluster.merge(HOLD, meta["name"], meta["namespace"], patch)
     if changed is None:
-        raise NotReady(f"LegalHold {name} went away meanwhile; look at the policy's status.holds", reason="Unavailable")
+        raise NotReady(
+            f"LegalHold {meta['name']} went away meanwhile; look at the policy's status.holds", reason="Unavailable"
+        )
     return changed
 
 
@@ -99,28 +112,18 @@ async def settled(
 ) -> Manifest:
     """The hold once every database has it as its spec says. Raises NotReady when ``seconds`` have passed: it is tried on."""
     meta = hold["metadata"]
-    until = session.now() + timedelta(seconds=seconds)
-    message = ""
-    while True:
-        found = await reached.cluster.get(HOLD, meta["name"], meta["namespace"])
-        if found is None:
-            raise NotReady(f"LegalHold {meta['name']} is gone: somebody deleted it", reason="Unavailable")
-        ready = condition(found, "Ready")
-        if ready.get("status") == "True":
-            return found
-        if ready.get("message") and ready["message"] != message:
-            message = ready["message"]
-            tell(f"{meta['name']}: {message}")
-        if session.now() >= until:
-            raise NotReady(
-                f"LegalHold {meta['name']} is not yet as wanted in every database and is tried on: {message or 'no answer yet'}; "
-                f"kubectl -n {meta['namespace']} wait --for=condition=Ready lhold/{meta['name']}",
-                reason="Unavailable",
-            )
-        await session.pause(_POLL_SECONDS)
+    follow = f"kubectl -n {meta['namespace']} wait --for=condition=Ready lhold/{meta['name']}"
+    return await wait_for(
+        session,
+        Waiting(f"LegalHold {meta['name']}", follow, seconds, _POLL_SECONDS),
+        lambda: reached.cluster.get(HOLD, meta["name"], meta["namespace"]),
+        lambda found: condition(found, "Ready").get("status") == "True",
+        lambda found: str(condition(found, "Ready").get("message") or "not yet as wanted in every database"),
+        tell,
+    )
 
 
-async def _release_without_object(reached: Reached, name: str, namespace: str, reason: str) -> Manifest:
+async def _without_object(reached: Reached, name: str, namespace: str) -> Manifest:
     reference = await in_force_without_object(reached, name)
     if reference is None:
         raise Invalid(
@@ -128,8 +131,7 @@ async def _release_without_object(reached: Reached, name: str, namespace: str, r
             reason="Usage",
         )
     # What it selects does not matter: it releases all that is in force under its name.
-    spec = {"select": {"sessions": [name]}, "reference": reference, "release": {"reason": reason}}
-    return await place(reached, _hold(name, namespace, spec))
+    return _hold(name, namespace, {"select": {"sessions": [name]}, "reference": reference})
 
 
 def _hold(name: str, namespace: str, spec: dict[str, Any]) -> Manifest:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tenant_retention.cli.output import Format, visible
+from tenant_retention.cli.output import Format
 from tenant_retention.cli.plugin.reaching import Session
 from tenant_retention.domain.ports.cluster import Manifest
 
@@ -23,7 +22,9 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 Rehearse = Annotated[bool, typer.Option("--dry-run", help="Let the server judge it and keep nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end.")]
-Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait; what was begun goes on after them.")]
+Timeout = Annotated[
+    int, typer.Option("--timeout", min=0, max=31_536_000, help="Seconds to wait; what was begun goes on after them.")
+]
 PolicyName = Annotated[str, typer.Argument(help="Name of the policy.", show_default=False)]
 HoldName = Annotated[str, typer.Argument(help="Name of the LegalHold.", show_default=False)]
 
@@ -38,8 +39,3 @@ def as_document(manifest: Manifest) -> dict[str, Any]:
     """The object as it is, without what the API server keeps for itself."""
     meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
     return {**manifest, "metadata": meta}
-
-
-def tell(line: str) -> None:
-    """Progress: one line on stderr."""
-    print(visible(line), file=sys.stderr, flush=True)

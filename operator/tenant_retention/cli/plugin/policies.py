@@ -24,6 +24,12 @@ def condition(manifest: Manifest, kind: str) -> Mapping[str, Any]:
     return {}
 
 
+def seen(manifest: Manifest) -> bool:
+    """Whether the status is about the spec as it is now."""
+    generation = manifest["metadata"].get("generation")
+    return bool(manifest.get("status", {}).get("observedGeneration", generation) == generation)
+
+
 def fine(manifest: Manifest) -> bool:
     """Whether a policy is ready and compliant, by a status that has seen its latest edit."""
     return all(condition(manifest, kind).get("status") == "True" for kind in _TELLING)
@@ -43,7 +49,10 @@ def print_policies(policies: Sequence[Manifest], now: datetime, stream: TextIO, 
         for kind in _TELLING:
             found = condition(each, kind)
             if found and found["status"] != "True":
-                stream.write(f"{visible(_title(each))}: {visible(kind)}: {visible(found.get('message'))}\n")
+                why = found.get("message") or found.get("reason")
+                stream.write(f"{visible(_title(each))}: {visible(kind)}: {visible(why)}\n")
+        if not all(condition(each, kind) for kind in _TELLING):
+            stream.write(f"{visible(_title(each))}: the operator has not told of it since its last edit\n")
 
 
 def print_policy(policy: Manifest, now: datetime, stream: TextIO) -> None:
@@ -120,8 +129,9 @@ def print_policy(policy: Manifest, now: datetime, stream: TextIO) -> None:
     )
     if approval := status.get("approval"):
         meta = policy["metadata"]
+        categories = visible(", ".join(approval.get("categories", ())))
         stream.write(
-            f"\nThe guard asks: {approval['rows']} items of {', '.join(approval.get('categories', ()))} would be newly deleted. "
+            f"\nThe guard asks: {approval['rows']} items of {categories} would be newly deleted. "
             f"If that is meant: kubectl retention approve {visible(meta['name'])} -n {visible(meta['namespace'])}\n"
         )
 

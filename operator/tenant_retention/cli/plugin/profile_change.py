@@ -48,8 +48,7 @@ def read_profile(path: Path) -> RetentionProfile:
     try:
         return RetentionProfile.from_object(document)
     except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False)[0]
-        raise _invalid(path, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from problem
+        raise _invalid(path, _first(problem)) from problem
 
 
 def effects(
@@ -62,8 +61,14 @@ def effects(
 
 
 def parsed(manifest: Manifest) -> RetentionProfileSpec:
-    """The profile as the cluster has it."""
-    return RetentionProfile.from_object({name: value for name, value in manifest.items() if name != "status"}).spec
+    """The profile as the cluster has it. Raises Invalid if this version of the plugin does not know a field of it."""
+    try:
+        return RetentionProfile.from_object({name: value for name, value in manifest.items() if name != "status"}).spec
+    except ValidationError as problem:
+        raise Invalid(
+            f"the profile in the cluster cannot be judged by this version of the plugin: {_first(problem)}",
+            reason="Usage",
+        ) from problem
 
 
 def lines(effect: Effect) -> tuple[tuple[str, str], ...]:
@@ -90,6 +95,9 @@ def _effect(before: RetentionProfileSpec | None, after: RetentionProfileSpec, ma
         wanted = _definition(after, manifest)
     except Invalid as problem:
         return Effect(namespace, policy, (), problem.message)
+    except ValidationError as problem:
+        # Written by a newer version, whose fields this one does not know.
+        return Effect(namespace, policy, (), f"cannot be judged by this version of the plugin: {_first(problem)}")
     try:
         now = _definition(before, manifest) if before else None
     except Invalid:
@@ -135,6 +143,11 @@ def _category_changes(old: CategoryDefinition, new: CategoryDefinition) -> list[
 
 def _told(value: Any) -> str:
     return "none" if value is None else str(value)
+
+
+def _first(problem: ValidationError) -> str:
+    first = problem.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def _invalid(path: Path, what: str) -> Invalid:

@@ -25,8 +25,8 @@ from tenant_retention.cli.plugin.options import (
     Yes,
     as_document,
     session_of,
-    tell,
 )
+from tenant_retention.cli.plugin.progress import progress
 from tenant_retention.cli.plugin.reaching import Reached, Session, Target
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.ports.cluster import POLICY, PROFILE, Manifest
@@ -45,7 +45,7 @@ def plan(
     everywhere: Everywhere = False,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
-    timeout: Timeout = 600.0,
+    timeout: Timeout = 600,
     output: Output = Format.TABLE,
 ) -> None:
     """Shows what the next run would remove, by a dry run; or what a changed profile would do. Removes nothing."""
@@ -68,7 +68,7 @@ def run(
     yes: Yes = False,
     rehearse: Rehearse = False,
     wait: Wait = True,
-    timeout: Timeout = 3600.0,
+    timeout: Timeout = 3600,
     output: Output = Format.TABLE,
 ) -> None:
     """Removes what is due now, as the night would. --dry-run is `plan`: it counts and removes nothing."""
@@ -90,28 +90,26 @@ def approve(
     yes: Yes = False,
     rehearse: Rehearse = False,
     wait: Wait = True,
-    timeout: Timeout = 3600.0,
+    timeout: Timeout = 3600,
     output: Output = Format.TABLE,
 ) -> None:
     """Lets through what the guard stopped, for exactly these rules, and runs at once."""
     session = session_of(asked)
 
-    async def act(reached: Reached) -> Manifest | None:
-        policy = await reached.one(POLICY, name)
+    with session.opened(Target(kubeconfig, context, namespace, rehearse=rehearse)) as ask:
+        policy = ask(lambda reached: reached.one(POLICY, name))
         approval = runs.wanted_approval(policy, max_rows=max_rows, hours=hours, now=session.now())
         if approval is None:
-            return None
+            print(f"{visible(name)}: the guard asks nothing", file=sys.stdout if output is Format.TABLE else sys.stderr)
+            return
         categories = ", ".join(policy["status"]["approval"].get("categories", ()))
         if not rehearse:
             confirm(f"{name}: let up to {approval['maxRows']} items of {categories} be newly deleted?", yes=yes)
-        made = await runs.make(reached, runs.wanted_run(policy, "Enforce", approval))
-        return await runs.ended(session, reached, made, timeout, tell) if wait and not rehearse else made
-
-    done = session.answer(Target(kubeconfig, context, namespace, rehearse=rehearse), act)
-    if done is None:
-        print(f"{visible(name)}: the guard asks nothing")
-    else:
-        _told_run(done, output, wait=wait, rehearse=rehearse)
+        done = ask(lambda reached: runs.make(reached, runs.wanted_run(policy, "Enforce", approval)))
+        if wait and not rehearse:
+            with progress(session) as tell:
+                done = ask(lambda reached: runs.ended(session, reached, done, timeout, tell))
+    _told_run(done, output, wait=wait, rehearse=rehearse)
 
 
 @application.command()
@@ -148,17 +146,18 @@ def _run(
     *,
     yes: bool = False,
     wait: bool = True,
-    timeout: float,
+    timeout: int,
     output: Format,
 ) -> None:
-    async def act(reached: Reached) -> Manifest:
-        policy = await reached.one(POLICY, name)
+    with session.opened(target) as ask:
+        policy = ask(lambda reached: reached.one(POLICY, name))
         if mode == "Enforce":
             confirm(f"{name}: remove what is due now? It is {runs.next_run_counts(policy)}.", yes=yes)
-        made = await runs.make(reached, runs.wanted_run(policy, mode))
-        return await runs.ended(session, reached, made, timeout, tell) if wait else made
-
-    _told_run(session.answer(target, act), output, wait=wait)
+        done = ask(lambda reached: runs.make(reached, runs.wanted_run(policy, mode)))
+        if wait:
+            with progress(session) as tell:
+                done = ask(lambda reached: runs.ended(session, reached, done, timeout, tell))
+    _told_run(done, output, wait=wait)
 
 
 def _told_run(done: Manifest, output: Format, *, wait: bool, rehearse: bool = False) -> None:

@@ -10,8 +10,9 @@ from typing import Any, TextIO
 
 from tenant_retention.api.v1alpha1.common import API_VERSION
 from tenant_retention.cli.output import table, visible
-from tenant_retention.cli.plugin.policies import condition
+from tenant_retention.cli.plugin.policies import condition, seen
 from tenant_retention.cli.plugin.reaching import Reached, Session
+from tenant_retention.cli.plugin.waiting import Waiting, wait_for
 from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.ports.cluster import RUN, Manifest
@@ -23,12 +24,12 @@ _HEADS = ("CATEGORY", "DUE", "REMOVED", "ANONYMIZED", "ARCHIVED", "HELD", "SKIPP
 
 def next_run_counts(policy: Manifest) -> str:
     """What the next run would do to a policy, by its status: for the question before it."""
-    due = [
-        f"{found} of {each['name']}"
-        for each in policy.get("status", {}).get("categories", ())
-        if (found := each.get("due") or each.get("anonymizeDue"))
-    ]
-    return ", ".join(due) if due else "nothing that the status knows of"
+    due: list[str] = []
+    for each in policy.get("status", {}).get("categories", ()):
+        due += [f"{each['due']} of {each['name']}"] if each.get("due") else []
+        due += [f"{each['anonymizeDue']} of {each['name']} to anonymize"] if each.get("anonymizeDue") else []
+    told = ", ".join(due) if due else "nothing that the status knows of"
+    return told if seen(policy) else f"not known since the last edit; before it {told}"
 
 
 def wanted_run(policy: Manifest, mode: str, approval: Mapping[str, Any] | None = None) -> Manifest:
@@ -45,10 +46,17 @@ def wanted_run(policy: Manifest, mode: str, approval: Mapping[str, Any] | None =
 
 
 def wanted_approval(policy: Manifest, *, max_rows: int | None, hours: float, now: datetime) -> dict[str, Any] | None:
-    """The approval of what the guard asks now; None where it asks nothing. Raises Invalid on a ceiling that is none."""
+    """The approval of what the guard asks now; None where it asks nothing. Raises Invalid on a ceiling that is none, NotReady
+    where what it asks is about rules from before the last edit."""
     if not 0 < hours <= 24 * 30:
         raise Invalid("--hours: must be more than 0 and at most 720", reason="Usage", field="hours")
     asked = policy.get("status", {}).get("approval")
+    if not seen(policy):
+        raise NotReady(
+            f"TenantRetentionPolicy {policy['metadata']['name']}: the status is from before the last edit; look at what the guard "
+            "asks once the operator has seen it",
+            reason="Unavailable",
+        )
     if asked is None:
         return None
     rows = asked["rows"] if max_rows is None else max_rows
@@ -63,7 +71,7 @@ def wanted_approval(policy: Manifest, *, max_rows: int | None, hours: float, now
 
 async def make(reached: Reached, wanted: Manifest) -> Manifest:
     """The run as the server stored it. Raises Invalid or Unavailable as the server says."""
-    made = await reached.cluster.create(wanted)
+    made = await reached.create(wanted)
     if made is None:
         raise NotReady(f"a RetentionRun {wanted['metadata']['name']} is there already; try again", reason="Unavailable")
     return made
@@ -72,28 +80,17 @@ async def make(reached: Reached, wanted: Manifest) -> Manifest:
 async def ended(
     session: Session, reached: Reached, run: Manifest, seconds: float, tell: Callable[[str], None]
 ) -> Manifest:
-    """The run once it has ended; ``tell`` hears each change of its phase. Raises NotReady when ``seconds`` have passed: the run
-    goes on, and the message says how to follow it."""
+    """The run once it has ended; ``tell`` hears its phase. Raises NotReady when ``seconds`` have passed: the run goes on."""
     meta = run["metadata"]
-    until = session.now() + timedelta(seconds=seconds)
-    phase = ""
-    while True:
-        found = await reached.cluster.get(RUN, meta["name"], meta["namespace"])
-        if found is None:
-            raise NotReady(f"RetentionRun {meta['name']} is gone: somebody deleted it", reason="Unavailable")
-        now_in = found.get("status", {}).get("phase") or "Pending"
-        if now_in != phase:
-            phase = now_in
-            tell(f"{meta['name']}: {phase}")
-        if phase in _ENDED:
-            return found
-        if session.now() >= until:
-            raise NotReady(
-                f"RetentionRun {meta['name']} is {phase} after {seconds:g} seconds and goes on; follow it with "
-                f"kubectl -n {meta['namespace']} get rrun {meta['name']} -w",
-                reason="Unavailable",
-            )
-        await session.pause(_POLL_SECONDS)
+    follow = f"kubectl -n {meta['namespace']} get rrun {meta['name']} -w"
+    return await wait_for(
+        session,
+        Waiting(f"RetentionRun {meta['name']}", follow, seconds, _POLL_SECONDS),
+        lambda: reached.cluster.get(RUN, meta["name"], meta["namespace"]),
+        lambda found: _phase(found) in _ENDED,
+        _phase,
+        tell,
+    )
 
 
 def succeeded(run: Manifest) -> bool:
@@ -131,3 +128,7 @@ def print_run(run: Manifest, stream: TextIO) -> None:
 def rehearsed(run: Manifest) -> str:
     """What a server dry run answers of a run that was not kept."""
     return f"the server would take this run: {json.dumps(run['spec'], sort_keys=True)}"
+
+
+def _phase(run: Manifest) -> str:
+    return str(run.get("status", {}).get("phase") or "Pending")

@@ -71,7 +71,7 @@ def test_a_hold_made_anew_while_a_person_is_asked_is_not_the_one_that_is_release
     answering(monkeypatch, another)
     assert plugin("release", "case-17", "--reason", "closed") == 2
     assert "release" not in plugin.one(HOLD)["spec"]
-    assert "UID" in capsys.readouterr().err
+    assert "was made anew meanwhile and is another one: nothing was released" in capsys.readouterr().err
 
 
 def test_a_hold_that_cannot_be_released_is_told_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_ctrl_c_at_a_question_changes_nothing(
 def test_ctrl_c_while_waiting_leaves_with_2_and_says_that_the_run_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     plugin = Plugin(stored(), settle=ending("Running"))
 
-    async def interrupt(_: float) -> None:
+    async def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
     plugin._pause = interrupt  # type: ignore[method-assign]

@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_no_half_a_report(
 
     def full(at: Path, *how: Any, **named: Any) -> Any:
         stream = opened(at, *how, **named)
-        return Full(stream) if at == path else stream  # type: ignore[arg-type]
+        return Full(stream) if at == path else stream
 
     monkeypatch.setattr(Path, "open", full)
     assert Plugin(stored())("report", str(path)) == 1

@@ -10,12 +10,14 @@ import typer
 from tenant_retention.cli.output import Format, visible, write_document
 from tenant_retention.cli.plugin import holding, policies
 from tenant_retention.cli.plugin.confirming import confirm
+from tenant_retention.cli.plugin.naming import policy_names
 from tenant_retention.cli.plugin.options import (
     Context,
     HoldName,
     Kubeconfig,
     Namespace,
     Output,
+    PlacedHold,
     Rehearse,
     Timeout,
     Wait,
@@ -35,7 +37,10 @@ def hold(
     asked: typer.Context,
     name: HoldName,
     reference: Annotated[str, typer.Option("--reference", help="The case that asks for it; no personal data.")],
-    policy: Annotated[list[str] | None, typer.Option("--policy", help="Only this one; may be repeated.")] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", help="Only this one; may be repeated.", autocompletion=policy_names),
+    ] = None,
     session_id: Annotated[list[str] | None, typer.Option("--session", help="A session; may be repeated.")] = None,
     category: Annotated[list[str] | None, typer.Option("--category", help="A category; may be repeated.")] = None,
     unit: Annotated[list[str] | None, typer.Option("--unit", help="A unit; may be repeated.")] = None,
@@ -77,7 +82,7 @@ def hold(
 @application.command()
 def release(
     asked: typer.Context,
-    name: HoldName,
+    name: PlacedHold,
     reason: Annotated[str, typer.Option("--reason", help="Why it is released; no personal data.")],
     namespace: Namespace = None,
     context: Context = None,

@@ -90,7 +90,16 @@ async def release(reached: Reached, hold: Manifest, reason: str) -> Manifest:
         return await place(reached, {**hold, "spec": {**hold["spec"], "release": {"reason": reason}}})
     # The server refuses a UID that is not the object's: a hold that was made anew meanwhile is not what somebody said yes to.
     patch = {"metadata": {"uid": meta["uid"]}, "spec": {"release": {"reason": reason}}}
-    changed = await reached.cluster.merge(HOLD, meta["name"], meta["namespace"], patch)
+    try:
+        changed = await reached.cluster.merge(HOLD, meta["name"], meta["namespace"], patch)
+    except (Invalid, NotReady) as problem:
+        now = await reached.cluster.get(HOLD, meta["name"], meta["namespace"])
+        if now is None or now["metadata"]["uid"] == meta["uid"]:
+            raise
+        raise NotReady(
+            f"LegalHold {meta['name']} was made anew meanwhile and is another one: nothing was released",
+            reason="Unavailable",
+        ) from problem
     if changed is None:
         raise NotReady(
             f"LegalHold {meta['name']} went away meanwhile; look at the policy's status.holds", reason="Unavailable"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tenant_retention.cli.output import Format
+from tenant_retention.cli.plugin.naming import hold_names, policy_names
 from tenant_retention.cli.plugin.reaching import Session
 from tenant_retention.domain.ports.cluster import Manifest
 
@@ -25,8 +26,11 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for its end."
 Timeout = Annotated[
     int, typer.Option("--timeout", min=0, max=31_536_000, help="Seconds to wait; what was begun goes on after them.")
 ]
-PolicyName = Annotated[str, typer.Argument(help="Name of the policy.", show_default=False)]
+PolicyName = Annotated[str, typer.Argument(help="Name of the policy.", show_default=False, autocompletion=policy_names)]
 HoldName = Annotated[str, typer.Argument(help="Name of the LegalHold.", show_default=False)]
+PlacedHold = Annotated[
+    str, typer.Argument(help="Name of the LegalHold.", show_default=False, autocompletion=hold_names)
+]
 
 
 def session_of(asked: typer.Context) -> Session:

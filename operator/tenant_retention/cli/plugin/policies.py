@@ -35,10 +35,13 @@ def fine(manifest: Manifest) -> bool:
     return all(condition(manifest, kind).get("status") == "True" for kind in _TELLING)
 
 
-def print_policies(policies: Sequence[Manifest], now: datetime, stream: TextIO, *, namespaces: bool) -> None:
-    """One line for each policy; below it, for those that are not fine, what is so and the next step."""
+def print_policies(
+    policies: Sequence[Manifest], now: datetime, stream: TextIO, *, namespaces: bool, where: str | None = None
+) -> None:
+    """One line for each policy; below it, for those that are not fine, what is so and the next step. ``where``: the one
+    namespace that was looked into."""
     if not policies:
-        stream.write("No policies found.\n")
+        stream.write(f"No policies found{'' if where is None else f' in namespace {visible(where)}'}.\n")
         return
     rows = [
         ((each["metadata"]["namespace"],) if namespaces else ()) + (each["metadata"]["name"], *_cells(each, now))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,16 @@ def read_profile(path: Path) -> RetentionProfile:
 
 
 def effects(
-    before: RetentionProfileSpec | None, after: RetentionProfile, policies: Iterable[Manifest]
+    before: RetentionProfileSpec | None,
+    after: RetentionProfile,
+    policies: Iterable[Manifest],
+    labels: Mapping[str, Mapping[str, str]],
 ) -> tuple[Effect, ...]:
-    """What would become of each policy that names the profile. ``before``: as it is now; None: it is not there yet."""
+    """What would become of each policy that names the profile. ``before``: as it is now; None: it is not there yet.
+    ``labels``: of the namespaces that one may read."""
     name = after.metadata.name
     named = [each for each in policies if each["spec"].get("profileRef", {}).get("name") == name]
-    return tuple(_effect(before, after.spec, each) for each in named)
+    return tuple(_allowed(before, after, _effect(before, after.spec, each), labels) for each in named)
 
 
 def parsed(manifest: Manifest) -> RetentionProfileSpec:
@@ -86,6 +90,26 @@ def document(effect: Effect) -> dict[str, Any]:
         "changes": list(effect.changes),
         "problem": effect.problem,
     }
+
+
+def _allowed(
+    before: RetentionProfileSpec | None,
+    after: RetentionProfile,
+    effect: Effect,
+    labels: Mapping[str, Mapping[str, str]],
+) -> Effect:
+    """The effect, and what the selector of namespaces adds to it."""
+    selector, known = after.spec.allowed_namespaces, labels.get(effect.namespace)
+    if selector is None or effect.problem is not None:
+        return effect
+    if known is None:
+        unknown = "allowedNamespaces: changes; the namespace's labels could not be read"
+        same = before is not None and before.allowed_namespaces == selector
+        return effect if same else replace(effect, changes=(*effect.changes, unknown))
+    if selector.matches(dict(known)):
+        return effect
+    what = f"profile {after.metadata.name} would not allow namespace {effect.namespace} (spec.allowedNamespaces)"
+    return replace(effect, changes=(), problem=what)
 
 
 def _effect(before: RetentionProfileSpec | None, after: RetentionProfileSpec, manifest: Manifest) -> Effect:

@@ -17,7 +17,8 @@ import typer
 from typer.exceptions import TyperException
 
 from tenant_retention.cli.output import Format, visible, write_document
-from tenant_retention.cli.plugin import hold_commands, policies, reporting, run_commands
+from tenant_retention.cli.plugin import hold_commands, looking, policies, reporting, run_commands
+from tenant_retention.cli.plugin.naming import policy_names
 from tenant_retention.cli.plugin.options import (
     NOT_COMPLIANT,
     Context,
@@ -48,7 +49,10 @@ application.add_typer(hold_commands.application)
 @application.command()
 def status(
     asked: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="One policy at length; else all of the namespace.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One policy at length; else all of the namespace.", autocompletion=policy_names),
+    ] = None,
     namespace: Namespace = None,
     everywhere: Everywhere = False,
     context: Context = None,
@@ -57,16 +61,23 @@ def status(
 ) -> None:
     """Shows policies: ready, compliant, overdue, last and next run; with a name its categories, stores, runs and holds."""
     session = session_of(asked)
-    target = Target(kubeconfig, context, namespace, everywhere)
-    found = session.answer(target, lambda reached: reached.policies(name))
+    seen = session.answer(
+        Target(kubeconfig, context, namespace, everywhere), lambda reached: looking.look(reached, name)
+    )
+    found = seen.policies
     if output is not Format.TABLE:
-        write_document({"version": 1, "items": [as_document(each) for each in found]}, output, sys.stdout)
+        missing = {"unread": list(seen.unread)} if seen.unread else {}
+        write_document({"version": 1, "items": [as_document(each) for each in found], **missing}, output, sys.stdout)
     elif name is None:
-        policies.print_policies(found, session.now(), sys.stdout, namespaces=everywhere)
+        policies.print_policies(found, session.now(), sys.stdout, namespaces=everywhere, where=seen.namespace)
     else:
         policies.print_policy(found[0], session.now(), sys.stdout)
+    if seen.unread:
+        print(f"{PROGRAM}: {visible(seen.warning())}", file=sys.stderr)
     if not all(policies.fine(each) for each in found):
         raise typer.Exit(NOT_COMPLIANT)
+    if seen.unread:
+        raise typer.Exit(_UNREACHABLE)
 
 
 @application.command()
@@ -90,9 +101,8 @@ def report(
 
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> None:
     """The command line; every error is one sentence on stderr and an exit code."""
-    session = session or Session(reach, lambda: datetime.now(UTC), asyncio.sleep)
     try:
-        code = application(args=arguments, prog_name=PROGRAM, standalone_mode=False, obj=session)
+        code = application(args=arguments, prog_name=PROGRAM, standalone_mode=False, obj=session or outside())
     except Invalid as error:
         code = _complain(error.message, _USAGE)
     except NotReady as error:
@@ -107,6 +117,11 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
     except KeyboardInterrupt:
         code = _complain("no longer waiting; what was begun goes on", NOT_COMPLIANT)
     sys.exit(code)
+
+
+def outside() -> Session:
+    """The world as it is."""
+    return Session(reach, lambda: datetime.now(UTC), asyncio.sleep)
 
 
 def _complain(message: str, code: int) -> int:

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from tenant_retention.cli.output import Format, table, visible, write_document
-from tenant_retention.cli.plugin import profile_change, runs
+from tenant_retention.cli.plugin import looking, profile_change, runs
 from tenant_retention.cli.plugin.confirming import confirm
+from tenant_retention.cli.plugin.naming import policy_names
 from tenant_retention.cli.plugin.options import (
     NOT_COMPLIANT,
     Context,
@@ -37,7 +38,10 @@ application = typer.Typer()
 @application.command()
 def plan(
     asked: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Policy whose next run is rehearsed.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Policy whose next run is rehearsed.", show_default=False, autocompletion=policy_names),
+    ] = None,
     profile_file: Annotated[
         Path | None, typer.Option("--profile-file", help="What this version of a profile would mean for its policies.")
     ] = None,
@@ -177,7 +181,8 @@ def _plan_profile(session: Session, target: Target, path: Path, output: Format) 
     async def act(reached: Reached) -> tuple[profile_change.Effect, ...]:
         now = await reached.cluster.get(PROFILE, after.metadata.name)
         before = profile_change.parsed(now) if now else None
-        return profile_change.effects(before, after, await reached.policies())
+        found = await reached.policies()
+        return profile_change.effects(before, after, found, await looking.namespace_labels(reached))
 
     found = session.answer(target, act)
     if output is not Format.TABLE:

@@ -1,1 +1,1 @@
-"""`make demo`: four customers on a real cluster, a night's run, and a table of expected against actual counts."""
+"""`make demo`: five customers on a real cluster, a night's run, and a table of expected against actual counts."""

@@ -49,11 +49,15 @@ class Rules:
     bounds: Mapping[str, str | None]
     anonymized: Mapping[str, str]
     archived: Mapping[str, str]
+    denied: Mapping[str, Sequence[int]]
+    brought_back: Sequence[str]
     margin: timedelta
     clocks: Clocks
 
     def gone(self, category: dict[str, Any], row: Row) -> bool:
         """Whether the row must not be there any more."""
+        if row.session in self.denied.get(category["name"], ()):
+            return True
         if row.waits:
             night = self.clocks.night
             return night is not None and ended(row.born, category["quarantine"]["keep"], night)
@@ -65,6 +69,8 @@ class Rules:
     def moved(self, category: dict[str, Any], row: Row) -> bool:
         """Whether the row, if it is there, must be in the archive."""
         age, now = self.archived.get(category["name"]), self.clocks.deletion
+        if row.born.date().isoformat() in self.brought_back:
+            return False
         return bool(age and now and row.clock and ended(row.clock, age, now))
 
     def nameless(self, category: dict[str, Any], row: Row) -> bool:
@@ -73,12 +79,12 @@ class Rules:
         return bool(age and now and row.clock and ended(row.clock, age, now))
 
 
-def rules(customer: Customer, clocks: Clocks, policy: dict[str, Any], archived: Mapping[str, str]) -> Rules:
-    """The rules of this policy, as the runs at these times applied them."""
+def rules(customer: Customer, clocks: Clocks, policy: dict[str, Any], job: dict[str, Any]) -> Rules:
+    """The rules of this policy, as the runs at these times applied them to what the job wrote."""
     days = customer.backup_days()
     margin = MARGIN + (timedelta(days=days) + MARGIN if days else timedelta(0))
     keeps, bounds, anonymized = customer.keeps(policy), customer.bounds(policy), customer.anonymized(policy)
-    return Rules(keeps, bounds, anonymized, archived, margin, clocks)
+    return Rules(keeps, bounds, anonymized, job["archived"], job["denied"], job["broughtBack"], margin, clocks)
 
 
 def compare(
@@ -91,7 +97,7 @@ def compare(
     """Lines for every table, every kind of object and the cache; ``clocks`` in whole seconds."""
     lines: list[Line] = []
     for job in jobs:
-        tables, given = list(plan(job)), rules(customer, clocks, policy, job["archived"])
+        tables, given = list(plan(job)), rules(customer, clocks, policy, job)
         exact = len(jobs) == 1 and not job["archived"]
         for database in sorted({table.database for table in tables}):
             mine = [table for table in tables if table.database == database]
@@ -167,8 +173,22 @@ def _archived(
     customer: Customer, job: dict[str, Any], table: TableRows, actual: dict[str, Any], live: Rules, stay: Rules
 ) -> Line:
     category, name = table.category, in_archive(label(job, table.table["name"]))
-    remaining = [row for row in table.rows if live.moved(category, row) and not stay.gone(category, row)]
-    return _births(customer, category["name"], name, table, remaining, actual["tables"][name])
+    moved = [row for row in table.rows if live.moved(category, row)]
+    remaining = [row for row in moved if not stay.gone(category, row)]
+    found = actual["tables"][name]
+    if job["archiveFiles"]:
+        remaining = _with_their_file(moved, remaining, found[0])
+    return _births(customer, category["name"], name, table, remaining, found)
+
+
+def _with_their_file(moved: Sequence[Row], remaining: list[Row], found: int) -> list[Row]:
+    """A file goes as a whole, with the newest row of its day (docs/archive-files.md). So of the oldest day there may be rows
+    past their keep: the youngest of them, as many as there are; whether it is just those the checksum tells."""
+    waiting = found - len(remaining)
+    first = len(moved) - len(remaining) - waiting
+    if not remaining or waiting <= 0 or first < 0 or moved[first].born.date() != remaining[0].born.date():
+        return remaining
+    return list(moved[first:])
 
 
 def _archived_nameless(

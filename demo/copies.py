@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from demo.births import age_ago
 from demo.commands import on_cluster
 from demo.customers import EXAMPLES, Customer
 from demo.kubectl import wait
@@ -28,11 +30,28 @@ _READY = "made tonight"
 _RESTORE = ("restore", "--plan", "plan.json", "--administrator-binding", "administrator", "--quiet")
 
 
-def search(story: Story, customer: Customer) -> None:
-    """The oldest archived records, as an administrator finds them."""
+def search(story: Story, customer: Customer, *span: str) -> None:
+    """The oldest archived records, as an administrator finds them; ``span``: further words of the command."""
+    _archive(story, customer, "search", "--limit", "3", *span)
+
+
+def bring_back(story: Story, customer: Customer) -> None:
+    """Brings one day's files back into their tables for a month: its rows have left the archive then, the next run removes
+    the files."""
+    (job,) = story.jobs[customer.namespace]
+    age = customer.archived()[next(iter(customer.archived()))]
+    # A month older than what is archived: a day on which nothing moves any more.
+    day = age_ago(datetime.fromisoformat(job["anchor"]), age).date() - timedelta(days=31)
+    span = ("--from", day.isoformat(), "--to", (day + timedelta(days=1)).isoformat())
+    search(story, customer, *span)
+    _archive(story, customer, "restore", "--for", "P30D", *span)
+    job["broughtBack"] = [day.isoformat()]
+
+
+def _archive(story: Story, customer: Customer, command: str, *words: str) -> None:
     category = next(iter(customer.archived()))
-    words = ("archive", "search", "--plan", "plan.json", "--category", category, "--limit", "3")
-    for line in on_cluster(story.kubectl, customer.namespace, customer.name, *words).splitlines():
+    plan = ("archive", command, "--plan", "plan.json", "--category", category)
+    for line in on_cluster(story.kubectl, customer.namespace, customer.name, *plan, *words).splitlines():
         print(f"        {line[:120]}", flush=True)
 
 
@@ -52,7 +71,7 @@ def back_up(story: Story, customer: Customer) -> None:
 
 def lose(story: Story, customer: Customer) -> None:
     """Drops the customer's databases as nobody but the server's superuser can; returns when they are there again, empty."""
-    stores = _databases(story, customer)
+    stores = databases(story, customer)
     server = ("-n", customer.namespace, "exec", f"{customer.name}-postgresql-0", "--", "psql", "-qd", "postgres")
     for store in stores:
         story.kubectl.run(*server, "-c", f'DROP DATABASE "{store["spec"]["name"]}" WITH (FORCE)')
@@ -71,12 +90,13 @@ def restore(story: Story, customer: Customer) -> None:
     said = on_cluster(story.kubectl, customer.namespace, customer.name, *_RESTORE)
     for line in said.splitlines():
         print(f"        {line}", flush=True)
-    for store in _databases(story, customer):
+    for store in databases(story, customer):
         anew = ("--subresource=status", "--type=merge", "-p", '{"status":{"evidenceHead":null}}')
         story.kubectl.run("patch", "dst", store["metadata"]["name"], *anew)
 
 
-def _databases(story: Story, customer: Customer) -> list[dict[str, Any]]:
+def databases(story: Story, customer: Customer) -> list[dict[str, Any]]:
+    """The ledger entries of the customer's databases."""
     mine = f"tenantretention.io/namespace={customer.namespace},tenantretention.io/policy={customer.name}"
     found: list[dict[str, Any]] = story.kubectl.get("dst", "-l", mine)["items"]
     return [store for store in found if store["spec"]["type"] == "PostgreSQL"]

@@ -15,19 +15,23 @@ Stage = Literal["Written", "Asked", "Deleted"]
 """Nothing but dry runs has run; a night has run and the guard asked; a run has deleted what was due."""
 
 
-def check(story: Story, stage: Stage) -> None:
-    """Raises DemoFailure with the table if one count is not as expected at this stage."""
-    lines = lines_of(story, stage)
+def check(story: Story, stage: Stage, *customers: Customer, told: str = "") -> None:
+    """Raises DemoFailure with the table if one count is not as expected at this stage, of these customers or of all. Shows the
+    lines about ``told``."""
+    lines = lines_of(story, stage, *customers)
     wrong = [line for line in lines if not line.same]
     if wrong:
         checks.show(lines)
         raise DemoFailure(f"{len(wrong)} of {len(lines)} counts are not as expected")
+    if told:
+        checks.show(line for line in lines if told in line.what)
     left = sum(line.actual for line in lines)
-    print(f"      checked: {len(lines)} counts and checksums as expected, {left} items in all")
+    whose = f" of {', '.join(customer.namespace for customer in customers)}" if customers else ""
+    print(f"      checked: {len(lines)} counts and checksums{whose} as expected, {left} items in all")
 
 
-def lines_of(story: Story, stage: Stage) -> list[checks.Line]:
-    """The lines of every customer, counted by a pod of its own."""
+def lines_of(story: Story, stage: Stage, *customers: Customer) -> list[checks.Line]:
+    """The lines of these customers, or of all, each counted by a pod of its own."""
 
     def one(customer: Customer) -> list[checks.Line]:
         loaded = story.jobs[customer.namespace]
@@ -41,4 +45,4 @@ def lines_of(story: Story, stage: Stage) -> list[checks.Line]:
         return checks.compare(customer, loaded, actual, clocks, story.policies[customer.namespace])
 
     counting = "counting what is left, a pod of each customer"
-    return [line for lines in story.all_customers(counting, one) for line in lines]
+    return [line for lines in story.all_customers(counting, one, *customers) for line in lines]

@@ -93,14 +93,19 @@ class Customer:
 
     def backup_days(self) -> int:
         """How many days a backup of its databases is kept, as the classes that it names say; 0: there is none."""
-        named = {store.get("className") for store in self.policy["spec"].get("stores", [])}
-        classes = [found for path in (EXAMPLES / "classes").glob("*.yaml") for found in _documents(path)]
-        keeps = [
-            found["spec"]["backup"]["keep"]
-            for found in classes
-            if "backup" in found["spec"] and found["metadata"]["name"] in named
-        ]
+        keeps = [spec["backup"]["keep"] for _, spec in self._named_classes() if "backup" in spec]
         return max((int(keep.strip("PD")) for keep in keeps), default=0)
+
+    def archives_in_files(self) -> bool:
+        """Whether its archive is a bucket of files, not a database: so says the class that it names."""
+        return any(purpose == "Archive" and spec["type"] == "S3" for purpose, spec in self._named_classes())
+
+    def _named_classes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Purpose and class of every store whose class it names."""
+        files = (EXAMPLES / "classes").glob("*.yaml")
+        classes = {found["metadata"]["name"]: found["spec"] for path in files for found in _documents(path)}
+        stores = self.policy["spec"].get("stores", [])
+        return [(store["purpose"], classes[store["className"]]) for store in stores if "className" in store]
 
     def databases(self) -> list[str]:
         """Purposes of the databases that the profile's tables live in."""
@@ -128,7 +133,11 @@ class Customer:
             labels["Content"] = "content"
         if self.has_cache():
             labels["Cache"] = "cache"
-        return {purpose: f"/bindings/{self.name}-{label}-app" for purpose, label in labels.items()}
+        found = {purpose: f"/bindings/{self.name}-{label}-app" for purpose, label in labels.items()}
+        if "Archive" in found and self.archives_in_files():
+            # Files are written by the night's run alone; an application reads.
+            found["Archive"] = f"/bindings/{self.name}-archive-reader"
+        return found
 
     def application(self) -> Application:
         """The customer's program: it holds the app bindings and nothing else."""
@@ -169,6 +178,10 @@ class Customer:
             "anonymized": self.anonymized(),
             # Rows of home databases alone: a unit's and a further region's stay where they are.
             "archived": {} if place else self.archived(),
+            "archiveFiles": not place and self.archives_in_files(),
+            # What chapters do beside the rules: content denied later, days brought back from an archive of files.
+            "denied": {},
+            "broughtBack": [],
             "bindings": self.bindings(place),
             "files": [] if place else prefixes,
             "cached": bool(not place and self.has_cache()),

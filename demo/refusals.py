@@ -1,4 +1,5 @@
-"""What the database itself refuses, whoever asks: deleting early, and storing what a caller did not consent to (M8, P10)."""
+"""What the database itself refuses, whoever asks: deleting early, storing what a caller did not consent to, and digits that a
+menu masks (M8, P10, P11)."""
 
 from __future__ import annotations
 
@@ -29,6 +30,18 @@ except psycopg.Error as refusal:
 connection.rollback()
 """
 """A call whose caller refuses, and its recording; the call is taken back, so that the counts stay as they were."""
+_ENTER = """
+import psycopg, sys
+connection = psycopg.connect(open(sys.argv[1]).read())
+enter = ("INSERT INTO call_interactions (id, started_at, session_id, caller_inputs)"
+    " VALUES (gen_random_uuid(), now(), 'masked', %s)")
+try:
+    connection.execute(enter, ("4711",))
+except psycopg.Error as refusal:
+    print("refused:", refusal.sqlstate, refusal.diag.message_detail + ":", str(refusal).splitlines()[0])
+connection.rollback()
+"""
+"""What a caller entered in a menu whose digits are masked."""
 
 
 def deleting(story: Story, customer: Customer, role: str) -> None:
@@ -42,7 +55,13 @@ def recording(story: Story, customer: Customer) -> None:
     _tried(story, customer, "app", _RECORD)
 
 
-def _tried(story: Story, customer: Customer, role: str, program: str, *arguments: str) -> None:
+def digits(story: Story, customer: Customer) -> None:
+    """Tries to store digits that were entered in a masked menu; DemoFailure if the database lets it, or repeats them."""
+    if "4711" in _tried(story, customer, "app", _ENTER):
+        raise DemoFailure("the refusal repeats the masked digits")
+
+
+def _tried(story: Story, customer: Customer, role: str, program: str, *arguments: str) -> str:
     binding = f"{customer.name}-analytical-{role}"
     application = Application(customer.namespace, customer.name, (binding,))
     command = ["python3", "-c", program, f"/bindings/{binding}/uri", *arguments]
@@ -50,3 +69,4 @@ def _tried(story: Story, customer: Customer, role: str, program: str, *arguments
     if not said.startswith("refused:"):
         raise DemoFailure(f"the database of {customer.namespace} did not refuse the {role} role: {said}")
     print(f"      {customer.namespace}, {role}: {said}")
+    return said

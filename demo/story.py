@@ -27,9 +27,14 @@ class Story:
         """The customer's policy as the cluster holds it."""
         return self.kubectl.get("-n", customer.namespace, "trp", customer.name)
 
-    def all_customers(self, what: str, act: Callable[[Customer], Any]) -> list[Any]:
-        """Does the same for every customer at once, and tells how many are done; the results in the customers' order."""
-        with ThreadPoolExecutor(len(self.customers)) as pool:
-            futures = [pool.submit(act, customer) for customer in self.customers]
+    def customer(self, name: str) -> Customer | None:
+        """The one whose policy has this name; None where the story is told without it."""
+        return next((customer for customer in self.customers if customer.name == name), None)
+
+    def all_customers(self, what: str, act: Callable[[Customer], Any], *some: Customer) -> list[Any]:
+        """Does the same for every customer, or for ``some``, at once, and tells how many are done; the results in order."""
+        customers = some or self.customers
+        with ThreadPoolExecutor(len(customers)) as pool:
+            futures = [pool.submit(act, customer) for customer in customers]
             tell_progress(what, futures)
             return [future.result() for future in futures]

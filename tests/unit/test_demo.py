@@ -118,13 +118,13 @@ def over(born: datetime | None, age: str | None, slack: timedelta = timedelta(0)
     return born is not None and age is not None and model_end(born, age) <= CLOCK + slack
 
 
-def counted(customer: Customer) -> dict[str, Any]:
-    """What the loader counts in the customer's stores after a run that removed just what was due."""
+def counted(customer: Customer, jobs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """What the loader counts in the customer's stores, of these jobs or of its own, after a run that removed just what was due."""
     actual: dict[str, dict[str, Any]] = {"tables": {}, "nameless": {}, "objects": {}, "keys": {}}
     keeps, bounds, anonymized = customer.keeps(), customer.bounds(), customer.anonymized()
     # Two days for each run that must come, and the backup's fortnight.
     early = timedelta(days=18 if customer.backup_days() else 2)
-    for job in small_jobs(customer):
+    for job in jobs or small_jobs(customer):
         for found in plan(job):
             name, category = found.category["name"], found.category
             keep = keeps[name]

@@ -400,9 +400,10 @@ class RealRows:
         with self.database.as_owner() as connection:
             connection.execute(f"DELETE FROM public.{about} WHERE session_id = %s".encode(), [session])  # noqa: S608
 
-    def hold(self, session: str | None = None, category: str | None = None) -> None:
+    def hold(self, session: str | None = None, category: str | None = None, born_from: datetime | None = None) -> None:
+        insert = "INSERT INTO retention.hold (session, category, born_from) VALUES (%s, %s, %s)"
         with self.database.as_owner() as connection:
-            connection.execute("INSERT INTO retention.hold (session, category) VALUES (%s, %s)", [session, category])
+            connection.execute(insert.encode(), [session, category, born_from])
 
     def release(self) -> None:
         with self.database.as_owner() as connection:
@@ -457,6 +458,16 @@ class TestRealStores(SweepContract):
     def site(self, valkey: ValkeyProcess) -> Iterator[CacheSite]:
         with real_site(valkey) as site:
             yield site
+
+    def test_a_hold_on_births_keeps_keys_of_rows_that_it_selects_and_of_no_others__X3_T6(self, tenant: Tenant) -> None:
+        assert isinstance(tenant.rows, RealRows)
+        for session, age in (("held", 100), ("old", 200), ("young", 2)):
+            tenant.rows.add("calls", session, days_ago(age))
+        tenant.rows.hold(born_from=days_ago(110))
+        for name in ("calls:held", "calls:old", "calls:young", "calls:gone", "presence:1"):
+            tenant.cache(name, DAY)
+        tenant.night()
+        assert tenant.left() == dict.fromkeys(("calls:held", "calls:young", "presence:1"))
 
     def test_the_operator_reads_since_when_keys_are_left_that_no_look_took_away__T6_X4(self, tenant: Tenant) -> None:
         assert isinstance(tenant.rows, RealRows)

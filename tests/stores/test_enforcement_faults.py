@@ -8,22 +8,16 @@ from pathlib import Path
 import pytest
 
 from tenant_retention.enforcement.results import Outcome
-from tests.stores.enforcement_archive import LiveArchive, days_ago
-from tests.stores.faulty_s3 import Chooses, Fault, Faults, FaultyS3, deletes, faulty_s3, lists
+from tests.stores.enforcement_archive import LiveArchive, days_ago, keep_young, refused
+from tests.stores.faulty_s3 import Chooses, Fault, Faults, FaultyS3, deletes, faulty_binding, lists, locks
 from tests.stores.test_enforcement_findings import ask_for_consent, deny
 
 
 @pytest.fixture
 def store(acme: LiveArchive, tmp_path: Path) -> Iterator[FaultyS3]:
     """Stands between engine and bucket."""
-    binding = acme.directory / "acme-content-enforcer"
-    originals = {name: (binding / name).read_text() for name in ("AWS_ENDPOINT_URL", "ca.crt")}
-    with faulty_s3(acme.s3, tmp_path) as proxy:
-        (binding / "AWS_ENDPOINT_URL").write_text(proxy.url)
-        (binding / "ca.crt").write_text(proxy.ca)
+    with faulty_binding(acme.s3, acme.directory / "acme-content-enforcer", tmp_path) as proxy:
         yield proxy
-        for name, text in originals.items():
-            (binding / name).write_text(text)
 
 
 def arrange(acme: LiveArchive) -> set[str]:
@@ -112,3 +106,27 @@ def test_a_store_that_fails_on_and_on_keeps_its_rows_until_a_night_in_which_it_a
     assert acme.keys() == {"audio/young"}
     acted = [each.acted for link in acme.observer().evidence(10) for each in link.categories]
     assert sum(acted) == rows
+
+
+@pytest.mark.parametrize("left", [1, 1000], ids=["once", "all night"])
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE_BEFORE, Fault.UNAVAILABLE_AFTER, Fault.CUT_AFTER])
+def test_a_lock_whose_answer_is_lost_is_set_that_night_or_the_next_and_stops_no_deletion__M8_X6(
+    acme: LiveArchive, store: FaultyS3, fault: Fault, left: int
+) -> None:
+    keep_young(acme)
+    acme.call("young", days_ago(3), "recordings")
+    acme.call("due", days_ago(20), "recordings")
+    store.faults = Faults(fault, locks, left)
+    first = acme.run(patient=True)
+    assert store.faults.spoiled >= 1
+    assert acme.left() == {"recordings:young"}, "what is due does not wait for the locks"
+    if left > 1:
+        (link,) = acme.observer().evidence(1)
+        failed = {each.category for each in link.categories if each.failed}
+        assert (first.outcome, failed) == (Outcome.INCOMPLETE, {"recordings"})
+        store.faults = None
+        assert acme.run().outcome is Outcome.SUCCEEDED
+    else:
+        assert first.outcome is Outcome.SUCCEEDED
+    assert refused(acme) == {"audio/young"}
+    assert sum(each.locked or 0 for link in acme.observer().evidence(10) for each in link.categories) == 1

@@ -53,6 +53,9 @@ max_wal_senders = 0
 max_wal_size = '96MB'
 jit = off
 """
+_OWN_CLOCK = "authentication_timeout = '10min'\n"
+"""The alarm that a session sets while somebody logs in is left to ring. With a clock that jumped, it ends whoever may be idle for so
+long only; and it reads the clock from inside a signal's handler, which libfaketime does not bear: then the server falls."""
 _HOST_BASED_AUTHENTICATION = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -90,7 +93,9 @@ def running_postgres(
     with throwaway_directory(f"postgresql-{version}", on_disk=on_disk, programs=own_clock) as directory:
         authority = ThrowawayAuthority.create()
         password = secrets.token_urlsafe(24)
-        data = _initialize(found, directory, authority, password, _SETTINGS + settings)
+        data = _initialize(
+            found, directory, authority, password, _SETTINGS + (_OWN_CLOCK if own_clock else "") + settings
+        )
         clock = ServerClock(data) if own_clock else None
         program = [*clock.prefix(), str(found.programs / "postgres")] if clock else ["postgres"]
         port = free_port()

@@ -194,12 +194,12 @@ class Faulty:
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             self.calls.append(name)
             number = self.calls.count(name)
             if error := self._fail(name, number, False, arguments):
                 raise error
-            answer = getattr(self._inner, name)(*arguments)
+            answer = getattr(self._inner, name)(*arguments, **named)
             if error := self._fail(name, number, True, arguments):
                 raise error
             return answer

@@ -49,9 +49,9 @@ class Stopwatch:
     prefixes: tuple[str, ...] = ("expire_",)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             began = time.perf_counter()
-            answer = getattr(self.inner, name)(*arguments)
+            answer = getattr(self.inner, name)(*arguments, **named)
             if name.startswith(self.prefixes):
                 self.first = self.first or began
                 self.last = time.perf_counter()

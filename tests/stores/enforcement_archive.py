@@ -63,10 +63,10 @@ class Hooked:
         self._calls: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             self._calls[name] += 1
             self._hook(name, self._calls[name])
-            return getattr(self._inner, name)(*arguments)
+            return getattr(self._inner, name)(*arguments, **named)
 
         return call
 

@@ -69,9 +69,9 @@ class Hooked:
         if not callable(found):
             return found
 
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             self._hook(name)
-            return found(*arguments)
+            return found(*arguments, **named)
 
         return call
 

@@ -200,12 +200,12 @@ def _deadly(monkeypatch: pytest.MonkeyPatch, number: int, when: str) -> Counter[
     seen: Counter[str] = Counter()
 
     def wrapped(effect: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             seen[effect.__name__] += 1
             dies = sum(seen.values()) == number
             if dies and when == "before":
                 raise _Killed
-            answer = effect(*arguments)
+            answer = effect(*arguments, **named)
             if dies:
                 raise _Killed
             return answer

@@ -75,6 +75,7 @@ class Reason(StrEnum):
     NO_DEFAULT_CLASS = "NoDefaultClass"
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_INVALID = "SecretInvalid"
+    SUBJECT_INVALID = "SubjectInvalid"
     STORE_CONFLICT = "StoreConflict"
     STORE_RELEASED = "StoreReleased"
     POLICY_NOT_FOUND = "PolicyNotFound"

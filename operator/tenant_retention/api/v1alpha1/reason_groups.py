@@ -56,6 +56,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.NO_DEFAULT_CLASS,
         Reason.SECRET_NOT_FOUND,
         Reason.SECRET_INVALID,
+        Reason.SUBJECT_INVALID,
         Reason.STORE_CONFLICT,
         Reason.STORE_RELEASED,
         Reason.POLICY_NOT_FOUND,

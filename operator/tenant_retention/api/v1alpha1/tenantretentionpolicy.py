@@ -187,6 +187,14 @@ class TenantRetentionPolicySpec(ApiModel):
         description="When the nightly run may start.",
         examples=[{"start": "01:00", "duration": "PT4H"}],
     )
+    phone_default_region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$", max_length=2)] | None = Field(
+        default=None,
+        description=(
+            "Country whose phone numbers are written without one, in the stores and in requests: two letters of ISO 3166. "
+            "Absent: numbers in requests need their country (+31 ...), and national forms are not looked for."
+        ),
+        examples=["NL"],
+    )
     channels: tuple[Channel, ...] | None = Field(
         default=None,
         min_length=1,

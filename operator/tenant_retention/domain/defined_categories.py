@@ -6,6 +6,7 @@ from tenant_retention.api.v1alpha1.profile_tables import Table
 from tenant_retention.api.v1alpha1.retentionprofile import Category, RetentionProfileSpec
 from tenant_retention.domain import anonymize_rules
 from tenant_retention.domain.cache_rules import cache_of
+from tenant_retention.domain.column_persons import persons_of
 from tenant_retention.domain.definition import (
     CategoryDefinition,
     CategoryState,
@@ -112,6 +113,7 @@ def table_definition(profile: RetentionProfileSpec, table: Table) -> TableDefini
         for category in profile.categories
         if category.quarantine is not None and table.name in category.tables
     }
+    persons = persons_of(table)
     return TableDefinition(
         name=table.name,
         primary_key=tuple(name for name in table.primary_key if name != table.born_at),
@@ -127,6 +129,7 @@ def table_definition(profile: RetentionProfileSpec, table: Table) -> TableDefini
                 anonymize=anonymize_rules.method_of(table, column.name),
                 visible_digits=column.visible_digits,
                 range=RangeDefinition(minimum=column.range.min, maximum=column.range.max) if column.range else None,
+                person=persons[column.name],
             )
             for column in table.all_columns
             if column.name != table.born_at

@@ -76,8 +76,8 @@ class OnlyWithDefinition(Value):
 
 class ColumnDefinition(Value):
     """One column: ``type`` of the closed list of the API (Text, Integer, Timestamp ...).
-
-    ``visible_digits``: how many decimal digits a value of a masked column may show (P11); None: the column is not masked.
+    ``visible_digits``: decimal digits that a value of a masked column may show (P11); None: not masked. ``person``: whose it is,
+    of a row's persons (``column_persons``); empty: whoever the row is about; None: nobody's. It decides no deletion by age.
     """
 
     name: Identifier
@@ -87,6 +87,7 @@ class ColumnDefinition(Value):
     anonymize: AnonymizeDefinition | None = None
     visible_digits: int | None = None
     range: RangeDefinition | None = None
+    person: str | None = None
 
 
 class TableDefinition(Value):

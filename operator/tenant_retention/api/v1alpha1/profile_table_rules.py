@@ -42,6 +42,14 @@ COLUMN = (
         "FieldValueForbidden",
     ),
     Rule(
+        "!has(self.person) || !has(self.role) || "
+        "!(self.role in ['SessionId', 'Unit', 'ObjectKey', 'MaskedDigits', 'Consent'])",
+        "person is not allowed with role SessionId, Unit, ObjectKey, MaskedDigits or Consent: they are about the session, not "
+        "about one person",
+        ".person",
+        "FieldValueForbidden",
+    ),
+    Rule(
         "!has(self.range) || self.type in ['Integer', 'BigInteger', 'Numeric']",
         "range is only allowed with type Integer, BigInteger or Numeric",
         ".range",

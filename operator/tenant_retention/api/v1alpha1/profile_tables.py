@@ -98,6 +98,15 @@ class TableColumn(ApiModel):
         description="What the column means to search, requests and anonymization.",
         examples=["PhoneNumber"],
     )
+    person: Identifier | None = Field(
+        default=None,
+        description=(
+            "Whose the column is: columns of a table with the same word are one person's, and a request clears no others. "
+            "Absent: number, address, chat identity and name are one person's where the table has one of each, else each is "
+            "its own; a member of staff is another person (docs/anonymization.md)."
+        ),
+        examples=["caller"],
+    )
     mask: Mask | None = Field(
         default=None,
         description="What a column with role MaskedDigits may show; only there. Absent: digits are neither refused nor blanked.",

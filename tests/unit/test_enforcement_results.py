@@ -185,7 +185,17 @@ def test_a_database_that_is_away_ends_the_program_with_3(tmp_path: Path) -> None
 
 
 def test_the_job_pays_for_nothing_that_it_does_not_use() -> None:
-    watched = ["kopf", "kubernetes", "typer", "rich", "yaml", "cronsim", "prometheus_client", "cryptography", "phonenumbers"]
+    watched = [
+        "kopf",
+        "kubernetes",
+        "typer",
+        "rich",
+        "yaml",
+        "cronsim",
+        "prometheus_client",
+        "cryptography",
+        "phonenumbers",
+    ]
     script = (
         "import re, sys, time\n"
         "from pathlib import Path\n"

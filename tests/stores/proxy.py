@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 
 
 class Side(StrEnum):
@@ -118,3 +119,30 @@ def proxy_to(host: str, port: int) -> Iterator[Proxy]:
         yield proxy
     finally:
         proxy.close()
+
+
+@contextmanager
+def proxied(file: Path) -> Iterator[Proxy]:
+    """A proxy between a store and whoever reads its port, or its address, from this file of a binding."""
+    original = file.read_text()
+    before, colon, port = original.rpartition(":")
+    with proxy_to("127.0.0.1", int(port)) as proxy:
+        file.write_text(f"{before}{colon}{proxy.port}")
+        try:
+            yield proxy
+        finally:
+            file.write_text(original)
+
+
+def cut_along(proxy: Proxy, side: Side, whole: int, stride: int) -> Iterator[tuple[int, str]]:
+    """Each turn of the loop is cut off once, at another one of about ``whole`` pieces; gives its number and where that is.
+
+    A call is three of each, BEGIN, the function and COMMIT: a stride that three does not divide meets them all.
+    """
+    for turn, number in enumerate(range(1, whole + 1, stride)):
+        proxy.counts[side], proxy.cut, cuts = 0, (side, number), proxy.cuts
+        where = f"cut at {side} {number} of about {whole}"
+        yield turn, where
+        # Some nights end a few earlier: what is sent in two pieces once comes in one at another time. The last are the goodbye.
+        assert proxy.cuts == cuts + 1 or number > whole - 7, f"never {where}"
+    proxy.cut = None

@@ -16,7 +16,7 @@ from tenant_retention.enforcement.backing_up import BackupStores
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.backed_up import BackedUp
 from tests.stores.enforcement_archive import days_ago
-from tests.stores.proxy import Side, proxy_to
+from tests.stores.proxy import Side, proxied
 
 T = TypeVar("T")
 
@@ -102,21 +102,15 @@ def test_a_connection_that_dies_leaves_a_whole_backup_or_none_and_the_next_run_m
     backed_up: BackedUp, file: str, side: Side
 ) -> None:
     rows = arrange(backed_up)
-    path = backed_up.acme.directory / file
-    original = path.read_text()
-    with proxy_to("127.0.0.1", int(original.rpartition(":")[2])) as proxy:
-        path.write_text(original[: -len(original.rpartition(":")[2])] + str(proxy.port))
-        try:
-            assert backed_up.run().outcome is Outcome.SUCCEEDED
-            whole = proxy.counts[side]
-            for number in range(2, whole + 1, max(whole // 6, 1)):
-                backed_up.wipe()
-                proxy.counts[side], proxy.cut = 0, (side, number)
-                result = backed_up.run()
-                proxy.cut = None
-                assert all(backed_up.ids(each) == rows for each in complete(backed_up)), f"{side} {number} of {whole}"
-                if result.made is None:
-                    assert result.outcome is not Outcome.SUCCEEDED, f"{side} {number} of {whole}: {result}"
-                    assert backed_up.run().made is not None
-        finally:
-            path.write_text(original)
+    with proxied(backed_up.acme.directory / file) as proxy:
+        assert backed_up.run().outcome is Outcome.SUCCEEDED
+        whole = proxy.counts[side]
+        for number in range(2, whole + 1, max(whole // 6, 1)):
+            backed_up.wipe()
+            proxy.counts[side], proxy.cut = 0, (side, number)
+            result = backed_up.run()
+            proxy.cut = None
+            assert all(backed_up.ids(each) == rows for each in complete(backed_up)), f"{side} {number} of {whole}"
+            if result.made is None:
+                assert result.outcome is not Outcome.SUCCEEDED, f"{side} {number} of {whole}: {result}"
+                assert backed_up.run().made is not None

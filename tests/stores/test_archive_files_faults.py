@@ -1,9 +1,10 @@
-"""An archive bucket that fails in every way that real ones do, while rows move into files and files go: each row is in one place,
-nothing is deleted before its file was read back, and the run says what happened."""
+"""An archive bucket that fails in every way that real ones do, and a database that hangs up at any commit, while rows move
+into files and out: each row is in one place, nothing is deleted before its file was read back, and the run says what happened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ from tenant_retention.enforcement.results import Outcome, RunResult
 from tests.stores.enforcement_archive import LiveArchive
 from tests.stores.faulty_s3 import Chooses, Fault, Faults, FaultyS3, deletes, faulty_binding, gets, lists, puts
 from tests.stores.file_archive import RECORDS, SeenArchive, filed
-from tests.stores.test_archive_files_kills import arrange, arrange_young, in_one_place, make_due, told_once
+from tests.stores.proxy import Proxy, Side, cut_along
+from tests.stores.test_archive_files_cli import archived, command
+from tests.stores.test_archive_files_kills import arrange, arrange_young, expected, in_one_place, make_due, told_once
+from tests.stores.test_enforcement_cuts import database_proxy
 
-__all__ = ["filed"]
+__all__ = ["archived", "database_proxy", "filed"]
 
 FILE = ".parquet"
 LOST = (Fault.UNAVAILABLE_AFTER, Fault.CUT_AFTER)
@@ -84,7 +88,85 @@ def test_nothing_is_deleted_for_a_file_that_is_not_read_back_whole_and_the_next_
     filed.tidy()
 
 
+@pytest.mark.parametrize("side", Side)
+def test_a_connection_that_dies_before_or_after_any_commit_is_made_good_in_the_same_night__D3_T5_X6(
+    acme: LiveArchive, filed: SeenArchive, database_proxy: Proxy, side: Side
+) -> None:
+    staying = arrange_young(acme)
+    for turn in (0, 1):
+        make_due(acme)
+        arrange(acme, turn)
+        database_proxy.counts[side] = 0
+        assert acme.run().outcome is Outcome.SUCCEEDED
+    for turn, where in cut_along(database_proxy, side, database_proxy.counts[side], 17):
+        make_due(acme)
+        old, new = filed.archived(), arrange(acme, turn + 2)
+        told = acme.observer().evidence(1)[0].sequence
+        done = acme.run(patient=True)
+        assert done.outcome is Outcome.SUCCEEDED, f"{where}: {done} {acme.around.told}"
+        assert (acme.left(), filed.archived()) == (staying, expected(turn + 2)), where
+        told_once(acme, told, old, new, where)
+    # A name whose answer was lost is tidied away by the next night.
+    assert acme.run().outcome is Outcome.SUCCEEDED
+    filed.tidy()
+    assert acme.observer().observe().chain_intact
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_restore_that_is_cut_anywhere_is_given_again_and_each_row_is_in_one_place_all_the_time__D3_T5(
+    acme: LiveArchive, archived: SeenArchive, database_proxy: Proxy, side: Side
+) -> None:
+    rows = archived.archived()
+    database_proxy.counts[side] = 0
+    bring_back(acme, rows)
+    whole = database_proxy.counts[side]
+    archive_again(acme, archived, rows)
+    for _, where in cut_along(database_proxy, side, whole, 7):
+        done = command(acme, "restore", *EVERYTHING)
+        database_proxy.cut = None
+        live, kept = acme.left(), archived.archived()
+        assert (live | kept, live & kept) == (rows, set()), f"{where}: {done}"
+        assert done.returncode in (0, 3), f"{where}: {done}"
+        bring_back(acme, rows)
+        archive_again(acme, archived, rows)
+
+
+def test_a_restore_whose_file_comes_broken_changes_nothing_and_is_given_again__D3_T5_T6(
+    acme: LiveArchive, archived: SeenArchive, tmp_path: Path
+) -> None:
+    rows = archived.archived()
+    with faulty_binding(acme.s3, acme.directory / "acme-archive-enforcer", tmp_path) as store:
+        for fault in (Fault.TRUNCATED, Fault.CUT_AFTER, Fault.UNAVAILABLE_AFTER):
+            store.faults = Faults(fault, gets(FILE), left=10_000, passing=1)
+            done = command(acme, "restore", *EVERYTHING)
+            assert done.returncode == 3, (fault, done)
+            live, kept = acme.left(), archived.archived()
+            assert (live | kept, live & kept) == (rows, set()), fault
+            assert kept, "the first file came back, the next one did not"
+            store.faults = None
+            bring_back(acme, rows)
+            archive_again(acme, archived, rows)
+
+
 def reason(done: RunResult) -> str | None:
     """Why the records' category failed, as the run says."""
     (found,) = (each.failure for each in done.stores[0].categories if each.start.category == RECORDS)
     return found
+
+
+EVERYTHING = ("--from", "2000-01-01", "--to", "2100-01-01", "--for", "P2D")
+
+
+def bring_back(acme: LiveArchive, rows: set[str]) -> None:
+    """By the command, undisturbed."""
+    done = command(acme, "restore", *EVERYTHING)
+    assert done.returncode == 0, done.stderr
+    assert acme.left() == rows
+
+
+def archive_again(acme: LiveArchive, archived: SeenArchive, rows: set[str]) -> None:
+    """What was brought back, in the night after its pause."""
+    with acme.owner() as owner:
+        owner.execute("UPDATE retention.archive_pause SET until = %s", [datetime.now(UTC)])
+    assert acme.run().outcome is Outcome.SUCCEEDED
+    assert (acme.left(), archived.archived()) == (set(), rows)

@@ -16,11 +16,7 @@ def test_killed_at_any_effect_the_next_run_takes_the_person_out_of_what_is_due_a
     acme: LiveArchive, engine: Engine
 ) -> None:
     acme.define(archive_like(acme, anonymize_after="P90D"))
-    with acme.owner() as owner:
-        # Months without a held row are written anew, however few rows they have.
-        owner.execute(
-            "CREATE OR REPLACE FUNCTION retention.rewrite_floor() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
-        )
+    write_every_month_anew(acme)
     now = datetime.now(UTC)
     acme.call("young", now - timedelta(days=89, hours=12), "requests")
     acme.call("held", now - timedelta(days=100), "requests")
@@ -29,10 +25,7 @@ def test_killed_at_any_effect_the_next_run_takes_the_person_out_of_what_is_due_a
     status, calls = engine.run("never")
     assert status == 0, (acme.directory / "engine.log").read_text()
     assert acme.callers() == {"young", "held"}
-    with acme.owner() as owner:
-        proven = "SELECT count(*) FROM retention.anonymized_month WHERE proven_at IS NOT NULL"
-        ((months,),) = owner.execute(proven).fetchall()
-        assert months >= 2
+    assert written_anew(acme) >= 2
     points = [(1, "before"), *((number, "after") for number in range(1, calls + 1))]
     for turn, (number, when) in enumerate(points, start=1):
         rows = len(acme.left())
@@ -49,9 +42,29 @@ def test_killed_at_any_effect_the_next_run_takes_the_person_out_of_what_is_due_a
         counted = sum(each.anonymized or 0 for link in links for each in link.categories if each.category == RECORDS)
         assert counted == len(due), f"each row is told once: {number} {when}"
     assert acme.observer().observe().chain_intact
+    assert halves(acme) == 0
+
+
+def write_every_month_anew(acme: LiveArchive) -> None:
+    """Months without a held row are written anew, however few rows they have."""
+    with acme.owner() as owner:
+        owner.execute(
+            "CREATE OR REPLACE FUNCTION retention.rewrite_floor() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
+        )
+
+
+def written_anew(acme: LiveArchive) -> int:
+    """The months of which that is proven."""
+    with acme.owner() as owner:
+        proven = "SELECT count(*) FROM retention.anonymized_month WHERE proven_at IS NOT NULL"
+        return int(owner.execute(proven).fetchall()[0][0])
+
+
+def halves(acme: LiveArchive) -> int:
+    """Tables that a rewrite left over."""
     with acme.owner() as owner:
         left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname ~ '_(rewrite|before)$'"
-        assert owner.execute(left).fetchone() == (0,)
+        return int(owner.execute(left).fetchall()[0][0])
 
 
 def arrange(acme: LiveArchive, now: datetime, turn: int) -> set[str]:

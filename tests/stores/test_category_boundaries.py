@@ -17,7 +17,7 @@ from psycopg import sql
 from tenant_retention.api.v1alpha1.common import LocalRef
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import CategoryRetention, Guard, TenantRetentionPolicySpec
-from tenant_retention.domain.definition import CategoryDefinition, CategoryState, RetentionDefinition
+from tenant_retention.domain.definition import CategoryDefinition, CategoryState, ClockEvent, RetentionDefinition
 from tenant_retention.domain.rules import Subject, define
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.servers.install import NEWEST
@@ -209,6 +209,29 @@ def test_call_records_and_dialogues_go_at_their_keep_each_from_a_database_of_its
     clocked: PostgresProcess, databases: TenantDatabases, seaweedfs: S3Server, choice: str
 ) -> None:
     check("dialogue-cloud", choice, databases, clocked, seaweedfs)
+
+
+def test_what_a_paying_customer_has_stays_through_its_whole_life_cycle_and_none_of_it_past_its_max__M12_M10_X9(
+    clocked: PostgresProcess, databases: TenantDatabases, seaweedfs: S3Server
+) -> None:
+    rules = rules_of("myoperator", "longest")
+    assert clocked.clock is not None
+    with simulated_tenant(rules, databases, clocked.clock, seaweedfs) as tenant:
+        cases = cases_of(rules, BIRTHS[2:3])
+        in_use = [
+            Written(table, "in use", BIRTHS[2])
+            for category in rules.categories
+            if category.clock_event is ClockEvent.CLOSED
+            for table in category.tables
+        ]
+        tenant.write([*(case.row for case in cases), *in_use])
+        used = {(row.table, row.identity) for row in in_use}
+        assert len(used) == 2
+        for at in sorted({case.gone_by for case in cases}):
+            clocked.clock.set(at)
+            assert tenant.night().outcome is Outcome.SUCCEEDED, at
+            kept = {(case.row.table, case.row.identity) for case in cases if case.gone_by > at}
+            assert tenant.left() == kept | used, at
 
 
 def test_what_a_reader_finds_reaches_back_as_far_as_general_information_is_kept__P16(

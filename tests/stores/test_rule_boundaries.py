@@ -1,6 +1,6 @@
-"""The four profiles' rules beside keep and max at each of their bounds, to the second: when the person goes (X1), what bought time
-keeps (T5), what waits for its approval (M7), the age of log files (M5), the lives of cached keys (T6). The servers' clock is set;
-births are those of test_category_boundaries."""
+"""The four profiles' rules beside keep and max at each of their bounds, to the second: when the person goes (X1), when a row
+moves to the archive (D3), what bought time keeps (T5), what waits for its approval (M7), the age of log files (M5), the lives of
+cached keys (T6). The servers' clock is set; births are those of test_category_boundaries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ import pytest
 from tenant_retention.adapters.cache.provisioning import provision_cache
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
-from tenant_retention.domain.definition import CacheDefinition, CategoryDefinition, CategoryState, RetentionDefinition
+from tenant_retention.domain.definition import (
+    ARCHIVE,
+    CacheDefinition,
+    CategoryDefinition,
+    CategoryState,
+    RetentionDefinition,
+)
 from tenant_retention.domain.rules import Subject, define
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.cache_servers import FakeSite, cache_of
@@ -36,6 +42,13 @@ FORGETTING = {
     "puzzel-archive": {"general-information": "P3M"},
     "tencent-ccc": {"call-data": "P1M", "call-analytics": "P45D"},
 }
+
+ARCHIVED = [
+    ("dialogue-cloud", "call-records", "P6M"),
+    # At its very min, which a leap day reaches on the first of March.
+    ("myoperator", "call-detail-records", "P1Y"),
+    ("puzzel-archive", "general-information", "P1M"),
+]
 
 
 def rules_of(profile: str, **choices: object) -> RetentionDefinition:
@@ -103,6 +116,26 @@ def test_a_row_loses_the_person_at_its_age_to_the_second_and_stays__X1_X9(
         for at in sorted({*ends, *(end - SECOND for end in ends)}):
             night(tenant, at)
             assert (tenant.left(), tenant.persons()) == (expected(cases, at), telling(rules, cases, at)), at
+
+
+@pytest.mark.parametrize(("profile", "name", "after"), ARCHIVED)
+def test_a_row_moves_to_the_archive_at_its_age_to_the_second_and_goes_there_at_its_keep__D3_T5_X9(
+    clocked: PostgresProcess, databases: TenantDatabases, seaweedfs: S3Server, profile: str, name: str, after: str
+) -> None:
+    spec = RetentionProfile.from_object(example_profile(profile)).spec
+    (keep,) = (each.default for each in spec.categories if each.name == name)
+    rules = rules_of(profile, retention=[{"category": name, "keep": keep, "archiveAfter": after}])
+    assert clocked.clock is not None
+    with simulated_tenant(rules, databases, clocked.clock, seaweedfs) as tenant:
+        cases = [case for case in cases_of(rules, BIRTHS[:3]) if case.category.name == name]
+        tenant.write(case.row for case in cases)
+        moves = {(case.row.table, case.row.identity): model_end(case.counted_from, after) for case in cases}
+        ends = {*moves.values(), *(case.goes for case in cases if case.goes)}
+        for at in sorted({*ends, *(end - SECOND for end in ends)}):
+            night(tenant, at)
+            there = expected(cases, at)
+            moved = {row for row in there if moves[row] <= at}
+            assert (tenant.left(ARCHIVE), tenant.left(cases[0].category.database)) == (moved, there - moved), at
 
 
 @dataclass(frozen=True)

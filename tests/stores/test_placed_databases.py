@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
 from tenant_retention.adapters.fakes.content_bucket import InMemoryContentBucket
+from tenant_retention.adapters.postgres.enforcement import PostgresEnforcementDatabase
 from tenant_retention.domain.category_status import counts_of
+from tenant_retention.domain.names import purpose_of
 from tenant_retention.enforcement.expire import expire
+from tenant_retention.enforcement.few_connections import MOST_CONNECTIONS, FewConnections
 from tenant_retention.enforcement.results import Outcome, RunResult
 from tenant_retention.enforcement.world import Stores
-from tests.stores.tenant_databases import TenantDatabase, TenantDatabases, days_ago
+from tests.stores.tenant_databases import Connection, TenantDatabase, TenantDatabases, days_ago
 from tests.support.enforcement import RecordedWorld, column, plan_of, table
 from tests.support.shared_bucket import two_databases
 
@@ -122,3 +126,50 @@ def test_every_database_of_a_purpose_has_the_same_tables_and_guards_and_one_dige
     digests = {each.observer().observe().rules_digest for each in customer.databases.values()}
     assert digests == {RULES.rules_digest()}
     assert RULES.rules_digest() != two_databases().rules_digest(), "a run that does not know of a database is refused"
+
+
+UNITS = tuple(f"Analytical:unit-{number:02}" for number in range(MOST_CONNECTIONS))
+
+
+def test_more_databases_than_connections_of_one_policy_are_one_run_of_one_plan__D3_D4_D6(
+    tenant_databases: TenantDatabases,
+) -> None:
+    rules = _RULES.placed_in(["Analytical", "Dialogue", *UNITS])
+    with ExitStack() as closing:
+        places = [*rules.database_names()]
+        databases = {each: closing.enter_context(tenant_databases.having(rules, purpose_of(each))) for each in places}
+        customer = Customer(databases)
+        for place in ("Analytical", *UNITS):
+            customer.recording(place, f"due at {place}", 1000)
+            customer.recording(place, f"young at {place}", 1)
+        few, counted = FewConnections(), Counted()
+        sessions = {}
+        for name, database in databases.items():
+            opened = partial(few.opening, name, partial(counted.connect, database))
+            sessions[name] = PostgresEnforcementDatabase(opened)
+            closing.callback(sessions[name].close)
+        around = RecordedWorld(at=days_ago(0))
+        done = expire(plan_of(rules), Stores(sessions, {"Content": customer.bucket}), uuid4(), around.world())
+        assert done.outcome is Outcome.SUCCEEDED
+        assert customer.keys() == {f"young at {place}" for place in ("Analytical", *UNITS)}
+        evidence = {store.purpose: store.evidence for store in done.stores}
+        assert evidence.keys() == set(places)
+        assert {each.run_id for each in evidence.values() if each} == {done.run_id}
+        acted = {name: sum(each.acted for each in found.categories) for name, found in evidence.items() if found}
+        assert acted == {name: int(name != "Dialogue") for name in places}
+    assert counted.most <= MOST_CONNECTIONS
+
+
+class Counted:
+    """Sessions of the enforcer, and how many there were at most at once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._living: list[Connection] = []
+
+    def connect(self, database: TenantDatabase) -> Connection:
+        """Another one."""
+        self._living = [each for each in self._living if not each.closed]
+        self._living.append(database.connect("enforcer"))
+        self.most = max(self.most, len(self._living))
+        return self._living[-1]

@@ -745,6 +745,7 @@ def test_evidence_holds_counts_and_no_data_of_anybody__X6(database: TenantDataba
     told = evidence_of(database.observer().evidence(1)[0].categories).model_dump(exclude_none=True)
     assert set(told) == {
         "category", "candidates", "acted", "objects", "held", "skipped", "failed", "locked", "surplus", "residue", "cleared",
+        "request_deleted", "request_cleared", "request_waiting",
     }  # fmt: skip
 
 

@@ -23,11 +23,12 @@ from tenant_retention.cli.output import Format, complain, visible, write_documen
 from tenant_retention.cli.reports import print_run, print_verification, run_document, verify_document
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.ports.requests import RequestAction
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores
 from tenant_retention.enforcement.plans import load_plan
-from tenant_retention.enforcement.program import StopSignal, outcome_of
-from tenant_retention.enforcement.results import Outcome
+from tenant_retention.enforcement.program import StopSignal
+from tenant_retention.enforcement.results import Outcome, outcome_of_error
 from tenant_retention.enforcement.world import World
 
 _USAGE, _NOT_COMPLIANT = Outcome.INVALID.exit_code(), Outcome.INCOMPLETE.exit_code()
@@ -65,6 +66,19 @@ Observers = Annotated[
         help="Binding of a database's observer, where it is not beside the enforcer's.",
     ),
 ]
+
+SubjectDirectory = Annotated[
+    Path,
+    typer.Option(
+        "--subject",
+        help="Directory with files phones, emails, chatIds or staffIds, an identifier a line: no argument ever says who it is.",
+        show_default=False,
+    ),
+]
+Actions = Annotated[list[RequestAction], typer.Option("--action", help="May be repeated.", show_default=False)]
+Region = Annotated[str | None, typer.Option("--region", help="Country of numbers without one: NL, of ISO 3166.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would become of which rows.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 application = typer.Typer(
     name="tenant-retention",
@@ -167,6 +181,36 @@ def approve(plan: Plan, administrator_binding: Administrator, max_rows: MaxRows,
 
 
 @application.command()
+def erase(
+    plan: Plan,
+    administrator_binding: Administrator,
+    subject: SubjectDirectory,
+    action: Actions,
+    region: Region = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = Format.TABLE,
+    quiet: Quiet = False,
+) -> None:
+    """Carries out a person's request: shows what was found, asks, and does it. What is held, or below its minimum, waits."""
+    # Imported here: the numbers of all countries, which no other command needs.
+    from tenant_retention.cli import erasing
+
+    document = load_plan(plan)
+    who = erasing.read_subject(subject, document, region)
+    erasure = erasing.erase(
+        document, plan.parent, administrator_binding, who, action, _world(quiet), dry_run=dry_run, yes=yes
+    )
+    if output is Format.TABLE:
+        erasing.print_progress(erasure.progress, sys.stdout)
+    else:
+        write_document(erasing.document(erasure), output, sys.stdout)
+    if erasure.result is not None:
+        outcome = erasure.result.outcome
+        raise typer.Exit(outcome.exit_code() or (0 if erasure.done else _NOT_COMPLIANT))
+
+
+@application.command()
 def unpack(directory: Directory, database: ServerOf = None) -> None:
     """Writes a policy's ConfigMaps and Secrets, from stdin as kubectl prints them, as a plan and binding directories."""
     # Imported here: what the operator makes for a policy, which no other command needs.
@@ -191,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = application(args=arguments, standalone_mode=False)
     except RetentionError as error:
         complain(error.message)
-        code = outcome_of(error).exit_code()
+        code = outcome_of_error(error).exit_code()
     except TyperException as error:
         # Without a command the help was shown, and there is nothing more to say.
         if message := error.format_message():

@@ -25,6 +25,7 @@ class Task(StrEnum):
 
     EXPIRE = "expire"
     BACKUP = "backup"
+    REQUESTS = "requests"
 
 
 class StoreBinding(Value):

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from tenant_retention.domain.backups import StoredBackup, newest, overdue
-from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.plan_document import Task
-from tenant_retention.enforcement.results import Outcome
+from tenant_retention.enforcement.results import Outcome, outcome_of_error
 
 _MESSAGE = 600
 
@@ -54,9 +54,7 @@ def outcome_of(error: RetentionError) -> Outcome:
     """How grave an error is for the run."""
     if error.reason in ("MonthChanged", "BackupsLeft", "BackupBroken"):
         return Outcome.INCOMPLETE
-    if isinstance(error, Unavailable):
-        return Outcome.UNREACHABLE
-    return Outcome.NOT_READY if isinstance(error, NotReady) else Outcome.INVALID
+    return outcome_of_error(error)
 
 
 def backup_document(result: BackupResult) -> dict[str, Any]:

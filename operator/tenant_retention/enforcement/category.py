@@ -7,7 +7,7 @@ from itertools import groupby
 from uuid import UUID
 
 from tenant_retention.domain.errors import NotReady, RetentionError
-from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
 from tenant_retention.domain.ports.anonymizing import AnonymizeStep
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
@@ -22,6 +22,7 @@ from tenant_retention.enforcement.batches import BatchSize
 from tenant_retention.enforcement.findings import CategoryFindings
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Persistence
+from tenant_retention.enforcement.requests import CategoryRequests
 from tenant_retention.enforcement.results import CategoryResult
 from tenant_retention.enforcement.sharing import NAMED_IN_PART, SharedObjects
 from tenant_retention.enforcement.world import World
@@ -68,12 +69,19 @@ class CategoryWork:
         self._world.journal.tell(
             "category.started", category=category, due=self._start.candidates, guard=self._start.guard.value
         )
+        nightly = self._plan.task is Task.EXPIRE
+        if self._plan.mode is Mode.DRY_RUN and not nightly:
+            return CategoryResult(self._start)
         if self._plan.mode is Mode.DRY_RUN:
             self.steps = self._partition_steps()
             self._look_for_findings()
             return CategoryResult(self._start, self.steps, months=self._months())
         if self._bucket is not None:
             self._remove_objects(self._bucket)
+        # What somebody asked for waits for no guard.
+        self._carry_out_requests()
+        if not nightly:
+            return CategoryResult(self._start, removed=self.removed)
         # Asked for only now: months whose objects are gone may go as a whole.
         self.steps = self._partition_steps()
         self._take(self.steps)
@@ -102,6 +110,12 @@ class CategoryWork:
     def _partition_steps(self) -> tuple[PartitionStep, ...]:
         self._persistence.go_on()
         return self._persistence.patiently(self._database.partition_steps, self._run_id, self._start.category)
+
+    def _carry_out_requests(self) -> None:
+        """After the objects: entries that are left are of rows without one, or of what must stay."""
+        parts = (self._persistence, self._pacer, self._world)
+        tables = self._plan.definition.category(self._start.category).tables
+        CategoryRequests(self._database, self._run_id, self._start.category, tables, *parts).work()
 
     def _look_for_findings(self) -> None:
         """Last: what is due went already, and is not looked at."""

@@ -5,15 +5,17 @@ Every call is one transaction, so a kill between or inside calls leaves nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 from tenant_retention.domain.definition import ARCHIVE, ClockEvent, ObjectsDefinition
-from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
-from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.names import purpose_of
+from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
 from tenant_retention.domain.ports.enforcement import CategoryRun, EnforcementDatabase, PartitionStepKind
+from tenant_retention.domain.ports.requests import SoughtSubject
 from tenant_retention.enforcement.archive_target import archive_target
 from tenant_retention.enforcement.archiving import Archiving
 from tenant_retention.enforcement.archiving_files import FileArchiving
@@ -22,7 +24,8 @@ from tenant_retention.enforcement.files import CategoryFiles
 from tenant_retention.enforcement.locking import CategoryLocks
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Interrupted, Persistence
-from tenant_retention.enforcement.results import CategoryResult, Outcome, StoreResult, outcome_of
+from tenant_retention.enforcement.requests import find
+from tenant_retention.enforcement.results import CategoryResult, Outcome, StoreResult, outcome_of, outcome_of_error
 from tenant_retention.enforcement.sharing import SharedObjects, sharing
 from tenant_retention.enforcement.world import Stores, World
 
@@ -52,6 +55,7 @@ class DatabaseRun:
         self._world = world
         self._persistence = Persistence(world)
         self._pacer = Pacer(self._database, self._persistence, world)
+        self._nightly = plan.mode is Mode.ENFORCE and plan.task is Task.EXPIRE
         self._categories: tuple[CategoryResult, ...] = ()
         self._result: StoreResult | None = None
 
@@ -75,14 +79,8 @@ class DatabaseRun:
         except Interrupted:
             # No finish: the next run marks this one Interrupted and goes on where it stopped.
             return self._ended(Outcome.INTERRUPTED, "Interrupted", "asked to stop; the next run goes on")
-        except Unavailable as error:
-            return self._ended(Outcome.UNREACHABLE, error.reason, error.message)
-        except NotReady as error:
-            return self._ended(Outcome.NOT_READY, error.reason, error.message)
         except RetentionError as error:
-            # Rules that changed since the plan was written are no bad configuration: the next attempt reads the new plan.
-            changed = error.reason == "RulesChanged"
-            return self._ended(Outcome.NOT_READY if changed else Outcome.INVALID, error.reason, error.message)
+            return self._ended(outcome_of_error(error), error.reason, error.message)
         return self._result
 
     def _ended(self, outcome: Outcome, reason: str, message: str) -> StoreResult:
@@ -93,15 +91,22 @@ class DatabaseRun:
 
     def begin(self) -> None:
         """Fixes clock and cut-offs, counts, asks the guard; then partitions ahead."""
-        runs = self._persistence.briefly(
-            self._database.begin_run, self._run_id, self._plan.mode, self._plan.rules_digest, self._world.now()
-        )
+        asked = (self._run_id, self._plan.mode, self._plan.rules_digest)
+        runs = self._persistence.briefly(self._database.begin_run, *asked, self._world.now())
         if self._plan.categories:
             runs = self._persistence.briefly(self._database.limit_run, self._run_id, self._plan.categories)
+        if self._plan.task is Task.REQUESTS:
+            runs = self._persistence.briefly(self._database.limit_to_requests, self._run_id)
         self._categories = tuple(CategoryResult(run) for run in self._in_order(runs))
         self.begun = True
-        if self._plan.mode is Mode.ENFORCE:
+        if self._nightly:
             self._prepare()
+
+    def find(self, sought: Sequence[SoughtSubject]) -> None:
+        """Lists whatever is to become of these people's rows, before any database acts on it."""
+        if sought:
+            names = [table.name for table in self._plan.definition.tables_of(purpose_of(self._purpose))]
+            find(self._database, self._run_id, names, sought, self._persistence, self._plan.mode)
 
     def count(self) -> None:
         """Counts the files of the categories that have some: the database has counted its rows already."""
@@ -112,7 +117,7 @@ class DatabaseRun:
 
     def lock(self) -> None:
         """Locks young objects in the bucket."""
-        if self._plan.mode is Mode.ENFORCE:
+        if self._nightly:
             for position, category in enumerate(self._categories):
                 failure = self._lock(category.start.category) or self._lock_files(category)
                 self._replace(position, replace(category, failure=category.failure or failure))
@@ -130,6 +135,8 @@ class DatabaseRun:
 
     def archive(self) -> None:
         """Moves what is old enough from here to the archive; only from a home database, as no unit's rows are mixed with others'."""
+        if self._plan.task is Task.REQUESTS:
+            return
         for position, category in enumerate(self._categories):
             definition = self._plan.definition.category(category.start.category)
             if definition.archive_after is not None and definition.database == self._purpose:
@@ -167,25 +174,20 @@ class DatabaseRun:
         except RetentionError as error:
             self._world.journal.tell(f"{name}.failed", database=self._purpose, reason=error.reason)
         else:
-            self._world.journal.tell(name, database=self._purpose, partitions=count)
+            self._world.journal.tell(name, database=self._purpose, count=count)
 
     def _refresh_statistics(self, category: str) -> None:
         """Queries of the application are planned with what is left. That it fails stops nothing."""
         tables = self._plan.definition.category(category).tables
-        try:
-            count = self._persistence.patiently(self._database.refresh_statistics, self._run_id, category, tables)
-        except RetentionError as error:
-            self._world.journal.tell("statistics.failed", database=self._purpose, reason=error.reason)
-        else:
-            self._world.journal.tell("statistics.refreshed", database=self._purpose, tables=count)
+        self._housekeep("statistics.refreshed", lambda run: self._database.refresh_statistics(run, category, tables))
 
     def _lock(self, category: str) -> str | None:
         """Locks young objects, also where the guard stopped the category or its work failed; the reason if some are not."""
         objects = self._objects(category)
         if objects is None:
             return None
-        bucket = self._buckets[objects.bucket]
-        locks = CategoryLocks(self._database, bucket, self._run_id, category, self._persistence, self._world)
+        parts = (self._run_id, category, self._persistence, self._world)
+        locks = CategoryLocks(self._database, self._buckets[objects.bucket], *parts)
         try:
             return locks.set_all()
         except RetentionError as error:
@@ -225,12 +227,11 @@ class DatabaseRun:
         files = self._files(category.start) if category.files_counted and self._plan.mode is Mode.ENFORCE else None
         if files is None:
             return done
-        failure = done.failure
         try:
             files.remove()
         except RetentionError as error:
-            failure = self._failed(category.start.category, error, files.gone)
-        return replace(done, removed=done.removed + files.gone, failure=failure)
+            done = replace(done, failure=self._failed(category.start.category, error, files.gone))
+        return replace(done, removed=done.removed + files.gone)
 
     def _work_on(self, run: CategoryRun) -> CategoryResult:
         objects = self._objects(run.category)
@@ -266,16 +267,15 @@ class DatabaseRun:
 
     def _remove_archived(self, done: CategoryResult) -> CategoryResult:
         """Files in the archive bucket go by the same rules as rows, also of a category that may not be archived any more."""
-        files = self._file_archiving() if self._plan.mode is Mode.ENFORCE else None
+        files = self._file_archiving() if self._nightly else None
         name, definition = done.start.category, self._plan.definition.category(done.start.category)
         if files is None or definition.clock_event is not ClockEvent.CREATED:
             return done
-        failure = done.failure
         try:
             files.remove(name, sweep=definition.database == self._purpose)
         except RetentionError as error:
-            failure = failure or self._failed(name, error, files.removed)
-        return replace(done, removed=done.removed + files.removed, failure=failure)
+            done = replace(done, failure=done.failure or self._failed(name, error, files.removed))
+        return replace(done, removed=done.removed + files.removed)
 
     def _file_archiving(self) -> FileArchiving | None:
         """The policy's archive bucket, for this database; None where it has none."""

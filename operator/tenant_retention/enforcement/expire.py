@@ -6,14 +6,17 @@ that the next run does not finish. The database decides; a dry run makes the sam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from tenant_retention.domain.definition import ARCHIVE, RetentionDefinition
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.names import purpose_of
-from tenant_retention.domain.plan_document import Mode, PlanDocument
+from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
+from tenant_retention.domain.ports.requests import SoughtSubject
 from tenant_retention.enforcement.cache_sweep import sweep_caches
 from tenant_retention.enforcement.database_run import DatabaseRun
 from tenant_retention.enforcement.orphans import OrphanLook
@@ -24,10 +27,13 @@ UPLOADS_END_AFTER = timedelta(days=2)
 """Longer than any upload takes that still goes on, shorter than any keep that a nightly run can promise."""
 
 
-def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> RunResult:
+def expire(
+    plan: PlanDocument, stores: Stores, run_id: UUID, world: World, sought: Sequence[SoughtSubject] = ()
+) -> RunResult:
     """Runs ``plan`` once over all its databases; one that fails does not stop the others.
 
-    Raises Invalid, before anything is touched, if the plan contradicts itself or names a store that is not there.
+    ``sought``: whom the requests are about that this run carries out. Raises Invalid, before anything is touched, if the plan
+    contradicts itself or names a store that is not there.
     """
     check_plan(plan, stores)
     started = world.now()
@@ -39,7 +45,8 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
             runs[name] = DatabaseRun(plan, name, stores, runs, run_id, world)
     # Every database is in the run, and every young object locked, before the first object goes: what one of them would delete
     # may be young in another (M8).
-    for step in (DatabaseRun.begin, DatabaseRun.count, DatabaseRun.lock, DatabaseRun.work, DatabaseRun.archive):
+    find = partial(DatabaseRun.find, sought=sought)
+    for step in (DatabaseRun.begin, find, DatabaseRun.count, DatabaseRun.lock, DatabaseRun.work, DatabaseRun.archive):
         for run in runs.values():
             run.attempt(step)
     # Keys follow their rows: those that went a moment ago, too.
@@ -48,7 +55,8 @@ def expire(plan: PlanDocument, stores: Stores, run_id: UUID, world: World) -> Ru
         run.attempt(DatabaseRun.finish)
     results = [run.result() for run in runs.values()]
     # Only a database knows that its policy was suspended or its store released since the plan was written.
-    allowed = plan.mode is Mode.ENFORCE and any(result.categories for result in results)
+    nightly = plan.mode is Mode.ENFORCE and plan.task is Task.EXPIRE
+    allowed = nightly and any(result.categories for result in results)
     buckets = _tidy(plan.definition, stores, world) if allowed else ()
     result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets, caches)
     world.journal.tell("run.finished", outcome=result.outcome.value)

@@ -20,12 +20,12 @@ from types import FrameType
 from typing import TextIO
 from uuid import UUID, uuid4
 
-from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
+from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.plan_document import Task
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores
 from tenant_retention.enforcement.plans import load_plan
-from tenant_retention.enforcement.results import SUMMARY_BYTES, Outcome, summarize
+from tenant_retention.enforcement.results import SUMMARY_BYTES, Outcome, outcome_of_error, summarize
 from tenant_retention.enforcement.world import World
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         summary, outcome = _run(options.plan, run_id, world)
     except RetentionError as error:
-        outcome = outcome_of(error)
+        outcome = outcome_of_error(error)
         journal.tell("run.failed", outcome=outcome.value, reason=error.reason, message=error.message)
         summary = _failure(run_id, outcome, error.reason, error.message)
     except Exception as error:  # noqa: BLE001 - the last edge: an unforeseen message may hold row values (X6)
@@ -94,13 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         summary = _failure(run_id, outcome, "Unforeseen", f"{type(error).__name__} at {_place(error)}")
     _tell_kubernetes(options.termination_log, summary, journal)
     return outcome.exit_code()
-
-
-def outcome_of(error: RetentionError) -> Outcome:
-    """How a run ended that an error stopped before it began."""
-    if isinstance(error, Unavailable):
-        return Outcome.UNREACHABLE
-    return Outcome.NOT_READY if isinstance(error, NotReady) else Outcome.INVALID
 
 
 def _run(path: Path, run_id: UUID, world: World) -> tuple[str, Outcome]:

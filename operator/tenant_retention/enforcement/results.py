@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.anonymizing import AnonymizeStep
 from tenant_retention.domain.ports.archiving import ArchiveStep
@@ -234,6 +235,15 @@ def outcome_of(categories: Sequence[CategoryResult], evidence: RunEvidence) -> O
     if any(result.failure for result in categories):
         return Outcome.INCOMPLETE
     return _OUTCOMES.get(evidence.outcome, Outcome.INCOMPLETE)
+
+
+def outcome_of_error(error: RetentionError) -> Outcome:
+    """How a run, or one database's part of it, ended that this error stopped."""
+    if isinstance(error, Unavailable):
+        return Outcome.UNREACHABLE
+    # Rules that changed since the plan was written are no bad configuration: the next attempt reads the new plan.
+    waits = isinstance(error, NotReady) or error.reason == "RulesChanged"
+    return Outcome.NOT_READY if waits else Outcome.INVALID
 
 
 _OUTCOMES = {

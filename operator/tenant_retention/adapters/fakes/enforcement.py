@@ -152,7 +152,7 @@ class InMemoryEnforcementDatabase(TenantContent, TenantOrphans, TenantCachedRows
         if not run.finished:
             self._append(self._outcome(run))
             run.finished = True
-            if run.mode is Mode.ENFORCE:
+            if run.mode is Mode.ENFORCE and not run.requests_only:
                 self._server.executed |= {category.name: category for category in self._executed(run)}
         self.close()
         return self._server.evidence[-1]

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from tenant_retention.adapters.fakes.tenant_findings import TenantFindings
+from tenant_retention.adapters.fakes.tenant_requests import TenantRequests
 from tenant_retention.adapters.fakes.tenant_server import Claimed, ObjectName, Row
 from tenant_retention.domain.definition import CategoryDefinition
 from tenant_retention.domain.durations import Period, end_of_period
@@ -17,14 +18,14 @@ from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import Claim, LockBatch, NamedObject, ObjectLock
 
 
-class TenantContent(TenantFindings):
+class TenantContent(TenantFindings, TenantRequests):
     """See ``EnforcementDatabase`` for each method."""
 
     def claim_content(self, run_id: UUID, category: str, limit: int) -> tuple[Claim, ...]:
         run = self._begun(run_id, category)
         server = self._server
         found = server.definition.category(category)
-        due = {id(row) for row in [*self._due_unheld(found), *self._unwanted(found)]}
+        due = {id(row) for row in [*self._due_unheld(found), *self._unwanted(found), *self._asked(found, "Delete")]}
         # A claim on what a staying row names by now is dropped.
         shared = [claim_id for claim_id, claim in server.claims.items() if self._named_by_others(claim)]
         for claim_id in shared:
@@ -56,6 +57,9 @@ class TenantContent(TenantFindings):
         rows = [claim.row for claim in claims if (claim.row.key, claim.row.version) == (claim.key, claim.version)]
         for category in self._server.categories():
             mine = [row for row in rows if row.table in category.tables]
+            asked = [row for row in mine if row in self._asked(category, "Delete")]
+            self._remove_requested(run, category.name, asked)
+            mine = [row for row in mine if row not in asked]
             unwanted = [row for row in mine if row in self._unwanted(category)]
             run.cleared[category.name] = run.cleared.get(category.name, 0) + len(unwanted)
             self._server.rows = [row for row in self._server.rows if row not in unwanted]
@@ -138,7 +142,7 @@ class TenantContent(TenantFindings):
         goes = {
             id(row)
             for category in self._server.categories()
-            for row in [*self._due_unheld(category), *self._unwanted(category)]
+            for row in [*self._due_unheld(category), *self._unwanted(category), *self._asked(category, "Delete")]
         }
         return [row for row in self._server.rows if row.key == key and id(row) not in goes]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 
 from tenant_retention.adapters.fakes.tenant_archiving import TenantArchiving
 from tenant_retention.adapters.fakes.tenant_files import TenantFiles
 from tenant_retention.adapters.fakes.tenant_findings import TenantFindings
-from tenant_retention.adapters.fakes.tenant_server import Run, chained
+from tenant_retention.adapters.fakes.tenant_requests import TenantRequests
+from tenant_retention.adapters.fakes.tenant_server import Run
 from tenant_retention.domain.definition import CategoryDefinition
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.enforcement import GuardState
@@ -16,7 +19,7 @@ from tenant_retention.domain.ports.evidence import CategoryEvidence, RunEvidence
 _NO_DIGEST = "sha256:" + "0" * 64
 
 
-class TenantEvidence(TenantFiles, TenantArchiving, TenantFindings):
+class TenantEvidence(TenantFiles, TenantArchiving, TenantFindings, TenantRequests):
     """See ``EnforcementDatabase.finish_run``."""
 
     def _executed(self, run: Run) -> Iterator[CategoryDefinition]:
@@ -84,7 +87,7 @@ class TenantEvidence(TenantFiles, TenantArchiving, TenantFindings):
             previous_digest=previous,
             digest="",
         )
-        server.evidence.append(link.model_copy(update={"digest": chained(link)}))
+        server.evidence.append(link.model_copy(update={"digest": _chained(link)}))
 
     def _category_evidence(self, category: CategoryDefinition, run: Run) -> CategoryEvidence:
         start = run.categories[category.name]
@@ -105,4 +108,11 @@ class TenantEvidence(TenantFiles, TenantArchiving, TenantFindings):
             **self._anonymize_evidence(category, run),
             **self._archive_evidence(category, run),
             **self._finding_counts(category, run),
+            **self._request_counts(category, run),
         )
+
+
+def _chained(link: RunEvidence) -> str:
+    """The digest of a link over everything in it, the previous link's digest included."""
+    content = link.model_dump(mode="json", by_alias=True, exclude={"digest"})
+    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -44,7 +44,7 @@ class TenantFindings(TenantSession):
     def _clearable(self, category: CategoryDefinition) -> list[Row]:
         """What earlier runs found, still so, not held; nothing where the guard asks."""
         server, run = self._server, self._server.run
-        if run is None or category.name in run.findings_asked:
+        if run is None or run.requests_only or category.name in run.findings_asked:
             return []
         return [
             row

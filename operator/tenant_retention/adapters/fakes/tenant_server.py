@@ -5,14 +5,13 @@ Its rules are the domain's own (``decisions.cutoffs``), so that the fake decides
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from tenant_retention.adapters.fakes.placed_request import PlacedRequest
 from tenant_retention.domain.decisions import CategoryCutoffs, Extension, Rule, cutoffs
 from tenant_retention.domain.definition import (
     ARCHIVE,
@@ -115,6 +114,9 @@ class Run:
     refused_locks: set[ObjectName] = field(default_factory=set)
     cleared: dict[str, int] = field(default_factory=dict)
     findings_asked: set[str] = field(default_factory=set)
+    request_deleted: dict[str, int] = field(default_factory=dict)
+    request_cleared: dict[str, int] = field(default_factory=dict)
+    requests_only: bool = False
     finished: bool = False
     caches: dict[str, CacheEvidence] = field(default_factory=dict)
     limited_to: tuple[str, ...] = ()
@@ -163,6 +165,7 @@ class TenantServer:
     file_times: dict[ObjectName, datetime] = field(default_factory=dict)
     orphans: dict[tuple[OrphanKind, str], OrphanPass] = field(default_factory=dict)
     findings: dict[str, UUID] = field(default_factory=dict)
+    requests: dict[UUID, PlacedRequest] = field(default_factory=dict)
     detached: list[str] = field(default_factory=list)
     partitions: set[str] = field(default_factory=set)
     evidence: list[RunEvidence] = field(default_factory=list)
@@ -290,9 +293,3 @@ class TenantServer:
         if through is None:
             return []
         return [row for row in self.rows_of(category) if (clock := self.clock(category, row)) and clock <= through]
-
-
-def chained(link: RunEvidence) -> str:
-    """The digest of a link over everything in it, the previous link's digest included."""
-    content = link.model_dump(mode="json", by_alias=True, exclude={"digest"})
-    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

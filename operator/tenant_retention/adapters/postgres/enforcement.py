@@ -19,6 +19,7 @@ from tenant_retention.adapters.postgres.cached_rows import PostgresCachedRows
 from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.files import PostgresFiles
 from tenant_retention.adapters.postgres.findings import PostgresFindings
+from tenant_retention.adapters.postgres.requests import PostgresRequests
 from tenant_retention.adapters.postgres.rewriting import MonthRewriting
 from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
@@ -47,7 +48,7 @@ _DETACHED_AT_ONCE = 10
 
 
 class PostgresEnforcementDatabase(
-    PostgresFindings, PostgresFiles, PostgresCachedRows, PostgresArchiving, PostgresArchiveFiles
+    PostgresFindings, PostgresFiles, PostgresCachedRows, PostgresArchiving, PostgresArchiveFiles, PostgresRequests
 ):
     """See ``EnforcementDatabase``. One connection is one run's session: it is kept from ``begin_run`` to ``close``.
 

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_INVALID = "SecretInvalid"
     SUBJECT_INVALID = "SubjectInvalid"
+    SUBJECT_UNKNOWN = "SubjectUnknown"
     STORE_CONFLICT = "StoreConflict"
     STORE_RELEASED = "StoreReleased"
     POLICY_NOT_FOUND = "PolicyNotFound"

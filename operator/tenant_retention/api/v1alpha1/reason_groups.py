@@ -57,6 +57,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.SECRET_NOT_FOUND,
         Reason.SECRET_INVALID,
         Reason.SUBJECT_INVALID,
+        Reason.SUBJECT_UNKNOWN,
         Reason.STORE_CONFLICT,
         Reason.STORE_RELEASED,
         Reason.POLICY_NOT_FOUND,

@@ -80,6 +80,7 @@ REASON_TEXT: dict[Reason, str] = {
     "`spec.stores[].className`.",
     Reason.SECRET_NOT_FOUND: "A Secret that the class names is not in the operator's namespace.",
     Reason.SECRET_INVALID: "A Secret that the class names lacks a key.",
+    Reason.SUBJECT_UNKNOWN: "A run sought somebody of whom the operator did not tell the database. Nothing was done.",
     Reason.SUBJECT_INVALID: "What names a person is no identifier, or may mean anybody; the message has key and line. Nothing was done.",
     Reason.STORE_CONFLICT: "A store of that name exists without this installation's marker, or another policy has it.",
     Reason.STORE_RELEASED: "The store was another policy's; an administrator binds it again by `spec.claimRef`.",

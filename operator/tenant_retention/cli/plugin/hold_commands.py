@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tenant_retention.cli.confirming import confirm
 from tenant_retention.cli.output import Format, visible, write_document
 from tenant_retention.cli.plugin import holding, policies
-from tenant_retention.cli.plugin.confirming import confirm
 from tenant_retention.cli.plugin.naming import policy_names
 from tenant_retention.cli.plugin.options import (
     Context,

@@ -50,7 +50,8 @@ def _identity(manifest: Manifest) -> dict[str, Any]:
 
 TAKEN: dict[Kind, tuple[str, str]] = {
     POLICY: (
-        "profileRef mode suspend timeZone window channels units stores retention extendedStorage guard deletionPolicy",
+        "profileRef mode suspend timeZone window phoneDefaultRegion channels units stores retention extendedStorage guard "
+        "deletionPolicy",
         "observedGeneration conditions enforced databases buckets overdue uncovered debtExpected lastRunTime nextRun "
         "schedule categories stores storeCounts jobs holds approval bindings backups binding",
     ),

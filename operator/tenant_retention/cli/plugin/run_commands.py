@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from tenant_retention.cli.confirming import confirm
 from tenant_retention.cli.output import Format, table, visible, write_document
 from tenant_retention.cli.plugin import looking, profile_change, runs
-from tenant_retention.cli.plugin.confirming import confirm
 from tenant_retention.cli.plugin.naming import policy_names
 from tenant_retention.cli.plugin.options import (
     NOT_COMPLIANT,

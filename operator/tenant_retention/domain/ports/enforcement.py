@@ -22,6 +22,7 @@ from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.files import FileBucket, FileSpan, StoredFile
 from tenant_retention.domain.ports.findings import FindingsDatabase
 from tenant_retention.domain.ports.orphans import OrphanBucket, OrphanDatabase
+from tenant_retention.domain.ports.requests import RequestsDatabase
 
 
 class GuardState(StrEnum):
@@ -145,7 +146,13 @@ class LockBatch(Value):
 
 
 class EnforcementDatabase(
-    OrphanDatabase, AnonymizingDatabase, ArchivingDatabase, CachedRowsDatabase, FindingsDatabase, Protocol
+    OrphanDatabase,
+    AnonymizingDatabase,
+    ArchivingDatabase,
+    CachedRowsDatabase,
+    FindingsDatabase,
+    RequestsDatabase,
+    Protocol,
 ):
     """A tenant's database as the enforcer login sees it (functions of schema ``retention`` only)."""
 
@@ -160,6 +167,10 @@ class EnforcementDatabase(
         """Takes all other categories out of a run that has just begun: it works on these, is judged by these, and its
         evidence says so. It never counts as a night's run. Categories of the policy's other databases may be among them.
         Raises Invalid (CategoryUnknown)."""
+
+    def limit_to_requests(self, run_id: UUID) -> tuple[CategoryRun, ...]:
+        """Takes all that is due by age out of a run that has just begun: it only carries out requests, and never counts as a
+        night's run."""
 
     def ensure_partitions(self, run_id: UUID) -> int:
         """Creates partitions ahead; returns how many were made. A failure here never undoes or stops deletion."""

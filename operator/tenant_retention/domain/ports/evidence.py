@@ -36,6 +36,8 @@ class CategoryEvidence(Value):
     ``archived`` of ``archive_due`` rows moved to the archive, where they go on to be counted; both None without such a rule.
     ``against_consent``, ``unmasked``, ``unapproved``: rows that the run's scan found (P10, P11, M7), for the next run to
     take away; None where the profile looks for none. ``cleared``: what this run took away of what earlier ones found.
+    ``request_deleted`` rows went and ``request_cleared`` lost the person because somebody asked for it (T7), and
+    ``request_waiting`` wait for a hold's release, their minimum or the next run.
     """
 
     category: str
@@ -50,6 +52,9 @@ class CategoryEvidence(Value):
     unmasked: int | None = None
     unapproved: int | None = None
     cleared: int = 0
+    request_deleted: int = 0
+    request_cleared: int = 0
+    request_waiting: int = 0
     surplus: int
     oldest_left: datetime | None
     residue: int | None

@@ -26,6 +26,7 @@ DECLARE
     other retention.managed;
     undue text;
     found text;
+    asked text;
     held text;
     staying text;
     conditions text[] := '{}';
@@ -34,6 +35,8 @@ BEGIN
         undue := retention.undue_condition(other, 'other', retention.removable_through(for_run, other.category));
         found := retention.removable_finding(for_run, other.category, other.table_name, 'other');
         undue := CASE found WHEN 'false' THEN undue ELSE format('(%s AND NOT %s)', undue, found) END;
+        asked := retention.asked_to_go_condition(other.table_name, 'other', (SELECT clock FROM retention.run WHERE run_id = for_run));
+        undue := CASE asked WHEN 'false' THEN undue ELSE format('(%s AND NOT %s)', undue, asked) END;
         held := retention.held_condition(other.table_name, 'other', '-infinity', 'infinity', few => true);
         staying := format('(%s OR %s)', undue, held);
         conditions := conditions || retention.respelled_condition(other, object_key, staying) || format(
@@ -64,7 +67,7 @@ BEGIN
     EXECUTE format(
         'WITH left_over AS (SELECT c.claim_id, %6$s AS shared FROM retention.claim AS c LEFT JOIN public.%1$I AS r ON %2$s'
         ' WHERE c.category = %3$L AND (c.run_id <> $1 OR c.state = ''Claimed'')'
-        ' AND (r.%4$I IS NULL OR ((%5$s OR (c.cause <> ''Age'' AND (%8$s OR %9$s))) AND NOT %7$s))'
+        ' AND (r.%4$I IS NULL OR ((%5$s OR (c.cause <> ''Age'' AND (%8$s OR %9$s OR %10$s))) AND NOT %7$s))'
         ' ORDER BY c.claim_id LIMIT $2),'
         ' dropped AS (DELETE FROM retention.claim AS c USING left_over AS l WHERE c.claim_id = l.claim_id AND l.shared),'
         ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
@@ -74,7 +77,8 @@ BEGIN
         retention.due_condition(t, 'r', through), retention.named_by_others(for_run, 'c.object_key', 'c.object_version', false),
         retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true),
         retention.denied_condition(t.table_name, 'r', '-infinity', 'infinity'), retention.unapproved_condition(t.table_name, 'r',
-            (SELECT clock FROM retention.run WHERE run_id = for_run)))
+            (SELECT clock FROM retention.run WHERE run_id = for_run)),
+        retention.asked_to_go_condition(t.table_name, 'r', (SELECT clock FROM retention.run WHERE run_id = for_run)))
         INTO taken USING for_run, batch;
     RETURN taken;
 END
@@ -92,7 +96,7 @@ DECLARE
     looked_through timestamptz := (SELECT coalesce(rc.claimed_through, '-infinity') FROM retention.run_category AS rc
         WHERE rc.run_id = for_run AND rc.category = t.category);
 BEGIN
-    IF through IS NULL OR batch <= 0 THEN
+    IF through IS NULL OR t.clock IS NULL OR batch <= 0 THEN
         RETURN '{}';
     END IF;
     EXECUTE format(
@@ -182,13 +186,14 @@ DECLARE
     answer jsonb;
 BEGIN
     SELECT * INTO t FROM retention.managed WHERE category = wanted_category AND has_objects AND active;
-    IF NOT FOUND OR t.clock IS NULL THEN
+    IF NOT FOUND THEN
         RETURN '[]';
     END IF;
     PERFORM retention.lock_holds();
     ids := retention.take_over_claims(for_run, t, through, batch);
     ids := ids || retention.claim_new(for_run, t, through, batch - cardinality(ids));
     ids := ids || retention.claim_found(for_run, t, batch - cardinality(ids));
+    ids := ids || retention.claim_requested(r, t, batch - cardinality(ids));
     IF ids = '{}' THEN
         PERFORM retention.expire_shared(for_run, t, through);
         PERFORM retention.note_locked_out(for_run, t, through);
@@ -208,6 +213,7 @@ DECLARE
     accepted bigint;
     deleted bigint;
     unwanted bigint;
+    asked bigint;
 BEGIN
     -- What was found and is accepted since has its minimum again (M8): its row stays, and the run's evidence tells the failure.
     EXECUTE format('DELETE FROM retention.claim AS c WHERE c.claim_id = ANY ($1) AND c.cause <> ''Age'' AND EXISTS ('
@@ -227,14 +233,18 @@ BEGIN
         ' WHERE c.claim_id = ANY ($1) AND c.state <> ''HeldAfterRemoval'' AND %s'
         -- A row that names another object by now is claimed anew: that object is still there.
         ' AND r.%I::text = c.object_key AND nullif(r.%I::text, '''') IS NOT DISTINCT FROM c.object_version RETURNING c.cause)'
-        ' SELECT count(*) FILTER (WHERE cause = ''Age''), count(*) FILTER (WHERE cause <> ''Age'') FROM gone',
+        ' SELECT count(*) FILTER (WHERE cause = ''Age''), count(*) FILTER (WHERE cause = ''Finding''),'
+        ' count(*) FILTER (WHERE cause = ''Request'') FROM gone',
         t.table_name, retention.claimed_row_condition(t.table_name), t.key_column, t.version_column)
-        INTO deleted, unwanted USING ids;
+        INTO deleted, unwanted, asked USING ids;
     DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
     UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, objects = rc.objects + deleted, held = rc.held + now_held,
-            cleared = rc.cleared + unwanted, failed = rc.failed + accepted
+            cleared = rc.cleared + unwanted, request_deleted = rc.request_deleted + asked, failed = rc.failed + accepted
         WHERE rc.run_id = for_run AND rc.category = t.category;
-    RETURN deleted + unwanted;
+    IF asked > 0 THEN
+        PERFORM retention.forget_entries(t);
+    END IF;
+    RETURN deleted + unwanted + asked;
 END
 $$;
 

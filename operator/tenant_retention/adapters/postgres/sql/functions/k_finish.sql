@@ -56,7 +56,7 @@ BEGIN
             || CASE WHEN rc.anonymize_through IS NULL THEN '{}' ELSE jsonb_build_object('anonymizeDue', rc.anonymize_due,
                 'anonymized', rc.anonymized, 'anonymizeHeld', rc.anonymize_held, 'anonymizeResidue', identifying) END
             || CASE WHEN rc.archive_due IS NULL THEN '{}' ELSE jsonb_build_object('archiveDue', rc.archive_due, 'archived', rc.archived) END
-            || retention.finding_counts(rc.category) || CASE WHEN rc.found_before > 0 THEN jsonb_build_object('cleared', rc.cleared) ELSE '{}' END
+            || retention.request_counts(rc) || retention.finding_counts(rc.category) || CASE WHEN rc.found_before > 0 THEN jsonb_build_object('cleared', rc.cleared) ELSE '{}' END
             || CASE WHEN f.total IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('files', retention.file_evidence(f)) END);
     END LOOP;
     RETURN evidence;
@@ -128,7 +128,7 @@ BEGIN
         evidence := retention.category_evidence(wanted, true);
         outcome := coalesce(retention.outcome_of(r, evidence), 'Succeeded');
         PERFORM retention.append_evidence(wanted, outcome, evidence);
-        IF r.mode = 'Enforce' AND outcome <> 'RulesChanged' THEN
+        IF r.mode = 'Enforce' AND outcome <> 'RulesChanged' AND NOT r.requests_only THEN
             INSERT INTO retention.executed_rule (category, rules_digest, minimum, keep, maximum, margin_seconds, clock_event,
                 clock_column, tables, executed_at, anonymize_after, anonymize_methods, extended_keep, extended_maximum, extended_until,
                 file_prefix)

@@ -33,7 +33,9 @@ BEGIN
             retention.identifying_condition(t.table_name, alias)) END
         || (SELECT coalesce(string_agg(format(' AND NOT (%1$I.%2$I >= %3$L::timestamptz AND %1$I.%2$I < %4$L::timestamptz)',
             alias, t.born_at, p.born_from, p.born_to), ''), '')
-            FROM retention.archive_pause AS p WHERE p.category = t.category AND p.until > clock);
+            FROM retention.archive_pause AS p WHERE p.category = t.category AND p.until > clock)
+        -- What a request listed is done where it was found.
+        || (SELECT CASE asked WHEN 'false' THEN '' ELSE ' AND NOT ' || asked END FROM retention.requested_condition(t.table_name, alias) AS asked);
 END
 $$;
 

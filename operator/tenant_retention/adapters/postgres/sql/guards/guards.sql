@@ -7,14 +7,18 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UT
 DECLARE
     t retention.managed := retention.managed_or_refuse(wanted);
     found text;
+    asked text;
 BEGIN
     IF t.minimum IS NULL THEN
         RETURN 'false';
     END IF;
+    -- A request may go below it where the category has early deletion (M9).
+    asked := CASE WHEN retention.early_by_request(t.category) THEN retention.asked_condition(wanted, alias) ELSE 'false' END;
     found := retention.still_found_condition(wanted, alias, 9223372036854775807, now());
     -- A clock that has not started is below every minimum (M9). What a scan found without consent has none while that is so (P10).
     RETURN '(' || retention.undue_condition(t, alias, retention.cutoff(now(), t.minimum))
-        || CASE found WHEN 'false' THEN '' ELSE ' AND NOT ' || found END || ')';
+        || CASE found WHEN 'false' THEN '' ELSE ' AND NOT ' || found END
+        || CASE asked WHEN 'false' THEN '' ELSE ' AND NOT ' || asked END || ')';
 END
 $$;
 

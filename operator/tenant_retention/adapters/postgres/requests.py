@@ -1,0 +1,55 @@
+"""``RequestsDatabase`` on a real tenant database: one call of a function each. Identifiers are parameters, never part of a statement."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from tenant_retention.adapters.postgres.failures import answer
+from tenant_retention.domain.ports.enforcement import CategoryRun
+from tenant_retention.domain.ports.requests import SoughtSubject
+
+
+class PostgresRequests(ABC):
+    """See ``RequestsDatabase``; ``_call`` is one function in one transaction."""
+
+    def limit_to_requests(self, run_id: UUID) -> tuple[CategoryRun, ...]:
+        """See ``RequestsDatabase.limit_to_requests``."""
+        return tuple(answer(CategoryRun, row) for row in self._call("limit_to_requests", run_id))
+
+    def find_subjects(
+        self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject], resume_after: datetime | None
+    ) -> datetime | None:
+        """See ``RequestsDatabase.find_subjects``: about a second a call."""
+        asked = [
+            {"request": str(each.request), "spellings": [[of.role, of.value] for of in each.subject.spellings]}
+            for each in subjects
+        ]
+        return _instant(self._call("find_subjects", run_id, table, Jsonb(asked), resume_after))
+
+    def find_relatives(
+        self, run_id: UUID, table: str, requests: Sequence[UUID], resume_after: datetime | None
+    ) -> datetime | None:
+        """See ``RequestsDatabase.find_relatives``: about a second a call."""
+        return _instant(self._call("find_relatives", run_id, table, list(requests), resume_after))
+
+    def subjects_found(self, run_id: UUID, requests: Sequence[UUID]) -> None:
+        """See ``RequestsDatabase.subjects_found``."""
+        self._call("subjects_found", run_id, list(requests))
+
+    def work_requests(self, run_id: UUID, category: str, table: str, limit: int) -> int:
+        """See ``RequestsDatabase.work_requests``."""
+        tried: int = self._call("work_requests", run_id, category, table, limit)
+        return tried
+
+    @abstractmethod
+    def _call(self, name: str, *arguments: object) -> Any: ...
+
+
+def _instant(told: str | None) -> datetime | None:
+    return datetime.fromisoformat(told) if told is not None else None

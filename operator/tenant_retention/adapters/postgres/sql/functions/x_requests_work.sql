@@ -1,0 +1,243 @@
+-- What requests asked for is done by every run that enforces, also where the guard stopped a category: it was asked for row by row.
+-- A hold keeps a row (X3), and so does its minimum where the category has no early deletion, until it is reached (M9).
+
+-- What a column becomes: nothing, where that is allowed. A hash only where the profile wants one and nothing is not allowed: a
+-- blocked number stays blocked (T4). NULL as an answer: there is no way.
+CREATE OR REPLACE FUNCTION retention.cleared_value(c retention.person_column, alias text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH relations AS (
+        SELECT to_regclass(format('public.%I', c.table_name))::oid AS oid
+        UNION ALL
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(format('public.%I', c.table_name))
+    ), facts AS (
+        SELECT coalesce(bool_or(a.attnotnull), false) AS required, coalesce(bool_or(i.indexrelid IS NOT NULL), false) AS is_unique,
+            coalesce(bool_or(i.indnullsnotdistinct), false) AS one_null
+        FROM relations AS r JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attname = c.name
+        LEFT JOIN pg_index AS i ON i.indrelid = r.oid AND i.indisunique AND a.attnum = ANY (i.indkey))
+    SELECT CASE
+        -- What rows are found by is written once: it is no place for a name.
+        WHEN c.name = ANY (retention.written_once(c.table_name))
+            OR c.name = ANY ((SELECT primary_key FROM retention.managed_table WHERE name = c.table_name)::text[]) THEN NULL
+        WHEN NOT required AND NOT one_null THEN format('NULL::%s', retention.column_type(c.type))
+        WHEN c.type = 'Text' AND c.method = 'Hash' THEN format('CASE WHEN %1$s ~ ''^hmac:[0-9a-f]{64}$'' THEN %1$s ELSE'
+            ' ''hmac:'' || encode(sha256(k.outer_pad || sha256(k.inner_pad || convert_to(%2$s, ''UTF8''))), ''hex'') END', v,
+            CASE WHEN is_unique THEN v ELSE retention.spelling_expression(c.role, v) END)
+        WHEN c.type = 'Text' AND is_unique THEN '''removed:'' || gen_random_uuid()::text'
+        WHEN c.type = 'Text' THEN '''removed'''
+        WHEN c.type = 'Json' THEN '''{}''::jsonb'
+        WHEN c.type IN ('Integer', 'BigInteger', 'Numeric') AND NOT is_unique THEN '0'
+    END
+    FROM facts, (SELECT format('%I.%I', alias, c.name) AS v) AS named
+$$;
+
+-- Entries of which nothing is left to do: the row went, by whatever cause, or has moved.
+CREATE OR REPLACE FUNCTION retention.forget_entries(t retention.managed) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+BEGIN
+    EXECUTE format('DELETE FROM retention.request_row AS c WHERE c.table_name = $1 AND NOT EXISTS (SELECT FROM public.%I AS r WHERE %s)',
+        t.table_name, retention.claimed_row_condition(t.table_name)) USING t.table_name;
+END
+$$;
+
+-- The condition under which a request's minimum keeps a row; 'false' where it keeps none.
+CREATE OR REPLACE FUNCTION retention.deferred_condition(t retention.managed, alias text, at timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+    SELECT CASE WHEN t.minimum IS NULL OR retention.early_by_request(t.category) THEN 'false'
+        ELSE retention.undue_condition(t, alias, retention.cutoff(at, t.minimum)) END
+$$;
+
+-- The next entries of a table that can be done now, at most `batch`.
+CREATE OR REPLACE FUNCTION retention.doable_entries(r retention.run, t retention.managed, wanted_act text, batch integer) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    ids bigint[];
+    births record;
+    alone text := 'true';
+    waiting text := 'false';
+BEGIN
+    SELECT min(born_at) AS first, max(born_at) AS last INTO births FROM retention.request_row
+        WHERE table_name = t.table_name AND act = wanted_act;
+    IF births.first IS NULL THEN
+        RETURN '{}';
+    END IF;
+    IF wanted_act = 'Delete' THEN
+        waiting := retention.waiting_condition(t.table_name, 'r', births.first, births.last + interval '1 microsecond');
+        -- A row that names an object goes with it, or alone where a row that stays names the object too.
+        alone := CASE WHEN t.has_objects THEN format('(%s OR (%s AND NOT %s))', retention.without_object_condition(t, 'r'),
+            retention.named_by_others(r.run_id, format('r.%I::text', t.key_column), format('nullif(r.%I::text, '''')', t.version_column), false),
+            retention.named_by_others(r.run_id, format('r.%I::text', t.key_column), format('nullif(r.%I::text, '''')', t.version_column), true))
+            ELSE 'true' END;
+    END IF;
+    EXECUTE format('SELECT coalesce(array_agg(entry_id), ''{}'') FROM (SELECT c.entry_id FROM retention.request_row AS c'
+        ' JOIN retention.request AS a USING (request_id) JOIN public.%I AS r ON %s WHERE c.table_name = $1 AND c.act = $2'
+        ' AND a.found_at IS NOT NULL AND c.failed_in IS DISTINCT FROM $3 AND NOT %s AND NOT %s AND NOT %s AND %s'
+        ' ORDER BY c.entry_id LIMIT $4) AS n',
+        t.table_name, retention.claimed_row_condition(t.table_name), retention.deferred_condition(t, 'r', r.clock),
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true), waiting, alone)
+        INTO ids USING t.table_name, wanted_act, r.run_id, greatest(batch, 1);
+    RETURN ids;
+END
+$$;
+
+-- The statement that takes the people off the rows of some entries; null where the table has no column of anybody. What two
+-- requests ask of one row is done at once.
+CREATE OR REPLACE FUNCTION retention.clearing_statement(t retention.managed) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('UPDATE public.%I AS r SET %s FROM (SELECT q.born_at, q.row_key, array_agg(DISTINCT person) AS persons'
+        ' FROM retention.request_row AS q, unnest(q.persons) AS person WHERE q.entry_id = ANY ($1) GROUP BY 1, 2) AS c%s WHERE %s',
+        t.table_name, string_agg(format('%1$I = CASE WHEN %2$L = ANY (c.persons) THEN %3$s ELSE r.%1$I END', n.name, n.person, n.value),
+            ', ' ORDER BY n.position),
+        CASE WHEN bool_or(n.value LIKE '%sha256(k.outer_pad%') THEN ', retention.anonymization_key AS k' ELSE '' END,
+        retention.claimed_row_condition(t.table_name))
+    FROM (SELECT c.name, c.person, c.position, retention.cleared_value(c, 'r') AS value FROM retention.person_column AS c
+        WHERE c.table_name = t.table_name OFFSET 0) AS n
+    WHERE n.value IS NOT NULL HAVING count(*) > 0
+$$;
+
+-- The people of a table who stay readable in a column that cannot lose its value.
+CREATE OR REPLACE FUNCTION retention.lasting_people(t retention.managed) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ARRAY(SELECT DISTINCT c.person FROM retention.person_column AS c
+        WHERE c.table_name = t.table_name AND retention.cleared_value(c, 'r') IS NULL)
+$$;
+
+-- Takes the people off these rows. Where one row will not be written the others are, one by one; it is tried by the next run, and
+-- so is one that keeps a name in a column that cannot lose it.
+CREATE OR REPLACE FUNCTION retention.clear_entries(r retention.run, t retention.managed, ids bigint[], OUT cleared bigint, OUT failed bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    statement text := coalesce(retention.clearing_statement(t), 'SELECT $1');
+    lasting text[] := retention.lasting_people(t);
+    written bigint[] := '{}';
+    id bigint;
+BEGIN
+    IF statement LIKE '%retention.anonymization_key AS k%' THEN
+        PERFORM retention.make_anonymization_key();
+        LOCK TABLE retention.anonymization_key IN ACCESS SHARE MODE;
+    END IF;
+    BEGIN
+        EXECUTE statement USING ids;
+        written := ids;
+    EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+        FOREACH id IN ARRAY ids LOOP
+            BEGIN
+                EXECUTE statement USING ARRAY[id];
+                written := written || id;
+            EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+                CONTINUE;
+            END;
+        END LOOP;
+    END;
+    DELETE FROM retention.request_row WHERE entry_id = ANY (written) AND NOT persons && lasting;
+    GET DIAGNOSTICS cleared = ROW_COUNT;
+    UPDATE retention.request_row SET failed_in = r.run_id WHERE entry_id = ANY (ids);
+    GET DIAGNOSTICS failed = ROW_COUNT;
+END
+$$;
+
+-- Does what requests ask of one table, at most `batch` rows: deletes, and when there is nothing more to delete takes people off. Rows
+-- with objects went by claim_content before. Returns how many were tried; 0: nothing is left to this run.
+CREATE OR REPLACE FUNCTION retention.work_requests(for_run uuid, wanted_category text, wanted_table text, batch integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s'
+SET enable_seqscan = off AS $$
+DECLARE
+    r retention.run := retention.assert_run(for_run, 'Enforce', wanted_category);
+    t retention.managed := retention.managed_of_category(wanted_table, wanted_category);
+    ids bigint[];
+    gone bigint := 0;
+    changed bigint := 0;
+    unwritten bigint := 0;
+BEGIN
+    IF NOT EXISTS (SELECT FROM retention.request_row WHERE table_name = wanted_table) THEN
+        RETURN 0;
+    END IF;
+    PERFORM retention.lock_holds();
+    PERFORM retention.forget_entries(t);
+    ids := retention.doable_entries(r, t, 'Delete', batch);
+    IF ids <> '{}' THEN
+        -- The entries go afterwards: by them the guards know that these rows may go below their minimum.
+        EXECUTE format('DELETE FROM public.%I AS r USING (SELECT DISTINCT q.born_at, q.row_key FROM retention.request_row AS q'
+            ' WHERE q.entry_id = ANY ($1)) AS c WHERE %s', t.table_name, retention.claimed_row_condition(t.table_name)) USING ids;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        DELETE FROM retention.request_row WHERE entry_id = ANY (ids);
+    ELSE
+        ids := retention.doable_entries(r, t, 'Clear', batch);
+        IF ids <> '{}' THEN
+            SELECT cleared, failed INTO changed, unwritten FROM retention.clear_entries(r, t, ids);
+        END IF;
+    END IF;
+    UPDATE retention.run_category SET request_deleted = request_deleted + gone, request_cleared = request_cleared + changed,
+            failed = failed + unwritten
+        WHERE run_id = for_run AND category = wanted_category AND gone + changed + unwritten > 0;
+    RETURN cardinality(ids);
+END
+$$;
+
+-- Claims objects of rows that requests ask to delete, as retention.claim_new claims those that are due.
+CREATE OR REPLACE FUNCTION retention.claim_requested(r retention.run, t retention.managed, batch integer) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    claimed bigint[];
+BEGIN
+    IF batch <= 0 OR NOT EXISTS (SELECT FROM retention.request_row WHERE table_name = t.table_name AND act = 'Delete') THEN
+        RETURN '{}';
+    END IF;
+    EXECUTE format(
+        'WITH asked AS (SELECT DISTINCT r.%1$I AS born_at, c.row_key, r.%2$I::text AS object_key, nullif(r.%3$I::text, '''') AS object_version'
+        ' FROM retention.request_row AS c JOIN retention.request AS a USING (request_id) JOIN public.%4$I AS r ON %5$s'
+        ' WHERE c.act = ''Delete'' AND c.table_name = %4$L AND a.found_at IS NOT NULL AND NOT %6$s AND NOT %7$s AND NOT %8$s'
+        ' AND NOT EXISTS (SELECT FROM retention.claim AS k WHERE k.table_name = %4$L AND k.born_at = c.born_at'
+        ' AND md5(k.row_key::text) = md5(c.row_key::text)) AND NOT %9$s AND NOT %10$s LIMIT $2),'
+        ' claimed AS (INSERT INTO retention.claim (run_id, category, table_name, born_at, row_key, object_key, object_version, cause)'
+        ' SELECT $1, %11$L, %4$L, born_at, row_key, object_key, object_version, ''Request'' FROM asked RETURNING claim_id)'
+        ' SELECT coalesce(array_agg(claim_id), ''{}'') FROM claimed',
+        t.born_at, t.key_column, t.version_column, t.table_name, retention.claimed_row_condition(t.table_name),
+        retention.without_object_condition(t, 'r'), retention.deferred_condition(t, 'r', r.clock),
+        retention.held_condition(t.table_name, 'r', '-infinity', 'infinity', few => true), retention.row_locked_condition(t),
+        retention.named_by_others(r.run_id, format('r.%I::text', t.key_column), format('nullif(r.%I::text, '''')', t.version_column), false),
+        t.category) INTO claimed USING r.run_id, batch;
+    RETURN claimed;
+END
+$$;
+
+-- What requests wait for in a category, for evidence: rows left, and why.
+CREATE OR REPLACE FUNCTION retention.request_counts(rc retention.run_category) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN waiting > 0 OR rc.request_deleted + rc.request_cleared > 0 THEN jsonb_build_object(
+        'requestDeleted', rc.request_deleted, 'requestCleared', rc.request_cleared, 'requestWaiting', waiting) ELSE '{}' END
+    FROM (SELECT count(*) AS waiting FROM retention.request_row AS q WHERE q.category = rc.category) AS n
+$$;
+
+-- How far a request is here: {foundAt, categories: [{category, act, left, held, deferred, until}]}. `until`: when the last of the deferred
+-- rows reaches its minimum; null while a clock has not started. null: the request is not known here.
+CREATE OR REPLACE FUNCTION retention.request_progress(wanted uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    a retention.request;
+    t retention.managed;
+    e record;
+    n record;
+    found_categories jsonb := '[]';
+BEGIN
+    SELECT * INTO a FROM retention.request WHERE request_id = wanted;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    FOR e IN SELECT q.category, q.table_name, q.act FROM retention.request_row AS q WHERE q.request_id = wanted GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LOOP
+        t := retention.managed_or_refuse(e.table_name);
+        EXECUTE format('SELECT count(*) AS "left", count(*) FILTER (WHERE "is held") AS held, count(*) FILTER (WHERE "is young") AS deferred,'
+            ' max(clock) FILTER (WHERE "is young") AS clock FROM (SELECT %s AS "is held", %s AS "is young", greatest(%s, r.%I) AS clock'
+            ' FROM retention.request_row AS c JOIN public.%I AS r ON %s WHERE c.request_id = $1 AND c.table_name = $2 AND c.act = $3 OFFSET 0) AS n',
+            retention.held_condition(e.table_name, 'r', '-infinity', 'infinity', few => true), retention.deferred_condition(t, 'r', now()),
+            CASE WHEN t.clock IS NULL THEN 'NULL::timestamptz' ELSE format('r.%I', t.clock) END, t.born_at, e.table_name,
+            retention.claimed_row_condition(e.table_name)) INTO n USING wanted, e.table_name, e.act;
+        IF n."left" > 0 THEN
+            found_categories := found_categories || jsonb_build_object('category', e.category, 'table', e.table_name, 'act', e.act, 'left', n."left",
+                'held', n.held, 'deferred', n.deferred, 'until', CASE WHEN n.deferred > 0 AND isfinite(n.clock)
+                    THEN retention.readable(retention.period_end(n.clock, retention.months_of(t.minimum), retention.days_of(t.minimum))) END);
+        END IF;
+    END LOOP;
+    RETURN jsonb_build_object('foundAt', a.found_at, 'categories', found_categories);
+END
+$$;

@@ -1,6 +1,6 @@
 """``make bench``: the product and the bare tools side by side in one run, as a table. Nothing here is a test.
 
-``python -m tests.benchmarks [--rows N] [--objects N] [months|rows|inserts|anonymize|archive|objects|units|foreseen ...]``
+``python -m tests.benchmarks [--rows N] [--objects N] [months|rows|inserts|anonymize|archive|objects|requests|units|foreseen ...]``
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.benchmarks.foreseen import SHARES, foreseen
 from tests.benchmarks.machine import machine
 from tests.benchmarks.objects import objects
 from tests.benchmarks.report import Comparison, Steps, print_table
+from tests.benchmarks.requests import requests
 from tests.benchmarks.rows import ROUNDS, Bench, inserts_meanwhile, rows_inside, whole_months
 from tests.benchmarks.units import units
 from tests.stores.enforcement_archive import live_archive
@@ -40,6 +41,7 @@ STEPS = {
     "anonymize": 2 * ROUNDS + 1,
     "archive": 3,
     "objects": 5,
+    "requests": 4,
     "units": 6,
     "foreseen": 4 * len(SHARES),
 }
@@ -72,6 +74,8 @@ def main() -> None:
         if "objects" in names:
             acme = live_archive(server.administrator, s3, Path(directory, "acme"), contact_centre(back="P3M"))
             comparisons += objects(acme, options.objects, steps, options.cache)
+        if "requests" in names:
+            comparisons += requests(bench, options.rows, steps)
         if "units" in names:
             comparisons += units(bench, steps)
         if "foreseen" in names:

@@ -72,10 +72,12 @@ class CategoryRequests:
     def work(self) -> None:
         """Does all that can be done now. Raises Interrupted between two transactions, RetentionError when it fails."""
         for table in self._tables:
-            done, tried, worked = 0, 1, 0.0
+            done, tried, worked = 0, ROWS_AT_ONCE, 0.0
             while tried:
                 self._persistence.go_on()
-                self._pacer.pause(worked)
+                if tried >= ROWS_AT_ONCE:
+                    # After a small batch nobody needs a rest: there is little left, or nothing.
+                    self._pacer.pause(worked)
                 started = self._world.elapsed()
                 tried = self._persistence.patiently(
                     self._database.work_requests, self._run_id, self._category, table, ROWS_AT_ONCE

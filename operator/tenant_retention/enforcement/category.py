@@ -78,10 +78,17 @@ class CategoryWork:
             return CategoryResult(self._start, self.steps, months=self._months())
         if self._bucket is not None:
             self._remove_objects(self._bucket)
-        # What somebody asked for waits for no guard.
-        self._carry_out_requests()
-        if not nightly:
-            return CategoryResult(self._start, removed=self.removed)
+        # What somebody asked for waits for no guard; nor does the night wait for what cannot be done of it.
+        failure = self._carry_out_requests()
+        months = self._remove_due() if nightly else ()
+        if failure is not None:
+            raise failure
+        self._world.journal.tell(
+            "category.finished", category=category, removed=self.removed, anonymized=self.anonymized
+        )
+        return CategoryResult(self._start, self.steps, self.removed, months=months, anonymized=self.anonymized)
+
+    def _remove_due(self) -> tuple[AnonymizeStep, ...]:
         # Asked for only now: months whose objects are gone may go as a whole.
         self.steps = self._partition_steps()
         self._take(self.steps)
@@ -94,10 +101,7 @@ class CategoryWork:
             self._look_for_findings()
             raise
         self._look_for_findings()
-        self._world.journal.tell(
-            "category.finished", category=category, removed=self.removed, anonymized=self.anonymized
-        )
-        return CategoryResult(self._start, self.steps, self.removed, months=months, anonymized=self.anonymized)
+        return months
 
     @property
     def anonymized(self) -> int:
@@ -111,11 +115,15 @@ class CategoryWork:
         self._persistence.go_on()
         return self._persistence.patiently(self._database.partition_steps, self._run_id, self._start.category)
 
-    def _carry_out_requests(self) -> None:
-        """After the objects: entries that are left are of rows without one, or of what must stay."""
+    def _carry_out_requests(self) -> RetentionError | None:
+        """After the objects: entries that are left are of rows without one, or of what must stay. What kept it from its end."""
         parts = (self._persistence, self._pacer, self._world)
         tables = self._plan.definition.category(self._start.category).tables
-        CategoryRequests(self._database, self._run_id, self._start.category, tables, *parts).work()
+        try:
+            CategoryRequests(self._database, self._run_id, self._start.category, tables, *parts).work()
+        except RetentionError as error:
+            return error
+        return None
 
     def _look_for_findings(self) -> None:
         """Last: what is due went already, and is not looked at."""

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from tenant_retention.domain.definition import ARCHIVE, ClockEvent, ObjectsDefinition
 from tenant_retention.domain.errors import RetentionError
-from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
 from tenant_retention.domain.ports.enforcement import CategoryRun, EnforcementDatabase, PartitionStepKind
 from tenant_retention.domain.ports.requests import SoughtSubject
@@ -103,10 +102,12 @@ class DatabaseRun:
             self._prepare()
 
     def find(self, sought: Sequence[SoughtSubject]) -> None:
-        """Lists whatever is to become of these people's rows, before any database acts on it."""
-        if sought:
-            names = [table.name for table in self._plan.definition.tables_of(purpose_of(self._purpose))]
-            find(self._database, self._run_id, names, sought, self._persistence, self._plan.mode)
+        """Lists whatever is to become of these people's rows."""
+        find(self._database, self._run_id, self._plan.definition, self._purpose, sought, self._persistence)
+
+    def found(self) -> None:
+        """All databases have their list: from now on what is listed is done."""
+        self._persistence.patiently(self._database.subjects_found, self._run_id)
 
     def count(self) -> None:
         """Counts the files of the categories that have some: the database has counted its rows already."""
@@ -262,8 +263,7 @@ class DatabaseRun:
         except RetentionError as error:
             failure = self._failed(name, error, archiving.archived)
         archived = archiving.archived + (files.archived if files is not None else 0)
-        done = replace(category, archived=archived, to_archive=archiving.months)
-        return replace(done, failure=category.failure or failure)
+        return replace(category, archived=archived, to_archive=archiving.months, failure=category.failure or failure)
 
     def _remove_archived(self, done: CategoryResult) -> CategoryResult:
         """Files in the archive bucket go by the same rules as rows, also of a category that may not be archived any more."""

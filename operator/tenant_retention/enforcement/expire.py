@@ -6,7 +6,7 @@ that the next run does not finish. The database decides; a dry run makes the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -45,8 +45,11 @@ def expire(
             runs[name] = DatabaseRun(plan, name, stores, runs, run_id, world)
     # Every database is in the run, and every young object locked, before the first object goes: what one of them would delete
     # may be young in another (M8).
-    find = partial(DatabaseRun.find, sought=sought)
-    for step in (DatabaseRun.begin, find, DatabaseRun.count, DatabaseRun.lock, DatabaseRun.work, DatabaseRun.archive):
+    for run in runs.values():
+        run.attempt(DatabaseRun.begin)
+    if sought:
+        _find(runs, sought, plan.mode)
+    for step in (DatabaseRun.count, DatabaseRun.lock, DatabaseRun.work, DatabaseRun.archive):
         for run in runs.values():
             run.attempt(step)
     # Keys follow their rows: those that went a moment ago, too.
@@ -61,6 +64,15 @@ def expire(
     result = RunResult(run_id, plan.mode, started, world.now(), tuple(results), buckets, caches)
     world.journal.tell("run.finished", outcome=result.outcome.value)
     return result
+
+
+def _find(runs: Mapping[str, DatabaseRun], sought: Sequence[SoughtSubject], mode: Mode) -> None:
+    """Lists the people's rows in every database; only where all have them anything is done by it."""
+    for run in runs.values():
+        run.attempt(partial(DatabaseRun.find, sought=sought))
+    if mode is Mode.ENFORCE and all(run.under_way() for run in runs.values()):
+        for run in runs.values():
+            run.attempt(DatabaseRun.found)
 
 
 def _concerned(plan: PlanDocument) -> set[str] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from tenant_retention.domain.plan_document import Mode
+from tenant_retention.domain.definition import RetentionDefinition
+from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.ports.enforcement import EnforcementDatabase
 from tenant_retention.domain.ports.requests import SoughtSubject
 from tenant_retention.enforcement.pacing import Pacer
@@ -21,31 +21,27 @@ ROWS_AT_ONCE = 2_000
 def find(
     database: EnforcementDatabase,
     run_id: UUID,
-    tables: Sequence[str],
+    definition: RetentionDefinition,
+    name: str,
     sought: Sequence[SoughtSubject],
     persistence: Persistence,
-    mode: Mode,
 ) -> None:
-    """Lists all rows of these people in one database: first their own, then those of the same sessions, then says so, which a
-    dry run does not. Before that nothing acts on it. Raises Interrupted between two transactions, RetentionError when it fails.
-    """
-    requests = [each.request for each in sought]
+    """Lists all rows of these people in the database of this name: their own, then those of the same sessions. Nothing acts on it before
+    ``subjects_found``. Raises Interrupted between two transactions, RetentionError when it fails."""
+    tables = [table.name for table in definition.tables_of(purpose_of(name))]
+    persistence.patiently(database.begin_search, run_id, sought)
     for table in tables:
         _through(partial(database.find_subjects, run_id, table, sought), persistence)
     for table in tables:
-        _through(partial(database.find_relatives, run_id, table, requests), persistence)
-    if mode is Mode.ENFORCE:
-        persistence.patiently(database.subjects_found, run_id, requests)
+        _through(partial(database.find_relatives, run_id, table), persistence)
 
 
-def _through(call: Callable[[datetime | None], datetime | None], persistence: Persistence) -> None:
+def _through(call: Callable[[], bool], persistence: Persistence) -> None:
     """A table to its end."""
-    resume_after = None
-    while True:
+    through = False
+    while not through:
         persistence.go_on()
-        resume_after = persistence.patiently(call, resume_after)
-        if resume_after is None:
-            return
+        through = persistence.patiently(call)
 
 
 class CategoryRequests:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from tenant_retention.domain.ports.requests import RequestAction
 
@@ -14,6 +15,7 @@ class PlacedRequest:
     actions: frozenset[RequestAction]
     salt: bytes
     identifiers: frozenset[bytes]
+    searched_by: UUID | None = None
     found: bool = False
     sessions: set[tuple[str, str]] = field(default_factory=set)
     entries: dict[str, str] = field(default_factory=dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,35 +31,39 @@ class TenantRequests(TenantSession):
         run.findings_asked = set()
         return tuple(run.categories.values())
 
-    def find_subjects(
-        self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject], resume_after: datetime | None
-    ) -> datetime | None:
+    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> None:
         self._current(run_id)
-        placed = [self._placed(sought) for sought in subjects]
+        for request in [self._placed(sought) for sought in subjects]:
+            if not request.found and request.searched_by != run_id:
+                request.entries.clear()
+                request.sessions.clear()
+                request.searched_by = run_id
+
+    def find_subjects(self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject]) -> bool:
+        self._current(run_id)
         category, rows = self._rows_in(table)
-        for sought, request in zip(subjects, placed, strict=True):
+        for sought in subjects:
+            request = self._placed(sought)
             spellings = {each.value for each in sought.subject.spellings if each.role == "PhoneNumber"}
             for row in rows if not request.found else ():
                 if row.caller is not None and row.caller.translate(str.maketrans("", "", " -.()/")) in spellings:
                     request.sessions.add((_family(category), row.session or row.identity))
                     self._list(request, row, self._act(request, category, own=True))
-        return None
+        return True
 
-    def find_relatives(
-        self, run_id: UUID, table: str, requests: Sequence[UUID], resume_after: datetime | None
-    ) -> datetime | None:
+    def find_relatives(self, run_id: UUID, table: str) -> bool:
         self._current(run_id)
         category, rows = self._rows_in(table)
-        for request in (self._server.requests[each] for each in requests):
-            for row in rows if not request.found else ():
+        for request in self._searched(run_id):
+            for row in rows:
                 if (_family(category), row.session) in request.sessions and row.identity not in request.entries:
                     self._list(request, row, self._act(request, category, own=False))
-        return None
+        return True
 
-    def subjects_found(self, run_id: UUID, requests: Sequence[UUID]) -> None:
+    def subjects_found(self, run_id: UUID) -> None:
         self._current(run_id)
-        for each in requests:
-            self._server.requests[each].found = True
+        for request in self._searched(run_id):
+            request.found = True
 
     def work_requests(self, run_id: UUID, category: str, table: str, limit: int) -> int:
         run = self._begun(run_id, category)
@@ -115,13 +118,18 @@ class TenantRequests(TenantSession):
         return {
             "request_deleted": run.request_deleted.get(category.name, 0),
             "request_cleared": run.request_cleared.get(category.name, 0),
-            "request_waiting": sum(len(rows & each.entries.keys()) for each in self._server.requests.values()),
+            "request_waiting": sum(
+                len(rows & each.entries.keys()) for each in self._server.requests.values() if each.found
+            ),
         }
+
+    def _searched(self, run_id: UUID) -> list[PlacedRequest]:
+        return [each for each in self._server.requests.values() if each.searched_by == run_id and not each.found]
 
     def _placed(self, sought: SoughtSubject) -> PlacedRequest:
         request = self._server.requests.get(sought.request)
         digests = {digest_of(each, request.salt) for each in sought.subject.spellings} if request else set()
-        if request is None or digests != request.identifiers:
+        if request is None or (not request.found and digests != request.identifiers):
             raise Invalid("a request is not known here, or is about somebody else", reason="SubjectUnknown")
         return request
 

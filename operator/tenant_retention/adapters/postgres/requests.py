@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,25 +21,23 @@ class PostgresRequests(ABC):
         """See ``RequestsDatabase.limit_to_requests``."""
         return tuple(answer(CategoryRun, row) for row in self._call("limit_to_requests", run_id))
 
-    def find_subjects(
-        self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject], resume_after: datetime | None
-    ) -> datetime | None:
+    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> None:
+        """See ``RequestsDatabase.begin_search``."""
+        self._call("begin_search", run_id, _told(subjects))
+
+    def find_subjects(self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject]) -> bool:
         """See ``RequestsDatabase.find_subjects``: about a second a call."""
-        asked = [
-            {"request": str(each.request), "spellings": [[of.role, of.value] for of in each.subject.spellings]}
-            for each in subjects
-        ]
-        return _instant(self._call("find_subjects", run_id, table, Jsonb(asked), resume_after))
+        through: bool = self._call("find_subjects", run_id, table, _told(subjects))
+        return through
 
-    def find_relatives(
-        self, run_id: UUID, table: str, requests: Sequence[UUID], resume_after: datetime | None
-    ) -> datetime | None:
+    def find_relatives(self, run_id: UUID, table: str) -> bool:
         """See ``RequestsDatabase.find_relatives``: about a second a call."""
-        return _instant(self._call("find_relatives", run_id, table, list(requests), resume_after))
+        through: bool = self._call("find_relatives", run_id, table)
+        return through
 
-    def subjects_found(self, run_id: UUID, requests: Sequence[UUID]) -> None:
+    def subjects_found(self, run_id: UUID) -> None:
         """See ``RequestsDatabase.subjects_found``."""
-        self._call("subjects_found", run_id, list(requests))
+        self._call("subjects_found", run_id)
 
     def work_requests(self, run_id: UUID, category: str, table: str, limit: int) -> int:
         """See ``RequestsDatabase.work_requests``."""
@@ -51,5 +48,10 @@ class PostgresRequests(ABC):
     def _call(self, name: str, *arguments: object) -> Any: ...
 
 
-def _instant(told: str | None) -> datetime | None:
-    return datetime.fromisoformat(told) if told is not None else None
+def _told(subjects: Sequence[SoughtSubject]) -> Jsonb:
+    return Jsonb(
+        [
+            {"request": str(each.request), "spellings": [[of.role, of.value] for of in each.subject.spellings]}
+            for each in subjects
+        ]
+    )

@@ -82,19 +82,21 @@ class RequestProgress(Value):
 class RequestsDatabase(Protocol):
     """Part of ``EnforcementDatabase``: every method is one transaction. To list is no effect: a dry run lists as well (X7)."""
 
-    def find_subjects(
-        self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject], resume_after: datetime | None
-    ) -> datetime | None:
-        """Lists the people's own rows in the next months of a table; where to go on, None at the end. Raises Invalid
-        (SubjectUnknown) where the operator placed no such request, or one about somebody else."""
+    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> None:
+        """Forgets what an earlier run listed of these people and did not end. Raises Invalid (SubjectUnknown) where the operator
+        placed no such request, or one about somebody else."""
 
-    def find_relatives(
-        self, run_id: UUID, table: str, requests: Sequence[UUID], resume_after: datetime | None
-    ) -> datetime | None:
-        """Lists what belongs to the sessions that were found, in the next months of a table; as ``find_subjects``."""
+    def find_subjects(self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject]) -> bool:
+        """Lists the people's own rows in the next months of a table; whether it is through. The database remembers how far it
+        is. Raises Invalid as ``begin_search``, also for others than the run began with."""
 
-    def subjects_found(self, run_id: UUID, requests: Sequence[UUID]) -> None:
-        """All is listed: from now on every run that enforces acts. Rows that come in later are not the requests' matter (P13)."""
+    def find_relatives(self, run_id: UUID, table: str) -> bool:
+        """Lists what belongs to the sessions that were found, in the next months of a table; whether it is through. Raises
+        Invalid (SubjectUnknown) before every table was looked through for the people's own rows."""
+
+    def subjects_found(self, run_id: UUID) -> None:
+        """All is listed: from now on every run that enforces acts. Rows that come in later are not the requests' matter (P13).
+        Raises Invalid (SubjectUnknown) before every table is through."""
 
     def work_requests(self, run_id: UUID, category: str, table: str, limit: int) -> int:
         """Does what requests ask of up to ``limit`` rows; those with objects go by ``claim_content`` before. How many were

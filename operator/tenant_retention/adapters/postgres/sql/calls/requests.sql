@@ -1,14 +1,17 @@
 -- name: limit_to_requests
 SELECT retention.limit_to_requests(%s)
 
+-- name: begin_search
+SELECT retention.begin_search(%s, %s)
+
 -- name: find_subjects
-SELECT retention.find_subjects(%s, %s, %s, %s)
+SELECT retention.find_subjects(%s, %s, %s)
 
 -- name: find_relatives
-SELECT retention.find_relatives(%s, %s, %s, %s)
+SELECT retention.find_relatives(%s, %s)
 
 -- name: subjects_found
-SELECT retention.subjects_found(%s, %s)
+SELECT retention.subjects_found(%s)
 
 -- name: work_requests
 SELECT retention.work_requests(%s, %s, %s, %s)

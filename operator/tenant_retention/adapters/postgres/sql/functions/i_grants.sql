@@ -39,7 +39,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         ('release_claims', 'enforcer'), ('objects_named_here', 'enforcer'), ('objects_to_lock', 'enforcer'), ('record_locks', 'enforcer'), ('record_failure', 'enforcer'), ('finish_run', 'enforcer'),
         ('anonymize_steps', 'enforcer'), ('anonymize_range', 'enforcer'), ('watch_month', 'enforcer'), ('prove_month', 'enforcer'),
         ('scan_findings', 'enforcer'), ('clear_findings', 'enforcer'),
-        ('limit_to_requests', 'enforcer'), ('find_subjects', 'enforcer'), ('find_relatives', 'enforcer'), ('subjects_found', 'enforcer'), ('work_requests', 'enforcer'),
+        ('limit_to_requests', 'enforcer'), ('begin_search', 'enforcer'), ('find_subjects', 'enforcer'), ('find_relatives', 'enforcer'), ('subjects_found', 'enforcer'), ('work_requests', 'enforcer'),
         ('discard_rewrites', 'enforcer'), ('rewrite_begin', 'enforcer'), ('rewrite_copy', 'enforcer'), ('rewrite_index', 'enforcer'), ('rewrite_swap', 'enforcer'),
         ('count_files', 'enforcer'), ('own_files', 'enforcer'), ('claim_files', 'enforcer'), ('confirm_files', 'enforcer'), ('recount_files', 'enforcer'), ('files_to_lock', 'enforcer'),
         ('orphan_place', 'enforcer'), ('unnamed_objects', 'enforcer'), ('rows_naming_objects', 'enforcer'), ('record_orphans', 'enforcer'),

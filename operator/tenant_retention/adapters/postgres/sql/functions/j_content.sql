@@ -67,7 +67,7 @@ BEGIN
     EXECUTE format(
         'WITH left_over AS (SELECT c.claim_id, %6$s AS shared FROM retention.claim AS c LEFT JOIN public.%1$I AS r ON %2$s'
         ' WHERE c.category = %3$L AND (c.run_id <> $1 OR c.state = ''Claimed'')'
-        ' AND (r.%4$I IS NULL OR ((%5$s OR (c.cause <> ''Age'' AND (%8$s OR %9$s OR %10$s))) AND NOT %7$s))'
+        ' AND (r.%4$I IS NULL OR ((%5$s OR %10$s OR (c.cause <> ''Age'' AND (%8$s OR %9$s))) AND NOT %7$s))'
         ' ORDER BY c.claim_id LIMIT $2),'
         ' dropped AS (DELETE FROM retention.claim AS c USING left_over AS l WHERE c.claim_id = l.claim_id AND l.shared),'
         ' taken AS (UPDATE retention.claim AS c SET run_id = $1, state = ''Claimed'', error = NULL FROM left_over AS l'
@@ -237,13 +237,11 @@ BEGIN
         ' count(*) FILTER (WHERE cause = ''Request'') FROM gone',
         t.table_name, retention.claimed_row_condition(t.table_name), t.key_column, t.version_column)
         INTO deleted, unwanted, asked USING ids;
+    PERFORM retention.forget_claimed(t, ids);
     DELETE FROM retention.claim WHERE claim_id = ANY (ids) AND state <> 'HeldAfterRemoval';
     UPDATE retention.run_category AS rc SET acted = rc.acted + deleted, objects = rc.objects + deleted, held = rc.held + now_held,
             cleared = rc.cleared + unwanted, request_deleted = rc.request_deleted + asked, failed = rc.failed + accepted
         WHERE rc.run_id = for_run AND rc.category = t.category;
-    IF asked > 0 THEN
-        PERFORM retention.forget_entries(t);
-    END IF;
     RETURN deleted + unwanted + asked;
 END
 $$;

@@ -155,6 +155,9 @@ BEGIN
                 extended_maximum = excluded.extended_maximum, extended_until = excluded.extended_until,
                 file_prefix = excluded.file_prefix;
         END IF;
+        IF r.mode = 'Enforce' THEN
+            PERFORM retention.forget_sessions();
+        END IF;
         -- The guard asks about content of before a rule once.
         UPDATE retention.scanned_rule AS k SET since = '-infinity' FROM retention.run_category AS rc
             WHERE rc.run_id = wanted AND rc.begun AND rc.found_guard = 'Approved' AND r.mode = 'Enforce'

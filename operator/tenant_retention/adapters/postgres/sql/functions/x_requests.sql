@@ -74,8 +74,8 @@ $$;
 CREATE OR REPLACE FUNCTION retention.requested_condition(wanted text, alias text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
     SELECT CASE WHEN EXISTS (SELECT FROM retention.request_row AS q WHERE q.table_name = wanted)
-        THEN format('EXISTS (SELECT FROM retention.request_row AS q WHERE q.table_name = %L AND q.born_at = %I.%I'
-            ' AND md5(q.row_key::text) = md5((%s)::text))', wanted, alias, t.born_at, retention.key_of_row(wanted, alias))
+        THEN format('EXISTS (SELECT FROM retention.request_row AS q JOIN retention.request AS a USING (request_id)'
+            ' WHERE q.table_name = %L AND a.found_at IS NOT NULL AND q.born_at = %I.%I AND md5(q.row_key::text) = md5((%s)::text))', wanted, alias, t.born_at, retention.key_of_row(wanted, alias))
         ELSE 'false' END
     FROM retention.managed AS t WHERE t.table_name = wanted
 $$;
@@ -88,6 +88,10 @@ DECLARE
 BEGIN
     SELECT * INTO r FROM retention.run WHERE run_id = wanted;
     r := retention.assert_run(wanted, r.mode);
+    IF EXISTS (SELECT FROM retention.run_category WHERE run_id = wanted AND begun) THEN
+        RAISE EXCEPTION 'run % has begun its work already', wanted USING ERRCODE = 'RTI00', DETAIL = 'RunNotOpen',
+            HINT = 'Begin a new run.';
+    END IF;
     UPDATE retention.run SET requests_only = true,
         limited_to = ARRAY(SELECT category FROM retention.run_category WHERE run_id = wanted ORDER BY 1) WHERE run_id = wanted;
     UPDATE retention.run_category SET remove_through = NULL, previous_through = NULL, candidates = 0, surplus = 0, guard = 'Clear',

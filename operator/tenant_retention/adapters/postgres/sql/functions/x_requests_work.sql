@@ -39,6 +39,18 @@ BEGIN
 END
 $$;
 
+-- The same for rows that went with their object. In a statement of its own: by the entries the guards know what was asked for.
+CREATE OR REPLACE FUNCTION retention.forget_claimed(t retention.managed, ids bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+BEGIN
+    IF EXISTS (SELECT FROM retention.request_row WHERE table_name = t.table_name) THEN
+        EXECUTE format('DELETE FROM retention.request_row AS q USING retention.claim AS c WHERE c.claim_id = ANY ($1)'
+            ' AND q.table_name = c.table_name AND q.born_at = c.born_at AND md5(q.row_key::text) = md5(c.row_key::text)'
+            ' AND NOT EXISTS (SELECT FROM public.%I AS r WHERE %s)', t.table_name, retention.claimed_row_condition(t.table_name)) USING ids;
+    END IF;
+END
+$$;
+
 -- The condition under which a request's minimum keeps a row; 'false' where it keeps none.
 CREATE OR REPLACE FUNCTION retention.deferred_condition(t retention.managed, alias text, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
@@ -118,18 +130,48 @@ BEGIN
     BEGIN
         EXECUTE statement USING ids;
         written := ids;
-    EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+    EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
         FOREACH id IN ARRAY ids LOOP
             BEGIN
                 EXECUTE statement USING ARRAY[id];
                 written := written || id;
-            EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+            EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
                 CONTINUE;
             END;
         END LOOP;
     END;
     DELETE FROM retention.request_row WHERE entry_id = ANY (written) AND NOT persons && lasting;
     GET DIAGNOSTICS cleared = ROW_COUNT;
+    UPDATE retention.request_row SET failed_in = r.run_id WHERE entry_id = ANY (ids);
+    GET DIAGNOSTICS failed = ROW_COUNT;
+END
+$$;
+
+-- Deletes these rows; the same where one of them is refused.
+CREATE OR REPLACE FUNCTION retention.delete_entries(r retention.run, t retention.managed, ids bigint[], OUT gone bigint, OUT failed bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    statement text := format('DELETE FROM public.%I AS r USING (SELECT DISTINCT q.born_at, q.row_key FROM retention.request_row AS q'
+        ' WHERE q.entry_id = ANY ($1)) AS c WHERE %s', t.table_name, retention.claimed_row_condition(t.table_name));
+    written bigint[] := '{}';
+    id bigint;
+BEGIN
+    BEGIN
+        EXECUTE statement USING ids;
+        written := ids;
+    EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
+        FOREACH id IN ARRAY ids LOOP
+            BEGIN
+                EXECUTE statement USING ARRAY[id];
+                written := written || id;
+            EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
+                CONTINUE;
+            END;
+        END LOOP;
+    END;
+    -- Only now: by its entry the guards know that a row may go below its minimum.
+    DELETE FROM retention.request_row WHERE entry_id = ANY (written);
+    GET DIAGNOSTICS gone = ROW_COUNT;
     UPDATE retention.request_row SET failed_in = r.run_id WHERE entry_id = ANY (ids);
     GET DIAGNOSTICS failed = ROW_COUNT;
 END
@@ -153,18 +195,15 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM retention.lock_holds();
-    PERFORM retention.forget_entries(t);
     ids := retention.doable_entries(r, t, 'Delete', batch);
     IF ids <> '{}' THEN
-        -- The entries go afterwards: by them the guards know that these rows may go below their minimum.
-        EXECUTE format('DELETE FROM public.%I AS r USING (SELECT DISTINCT q.born_at, q.row_key FROM retention.request_row AS q'
-            ' WHERE q.entry_id = ANY ($1)) AS c WHERE %s', t.table_name, retention.claimed_row_condition(t.table_name)) USING ids;
-        GET DIAGNOSTICS gone = ROW_COUNT;
-        DELETE FROM retention.request_row WHERE entry_id = ANY (ids);
+        SELECT d.gone, d.failed INTO gone, unwritten FROM retention.delete_entries(r, t, ids) AS d;
     ELSE
         ids := retention.doable_entries(r, t, 'Clear', batch);
         IF ids <> '{}' THEN
-            SELECT cleared, failed INTO changed, unwritten FROM retention.clear_entries(r, t, ids);
+            SELECT c.cleared, c.failed INTO changed, unwritten FROM retention.clear_entries(r, t, ids) AS c;
+        ELSE
+            PERFORM retention.forget_entries(t);
         END IF;
     END IF;
     UPDATE retention.run_category SET request_deleted = request_deleted + gone, request_cleared = request_cleared + changed,
@@ -201,12 +240,30 @@ BEGIN
 END
 $$;
 
+-- Forgets the sessions of whose content nothing is left; called at the end of every run that enforces.
+CREATE OR REPLACE FUNCTION retention.forget_sessions() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    f record;
+BEGIN
+    FOR f IN SELECT s.family, (SELECT string_agg(format(' AND NOT EXISTS (SELECT FROM public.%I AS r WHERE r.%I::text = s.session)',
+            m.table_name, m.session_column), '') FROM retention.managed AS m
+            WHERE m.family = s.family AND m.content_of IS NOT NULL AND m.session_column IS NOT NULL) AS without_content
+        FROM retention.request_session AS s JOIN retention.request AS a USING (request_id) WHERE a.found_at IS NOT NULL GROUP BY s.family
+    LOOP
+        EXECUTE format('DELETE FROM retention.request_session AS s USING retention.request AS a WHERE a.request_id = s.request_id'
+            ' AND a.found_at IS NOT NULL AND s.family = %L%s', f.family, coalesce(f.without_content, ''));
+    END LOOP;
+END
+$$;
+
 -- What requests wait for in a category, for evidence: rows left, and why.
 CREATE OR REPLACE FUNCTION retention.request_counts(rc retention.run_category) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN waiting > 0 OR rc.request_deleted + rc.request_cleared > 0 THEN jsonb_build_object(
         'requestDeleted', rc.request_deleted, 'requestCleared', rc.request_cleared, 'requestWaiting', waiting) ELSE '{}' END
-    FROM (SELECT count(*) AS waiting FROM retention.request_row AS q WHERE q.category = rc.category) AS n
+    FROM (SELECT count(*) AS waiting FROM retention.request_row AS q JOIN retention.request AS a USING (request_id)
+        WHERE q.category = rc.category AND a.found_at IS NOT NULL) AS n
 $$;
 
 -- How far a request is here: {foundAt, categories: [{category, act, left, held, deferred, until}]}. `until`: when the last of the deferred

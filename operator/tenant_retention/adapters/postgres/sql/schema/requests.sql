@@ -1,27 +1,38 @@
--- What persons asked for (T7, M9, P12 to P14). Nothing here says who: identifiers are digests under a salt of the request's own, by
--- which the enforcer's word on whom it is about is checked. found_at: since when request_row has all of the person's rows.
+-- What persons asked for (T7, M9, P12 to P14). Nothing here says who. identifiers: digests under a salt of the request's own, by
+-- which the enforcer's word on whom it is about is checked; gone once all is found, since few numbers are soon tried out.
+-- searched_by: the run that looks for the rows; found_at: since when request_row has all of them.
 CREATE TABLE IF NOT EXISTS retention.request (
     request_id uuid PRIMARY KEY,
     name text NOT NULL,
     actions text[] NOT NULL CHECK (actions <> '{}' AND actions <@ ARRAY['Anonymize', 'DeleteContent', 'Erase']),
     received_at timestamptz NOT NULL,
     salt bytea NOT NULL CHECK (octet_length(salt) >= 16),
-    identifiers bytea[] NOT NULL CHECK (identifiers <> '{}'),
+    identifiers bytea[] NOT NULL,
     placed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    searched_by uuid,
     found_at timestamptz
 );
 
--- The sessions that the person took part in: content is found by them also after the record lost the identity. goes: the person's
--- own row there goes as a whole.
+-- How far a run's search is in a table, for all people that it looks for: first for their own rows, then for those of their sessions.
+CREATE TABLE IF NOT EXISTS retention.request_search (
+    run_id uuid NOT NULL,
+    table_name text NOT NULL,
+    stage text NOT NULL CHECK (stage IN ('Own', 'Session')),
+    reached timestamptz NOT NULL DEFAULT '-infinity',
+    ended boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (run_id, table_name, stage)
+);
+
+-- The sessions that the person took part in: by them content is found also after the record lost the identity, so they are kept
+-- while there is any. goes: the person's own row there goes as a whole.
 CREATE TABLE IF NOT EXISTS retention.request_session (
     request_id uuid NOT NULL REFERENCES retention.request ON DELETE CASCADE,
     family text NOT NULL,
-    session text,
+    session text NOT NULL,
     born_at timestamptz NOT NULL,
     goes boolean NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS request_session_once
-    ON retention.request_session (request_id, family, md5(coalesce(session, '')), born_at);
+CREATE UNIQUE INDEX IF NOT EXISTS request_session_once ON retention.request_session (request_id, family, md5(session), born_at);
 
 -- What is left to do, row by row: an entry goes in the transaction that does it. persons: whose columns are cleared, by the
 -- profile's names ('': whoever the row is about). failed_in: the run in which the row would not be written.

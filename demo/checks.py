@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -156,9 +156,10 @@ def _of_archive(
     if given.clocks.deletion is None:
         return []
     moved = [table for table in tables if table.category["name"] in job["archived"]]
+    with_content = {row.session for table in tables if table.category.get("contentOf") for row in table.rows}
 
     def lie_there(at: Rules) -> list[Line]:
-        return [_archived(customer, job, table, actual, live, at) for table in moved]
+        return [_archived(customer, job, table, actual, (live, at), with_content) for table in moved]
 
     def lost_the_person(at: Rules) -> list[Line]:
         found = (_archived_nameless(customer, job, table, actual, (live, stay, at)) for table in moved)
@@ -170,25 +171,41 @@ def _of_archive(
 
 
 def _archived(
-    customer: Customer, job: dict[str, Any], table: TableRows, actual: dict[str, Any], live: Rules, stay: Rules
+    customer: Customer,
+    job: dict[str, Any],
+    table: TableRows,
+    actual: dict[str, Any],
+    at: tuple[Rules, Rules],
+    waited: Collection[int],
 ) -> Line:
+    live, stay = at
     category, name = table.category, in_archive(label(job, table.table["name"]))
     moved = [row for row in table.rows if live.moved(category, row)]
     remaining = [row for row in moved if not stay.gone(category, row)]
     found = actual["tables"][name]
     if job["archiveFiles"]:
-        remaining = _with_their_file(moved, remaining, found[0])
+        remaining = _with_their_file(moved, remaining, found, waited)
     return _births(customer, category["name"], name, table, remaining, found)
 
 
-def _with_their_file(moved: Sequence[Row], remaining: list[Row], found: int) -> list[Row]:
+def _with_their_file(
+    moved: Sequence[Row], remaining: list[Row], found: Sequence[int], waited: Collection[int]
+) -> list[Row]:
     """A file goes as a whole, with the newest row of its day (docs/archive-files.md). So of the oldest day there may be rows
-    past their keep: the youngest of them, as many as there are; whether it is just those the checksum tells."""
-    waiting = found - len(remaining)
-    first = len(moved) - len(remaining) - waiting
-    if not remaining or waiting <= 0 or first < 0 or moved[first].born.date() != remaining[0].born.date():
+    past their keep: the youngest of them, as many as there are; whether it is just those the checksum tells.
+
+    ``waited``: sessions with content, whose records do not move before it is gone (P4). Of rows that passed their keep between
+    the night that moved the others and the run that removed the content, these were deleted in their table.
+    """
+    waiting = found[0] - len(remaining)
+    if not remaining or waiting <= 0:
         return remaining
-    return list(moved[first:])
+    past = [row for row in moved[: -len(remaining)] if row.born.date() == remaining[0].born.date()]
+    for all_from in range(len(past) + 1):
+        there = [row for place, row in enumerate(past) if place >= all_from or row.session not in waited]
+        if len(there) >= waiting and checksum([row.born for row in (*there[-waiting:], *remaining)]) == found[1]:
+            return [*there[-waiting:], *remaining]
+    return remaining
 
 
 def _archived_nameless(

@@ -52,6 +52,14 @@ def test_rows_past_their_keep_may_wait_in_a_file_for_the_newest_of_their_day_and
 
     assert with_rows(inside)
     assert with_rows([*past[-5:], *inside]), "their file has rows of that day which are not due"
+    tables = {table.table["name"]: table.rows for table in plan(job)}
+    content = {row.session for name in ("recordings", "chat_logs") for row in tables[name]}
+    waited = {row.born for row in tables["requests"] if row.session in content}
+    newest = max(place for place, born in enumerate(past) if born in waited)
+    assert past[newest].date() == inside[0].date()
+    without = [*past[newest - 2 : newest], *past[newest + 1 :]]
+    assert with_rows([*without, *inside]), "one waited for its content, and was deleted"
+    assert not with_rows([*past[newest - 2 : newest], *past[newest + 2 :], *inside]), "none of the others was"
     assert not with_rows([*past[-5:], *inside[1:]])
     assert not with_rows([past[0], *inside])
     assert not with_rows(past + inside)

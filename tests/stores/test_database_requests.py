@@ -124,11 +124,9 @@ def place_all(database: TenantDatabase, subjects: Sequence[Subject], *actions: s
     return sought
 
 
-def search(
-    enforcement: PostgresEnforcementDatabase, run_id: UUID, tables: Sequence[str], sought: Sequence[SoughtSubject]
-) -> None:
+def search(enforcement: PostgresEnforcementDatabase, run_id: UUID, sought: Sequence[SoughtSubject]) -> None:
     """Lists everything of these people, and does nothing."""
-    enforcement.begin_search(run_id, sought)
+    tables = enforcement.begin_search(run_id, sought)
     for name in tables:
         while not enforcement.find_subjects(run_id, name, sought):
             pass
@@ -146,9 +144,8 @@ def carry_out(
     try:
         enforcement.begin_run(run_id, Mode.ENFORCE, rules.rules_digest(), datetime.now(UTC))
         runs = enforcement.limit_to_requests(run_id)
-        tables = [name for each in rules.categories for name in each.tables]
         if sought:
-            search(enforcement, run_id, tables, sought)
+            search(enforcement, run_id, sought)
             enforcement.subjects_found(run_id)
         for each in runs:
             while claims := enforcement.claim_content(run_id, each.category, 100):
@@ -331,7 +328,7 @@ def test_a_nightly_run_goes_on_with_what_a_request_left__T7(database: TenantData
     sought = place(database, "Erase")
     enforcement, run_id = database.enforcer(), uuid4()
     enforcement.begin_run(run_id, Mode.ENFORCE, contacts().rules_digest(), datetime.now(UTC))
-    search(enforcement, run_id, ("recordings", "surveys", "calls"), [sought])
+    search(enforcement, run_id, [sought])
     enforcement.close()
     # Killed before all was found: nothing may act on half of it.
     carry_out(database)

@@ -103,7 +103,7 @@ class DatabaseRun:
 
     def find(self, sought: Sequence[SoughtSubject]) -> None:
         """Lists whatever is to become of these people's rows."""
-        find(self._database, self._run_id, self._plan.definition, self._purpose, sought, self._persistence)
+        find(self._database, self._run_id, sought, self._persistence)
 
     def found(self) -> None:
         """All databases have their list: from now on what is listed is done."""

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from tenant_retention.domain.definition import RetentionDefinition
-from tenant_retention.domain.names import purpose_of
 from tenant_retention.domain.ports.enforcement import EnforcementDatabase
 from tenant_retention.domain.ports.requests import SoughtSubject
 from tenant_retention.enforcement.pacing import Pacer
@@ -21,15 +19,12 @@ ROWS_AT_ONCE = 2_000
 def find(
     database: EnforcementDatabase,
     run_id: UUID,
-    definition: RetentionDefinition,
-    name: str,
     sought: Sequence[SoughtSubject],
     persistence: Persistence,
 ) -> None:
-    """Lists all rows of these people in the database of this name: their own, then those of the same sessions. Nothing acts on it before
+    """Lists all rows of these people in one database: their own, then those of the same sessions. Nothing acts on it before
     ``subjects_found``. Raises Interrupted between two transactions, RetentionError when it fails."""
-    tables = [table.name for table in definition.tables_of(purpose_of(name))]
-    persistence.patiently(database.begin_search, run_id, sought)
+    tables = persistence.patiently(database.begin_search, run_id, sought)
     for table in tables:
         _through(partial(database.find_subjects, run_id, table, sought), persistence)
     for table in tables:

@@ -31,13 +31,14 @@ class TenantRequests(TenantSession):
         run.findings_asked = set()
         return tuple(run.categories.values())
 
-    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> None:
+    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> tuple[str, ...]:
         self._current(run_id)
         for request in [self._placed(sought) for sought in subjects]:
             if not request.found and request.searched_by != run_id:
                 request.entries.clear()
                 request.sessions.clear()
                 request.searched_by = run_id
+        return tuple(table for category in self._server.categories() for table in category.tables)
 
     def find_subjects(self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject]) -> bool:
         self._current(run_id)

@@ -21,9 +21,9 @@ class PostgresRequests(ABC):
         """See ``RequestsDatabase.limit_to_requests``."""
         return tuple(answer(CategoryRun, row) for row in self._call("limit_to_requests", run_id))
 
-    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> None:
+    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> tuple[str, ...]:
         """See ``RequestsDatabase.begin_search``."""
-        self._call("begin_search", run_id, _told(subjects))
+        return tuple(self._call("begin_search", run_id, _told(subjects)))
 
     def find_subjects(self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject]) -> bool:
         """See ``RequestsDatabase.find_subjects``: about a second a call."""

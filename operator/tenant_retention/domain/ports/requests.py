@@ -82,9 +82,9 @@ class RequestProgress(Value):
 class RequestsDatabase(Protocol):
     """Part of ``EnforcementDatabase``: every method is one transaction. To list is no effect: a dry run lists as well (X7)."""
 
-    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> None:
-        """Forgets what an earlier run listed of these people and did not end. Raises Invalid (SubjectUnknown) where the operator
-        placed no such request, or one about somebody else."""
+    def begin_search(self, run_id: UUID, subjects: Sequence[SoughtSubject]) -> tuple[str, ...]:
+        """Forgets what an earlier run listed of these people and did not end; the tables to look through. Raises Invalid
+        (SubjectUnknown) where the operator placed no such request, or one about somebody else."""
 
     def find_subjects(self, run_id: UUID, table: str, subjects: Sequence[SoughtSubject]) -> bool:
         """Lists the people's own rows in the next months of a table; whether it is through. The database remembers how far it

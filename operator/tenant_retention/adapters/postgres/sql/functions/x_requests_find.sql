@@ -2,9 +2,6 @@
 -- First the person's own rows, in every table; then those of the same sessions (P4, P12). Only when all are listed does a run act:
 -- content is found before the identity goes. The database itself remembers how far the search is, and believes nobody else.
 
-DROP FUNCTION IF EXISTS retention.find_subjects(uuid, text, jsonb, timestamptz), retention.find_relatives(uuid, text, uuid[], timestamptz),
-    retention.subjects_found(uuid, uuid[]);
-
 -- What the enforcer says is believed as far as the operator said the same: no identifier more, none less.
 CREATE OR REPLACE FUNCTION retention.assert_subjects(subjects jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -21,8 +18,9 @@ BEGIN
 END
 $$;
 
--- Begins the search of a run for these people; what an earlier run listed and did not end is forgotten. Asked again it goes on.
-CREATE OR REPLACE FUNCTION retention.begin_search(for_run uuid, subjects jsonb) RETURNS void
+-- Begins the search of a run for these people, and tells the tables to look through; what an earlier run listed and did not end is
+-- forgotten. Asked again it goes on.
+CREATE OR REPLACE FUNCTION retention.begin_search(for_run uuid, subjects jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' AS $$
 DECLARE
     anew uuid[];
@@ -36,6 +34,7 @@ BEGIN
     DELETE FROM retention.request_session WHERE request_id = ANY (anew);
     UPDATE retention.request SET searched_by = for_run WHERE request_id = ANY (anew);
     DELETE FROM retention.request_search WHERE run_id <> for_run;
+    RETURN retention.active_tables();
 END
 $$;
 

@@ -264,5 +264,6 @@ async def operator_with(*objects: Manifest) -> Operator:
     """An operator in a world with these objects, the puzzel profile and the tenant's namespace; started."""
     operator = Operator(namespace(NAMESPACE), profile(), *objects)
     await operator.start()
+    # No wait: the tasks that it started have their first turn.
     await asyncio.sleep(0)
     return operator

@@ -57,6 +57,7 @@ async def test_a_region_that_is_away_is_one_line_and_a_few_examples__D4_D7(monke
         nonlocal running, most
         running += 1
         most = max(most, running)
+        # No wait: the others have their turn, or none would run beside this one.
         await asyncio.sleep(0)
         try:
             return await prepare(*arguments, **named)  # type: ignore[arg-type]

@@ -153,6 +153,7 @@ def warnings_of(wanted: WantedDatabase, observed: ObservedDatabase) -> tuple[Dat
     foreign = [
         DatabaseWarning(
             "IsolationBroken",
+            # Words for a person to type: this product never runs them.
             f"role {each.member} is a member of {each.role} by a superuser's grant; as that superuser: "
             f"REVOKE {_quoted(each.role)} FROM {_quoted(each.member)}",
         )

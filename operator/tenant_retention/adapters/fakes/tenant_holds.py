@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,7 +38,7 @@ class KeptHold:
     released: int = 0
 
 
-class FakeTenantHolds:
+class FakeTenantHolds(ABC):
     """``holds``: by database and name. ``held_rows``: what counting a live hold finds in a database, None: too slow."""
 
     on_effect: Callable[[str], None]
@@ -100,5 +101,5 @@ class FakeTenantHolds:
             raise Invalid(f"database {place.database} does not carry this marker", reason="StoreConflict")
         return kept
 
-    def _answer(self, address: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _answer(self, address: str) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from tenant_retention.domain.subjects import digest_of
 _DELETE, _CLEAR = "Delete", "Clear"
 
 
-class TenantRequests(TenantSession):
+class TenantRequests(TenantSession, ABC):
     """See ``RequestsDatabase`` for each method."""
 
     def limit_to_requests(self, run_id: UUID) -> tuple[CategoryRun, ...]:
@@ -104,8 +105,8 @@ class TenantRequests(TenantSession):
         """Rows with objects go with those, or alone where another row keeps the object; records wait for their content (P4)."""
         return self._goes_alone(row) if row.key is not None else not self._server.waits_for_content(category, row)
 
-    def _goes_alone(self, row: Row) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _goes_alone(self, row: Row) -> bool: ...
 
     def _remove_requested(self, run: Run, category: str, rows: list[Row]) -> None:
         gone = {id(row) for row in rows}

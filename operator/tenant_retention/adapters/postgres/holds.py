@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,11 +28,11 @@ _LOCK_WAIT = "2s"
 _COUNT_TIME = "10s"
 
 
-class PostgresTenantHolds:
+class PostgresTenantHolds(ABC):
     """The part of ``TenantStores`` that holds need."""
 
-    def _access(self, server: DatabaseServer) -> ServerAccess:
-        raise NotImplementedError
+    @abstractmethod
+    def _access(self, server: DatabaseServer) -> ServerAccess: ...
 
     def place_hold(self, place: HoldPlace, hold: WantedHold) -> PlacedHold:
         """See the port."""

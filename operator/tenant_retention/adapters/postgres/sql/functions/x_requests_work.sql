@@ -113,67 +113,66 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         WHERE c.table_name = t.table_name AND retention.cleared_value(c, 'r') IS NULL)
 $$;
 
--- Takes the people off these rows. Where one row will not be written the others are, one by one; it is tried by the next run, and
--- so is one that keeps a name in a column that cannot lose it.
-CREATE OR REPLACE FUNCTION retention.clear_entries(r retention.run, t retention.managed, ids bigint[], OUT cleared bigint, OUT failed bigint)
+-- Runs a statement over these entries' rows; where one row refuses, one by one, so that it stops no other. Which were written.
+CREATE OR REPLACE FUNCTION retention.written_entries(statement text, ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
-    statement text := coalesce(retention.clearing_statement(t), 'SELECT $1');
-    lasting text[] := retention.lasting_people(t);
     written bigint[] := '{}';
     id bigint;
 BEGIN
-    IF statement LIKE '%retention.anonymization_key AS k%' THEN
-        PERFORM retention.make_anonymization_key();
-        LOCK TABLE retention.anonymization_key IN ACCESS SHARE MODE;
-    END IF;
     BEGIN
         EXECUTE statement USING ids;
-        written := ids;
+        RETURN ids;
     EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
         FOREACH id IN ARRAY ids LOOP
             BEGIN
                 EXECUTE statement USING ARRAY[id];
                 written := written || id;
             EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
-                CONTINUE;
+                CONTINUE;  -- The caller keeps its entry, and counts it as failed.
             END;
         END LOOP;
     END;
+    RETURN written;
+END
+$$;
+
+-- Ends the entries that were written, but of people who stay readable; the others are tried by the next run.
+CREATE OR REPLACE FUNCTION retention.end_entries(
+    r retention.run, ids bigint[], written bigint[], lasting text[], OUT done bigint, OUT failed bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
     DELETE FROM retention.request_row WHERE entry_id = ANY (written) AND NOT persons && lasting;
-    GET DIAGNOSTICS cleared = ROW_COUNT;
+    GET DIAGNOSTICS done = ROW_COUNT;
     UPDATE retention.request_row SET failed_in = r.run_id WHERE entry_id = ANY (ids);
     GET DIAGNOSTICS failed = ROW_COUNT;
 END
 $$;
 
--- Deletes these rows; the same where one of them is refused.
+-- Takes the people off these rows. One that keeps a name in a column that cannot lose it counts as failed.
+CREATE OR REPLACE FUNCTION retention.clear_entries(r retention.run, t retention.managed, ids bigint[], OUT cleared bigint, OUT failed bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
+DECLARE
+    statement text := coalesce(retention.clearing_statement(t), 'SELECT $1');
+BEGIN
+    IF statement LIKE '%retention.anonymization_key AS k%' THEN
+        PERFORM retention.make_anonymization_key();
+        LOCK TABLE retention.anonymization_key IN ACCESS SHARE MODE;
+    END IF;
+    SELECT e.done, e.failed INTO cleared, clear_entries.failed
+        FROM retention.end_entries(r, ids, retention.written_entries(statement, ids), retention.lasting_people(t)) AS e;
+END
+$$;
+
+-- Deletes these rows. Their entries end afterwards: by them the guards know that a row may go below its minimum.
 CREATE OR REPLACE FUNCTION retention.delete_entries(r retention.run, t retention.managed, ids bigint[], OUT gone bigint, OUT failed bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     statement text := format('DELETE FROM public.%I AS r USING (SELECT DISTINCT q.born_at, q.row_key FROM retention.request_row AS q'
         ' WHERE q.entry_id = ANY ($1)) AS c WHERE %s', t.table_name, retention.claimed_row_condition(t.table_name));
-    written bigint[] := '{}';
-    id bigint;
 BEGIN
-    BEGIN
-        EXECUTE statement USING ids;
-        written := ids;
-    EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
-        FOREACH id IN ARRAY ids LOOP
-            BEGIN
-                EXECUTE statement USING ARRAY[id];
-                written := written || id;
-            EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
-                CONTINUE;
-            END;
-        END LOOP;
-    END;
-    -- Only now: by its entry the guards know that a row may go below its minimum.
-    DELETE FROM retention.request_row WHERE entry_id = ANY (written);
-    GET DIAGNOSTICS gone = ROW_COUNT;
-    UPDATE retention.request_row SET failed_in = r.run_id WHERE entry_id = ANY (ids);
-    GET DIAGNOSTICS failed = ROW_COUNT;
+    SELECT e.done, e.failed INTO gone, delete_entries.failed
+        FROM retention.end_entries(r, ids, retention.written_entries(statement, ids), '{}') AS e;
 END
 $$;
 

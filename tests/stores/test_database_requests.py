@@ -307,6 +307,14 @@ def test_without_early_deletion_a_request_waits_for_the_minimum_and_says_until_w
         assert (waiting["calls"].deferred, waiting["calls"].until) == (1, born + timedelta(days=30))
         with database.as_owner() as owner, pytest.raises(psycopg.Error, match="younger than the minimum"):
             owner.execute("DELETE FROM public.calls")
+        with database.as_owner() as owner:
+            owner.execute("INSERT INTO retention.hold (session) VALUES ('s1')")
+        counted = [
+            (each.left, each.held, each.deferred, each.until)
+            for each in progress(database, sought).categories
+            if each.table == "calls"
+        ]
+        assert counted == [(1, 1, 0, None)], "a row that is held and young counts once"
 
 
 def test_with_early_deletion_a_minimum_binds_the_schedule_and_no_request__M9_M8(

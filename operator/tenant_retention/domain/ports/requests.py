@@ -56,7 +56,7 @@ class SoughtSubject:
 
 class RequestLeft(Value):
     """What a request has yet to do in one table. ``held``: rows under a legal hold (X3). ``deferred``: rows below a minimum that
-    binds requests too (M9); the last of them reaches it at ``until`` (None: a clock has not started)."""
+    binds requests too (M9) and are not held; the last of them reaches it at ``until`` (None: a clock has not started)."""
 
     category: str
     table: str

@@ -282,8 +282,11 @@ BEGIN
     END IF;
     FOR e IN SELECT q.category, q.table_name, q.act FROM retention.request_row AS q WHERE q.request_id = wanted GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LOOP
         t := retention.managed_or_refuse(e.table_name);
-        EXECUTE format('SELECT count(*) AS "left", count(*) FILTER (WHERE "is held") AS held, count(*) FILTER (WHERE "is young") AS deferred,'
-            ' max(clock) FILTER (WHERE "is young") AS clock FROM (SELECT %s AS "is held", %s AS "is young", greatest(%s, r.%I) AS clock'
+        -- What is both is held: each row counts once, so that what is left besides could go.
+        EXECUTE format('SELECT count(*) AS "left", count(*) FILTER (WHERE "is held") AS held,'
+            ' count(*) FILTER (WHERE "is young" AND NOT "is held") AS deferred,'
+            ' max(clock) FILTER (WHERE "is young" AND NOT "is held") AS clock'
+            ' FROM (SELECT %s AS "is held", %s AS "is young", greatest(%s, r.%I) AS clock'
             ' FROM retention.request_row AS c JOIN public.%I AS r ON %s WHERE c.request_id = $1 AND c.table_name = $2 AND c.act = $3 OFFSET 0) AS n',
             retention.held_condition(e.table_name, 'r', '-infinity', 'infinity', few => true), retention.deferred_condition(t, 'r', now()),
             CASE WHEN t.clock IS NULL THEN 'NULL::timestamptz' ELSE format('r.%I', t.clock) END, t.born_at, e.table_name,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import takewhile
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -441,6 +442,16 @@ def begun(database: TenantDatabase, enforcement: PostgresEnforcementDatabase) ->
     return run_id, steps
 
 
+def write_anew(
+    enforcement: PostgresEnforcementDatabase, run_id: UUID, steps: Sequence[AnonymizeStep]
+) -> tuple[int | None, ...]:
+    """The rows of each month, in the order of the steps; each is told once."""
+    told: list[tuple[str, int | None]] = []
+    enforcement.rewrite_months(run_id, iter(steps), lambda step, rows: told.append((step.partition, rows)))
+    assert len(told) == len(steps)
+    return tuple(dict(told)[step.partition] for step in steps)
+
+
 def about(database: TenantDatabase, relation: str) -> tuple[Any, ...]:
     """What a month has: columns, keys and indexes, checks, triggers, settings, grants."""
     return tuple(
@@ -473,12 +484,12 @@ def test_a_month_that_is_written_anew_has_all_its_rows_and_everything_that_it_ha
         owner.execute(sql.SQL("CREATE INDEX own_one ON {} (queue) WHERE queue <> ''").format(sql.SQL(month)))
     rows = "SELECT id, session_id, started_at, queue FROM public.calls ORDER BY id"
     before, shape = rewritten.rows(rows), about(rewritten, month)
-    assert enforcement.rewrite_months(run_id, steps) == (100, 100)
+    assert write_anew(enforcement, run_id, steps) == (100, 100)
     assert rewritten.rows(rows) == before
     assert about(rewritten, month) == shape
     assert rewritten.value("SELECT count(*) FROM public.calls WHERE nulled IS NOT NULL OR hashed !~ '^hmac:'") == 0
     assert (left_over(rewritten), proven(rewritten)) == (0, 2)
-    assert enforcement.rewrite_months(run_id, steps) == (0, 0), "a reply that was lost is asked for again"
+    assert write_anew(enforcement, run_id, steps) == (0, 0), "a reply that was lost is asked for again"
     (found,) = enforcement.finish_run(run_id).categories
     assert (found.anonymized, found.anonymize_residue) == (200, 0)
     enforcement.close()
@@ -598,9 +609,57 @@ def test_a_month_that_somebody_reads_for_long_is_updated_instead_and_nobody_wait
     with rewritten.connect("reader") as reader:
         reader.autocommit = False
         reader.execute("SELECT count(*) FROM calls")
-        assert enforcement.rewrite_months(run_id, steps[:1]) == (None,)
+        assert write_anew(enforcement, run_id, steps[:1]) == (None,)
         assert left_over(rewritten) == 0
         assert enforcement.anonymize_range(run_id, steps[0], None, 1000).anonymized == 100
+    enforcement.close()
+
+
+def test_a_month_that_somebody_is_making_an_index_on_is_updated_later_and_the_others_are_written_anew__X6(
+    rewritten: TenantDatabase,
+) -> None:
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    with rewritten.as_owner() as busy:
+        busy.autocommit = False
+        busy.execute(sql.SQL("CREATE INDEX ON public.{} (queue)").format(sql.Identifier(steps[0].partition)))
+        assert write_anew(enforcement, run_id, steps) == (None, 100)
+        busy.rollback()
+    assert left_over(rewritten) == 0
+    enforcement.close()
+
+
+def test_a_run_that_is_to_stop_begins_no_further_month_and_leaves_no_copy__X6_T6(rewritten: TenantDatabase) -> None:
+    enforcement = rewritten.enforcer()
+    run_id, steps = begun(rewritten, enforcement)
+    told: list[AnonymizeStep] = []
+    enforcement.rewrite_months(
+        run_id, takewhile(lambda step: step != steps[1], steps), lambda step, _: told.append(step)
+    )
+    assert (told, left_over(rewritten)) == ([steps[0]], 0)
+    assert rewritten.value("SELECT count(*) FROM public.calls WHERE nulled IS NOT NULL") == 100
+    enforcement.close()
+
+
+def test_without_its_second_session_a_rewrite_fails_as_a_whole_and_is_done_when_told_again__X1_X6(
+    rewritten: TenantDatabase,
+) -> None:
+    refused = [True]
+
+    def beside() -> psycopg.Connection[Any]:
+        if refused.pop():
+            raise psycopg.OperationalError("too many connections for role")
+        return rewritten.connect("enforcer")
+
+    enforcement = PostgresEnforcementDatabase(partial(rewritten.connect, "enforcer"), beside)
+    run_id, steps = begun(rewritten, enforcement)
+    told: list[int | None] = []
+    with pytest.raises(Unavailable):
+        enforcement.rewrite_months(run_id, steps, lambda _, rows: told.append(rows))
+    refused.append(False)
+    enforcement.rewrite_months(run_id, steps, lambda _, rows: told.append(rows))
+    assert sum(rows or 0 for rows in told) == 200
+    assert (left_over(rewritten), proven(rewritten)) == (0, 2)
     enforcement.close()
 
 
@@ -614,7 +673,7 @@ def test_a_copy_that_a_killed_run_left_is_gone_before_the_next_one_does_anything
     run_id, steps = begun(rewritten, again)
     assert again.discard_rewrites(run_id) == 1
     assert left_over(rewritten) == 0
-    assert again.rewrite_months(run_id, steps) == (100, 100)
+    assert write_anew(again, run_id, steps) == (100, 100)
     again.close()
 
 
@@ -656,7 +715,7 @@ def test_two_sessions_that_copy_side_by_side_are_both_counted_and_neither_closes
     try:
         run_id, steps = begun(rewritten, main)
         few.opening("another", connect)
-        assert main.rewrite_months(run_id, steps) == (100, 100)
+        assert write_anew(main, run_id, steps) == (100, 100)
         assert [each.closed for each in opened] == [False, True, True], "another one gave way, the run's own never does"
         few.opening("second", connect)
         few.opening("third", connect)
@@ -707,7 +766,7 @@ def test_a_month_that_cannot_be_copied_for_one_row_is_updated_but_for_that_row__
         owner.execute(sql.SQL("ALTER TABLE public.calls ADD CONSTRAINT newer {}").format(sql.SQL(check)))
     enforcement = rewritten.enforcer()
     run_id, steps = begun(rewritten, enforcement)
-    assert sorted(map(str, enforcement.rewrite_months(run_id, steps))) == ["100", "None"]
+    assert sorted(map(str, write_anew(enforcement, run_id, steps))) == ["100", "None"]
     for step in steps:
         enforcement.anonymize_range(run_id, step, None, 1000)
     assert rewritten.rows("SELECT id FROM public.calls WHERE nulled IS NOT NULL") == [(140005,)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from uuid import UUID
 
@@ -13,9 +13,6 @@ from tenant_retention.enforcement.batches import BatchSize
 from tenant_retention.enforcement.pacing import Pacer
 from tenant_retention.enforcement.persistence import Persistence
 from tenant_retention.enforcement.world import World
-
-MONTHS_AT_ONCE = 4
-"""Months that are written anew by one call, two at a time; between two calls the run stops when it is asked to."""
 
 
 class Anonymizing:
@@ -44,9 +41,9 @@ class Anonymizing:
         return self._persistence.patiently(self._database.anonymize_steps, self._run_id, category)
 
     def take_all(self, steps: Sequence[AnonymizeStep]) -> None:
-        """All months, in order; those that are written anew some at a time. Raises as ``take``."""
+        """All months, in order; those that are written anew side by side. Raises as ``take``."""
         while steps:
-            some = tuple(takewhile(lambda step: step.rewrite, steps[:MONTHS_AT_ONCE]))
+            some = tuple(takewhile(lambda step: step.rewrite, steps))
             if some:
                 self._rewrite(some)
             else:
@@ -54,14 +51,21 @@ class Anonymizing:
             steps = steps[max(len(some), 1) :]
 
     def _rewrite(self, steps: tuple[AnonymizeStep, ...]) -> None:
-        self._persistence.go_on()
-        for step, rows in zip(
-            steps, self._persistence.patiently(self._database.rewrite_months, self._run_id, steps), strict=True
-        ):
+        waiting, refused = list(steps), list[AnonymizeStep]()
+
+        def unless_stopped() -> Iterator[AnonymizeStep]:
+            yield from takewhile(lambda _: not self._world.stopping(), tuple(waiting))
+
+        def done(step: AnonymizeStep, rows: int | None) -> None:
+            waiting.remove(step)
+            self.anonymized += rows or 0
             if rows is None:
-                self.take(step)
-            else:
-                self.anonymized += rows
+                refused.append(step)
+
+        self._persistence.patiently(lambda: self._database.rewrite_months(self._run_id, unless_stopped(), done))
+        self._persistence.go_on()
+        for step in refused:
+            self.take(step)
 
     def take(self, step: AnonymizeStep) -> None:
         """One month to its end. Raises Interrupted between two transactions, RetentionError when it fails."""

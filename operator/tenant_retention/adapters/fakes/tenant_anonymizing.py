@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from tenant_retention.domain.definition import CategoryDefinition
 from tenant_retention.domain.durations import Period, cutoff
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.anonymizing import AnonymizeBatch, AnonymizeStep
+from tenant_retention.domain.ports.anonymizing import AnonymizeBatch, AnonymizeStep, MonthDone
 from tenant_retention.domain.ports.enforcement import GuardState
 
 
@@ -52,9 +52,10 @@ class TenantAnonymizing(TenantSession):
         run.anonymized[step.category] = run.anonymized.get(step.category, 0) + len(free)
         return AnonymizeBatch(anonymized=len(free), resume_after=last)
 
-    def rewrite_months(self, run_id: UUID, steps: Sequence[AnonymizeStep]) -> tuple[int | None, ...]:
+    def rewrite_months(self, run_id: UUID, steps: Iterable[AnonymizeStep], done: MonthDone) -> None:
         self._current(run_id)
-        return (None,) * len(steps)
+        for step in steps:
+            done(step, None)
 
     def discard_rewrites(self, run_id: UUID) -> int:
         self._current(run_id)

@@ -25,7 +25,7 @@ from tenant_retention.adapters.postgres.statements import statement
 from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.orphans import ObjectRow
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.anonymizing import AnonymizeBatch, AnonymizeStep
+from tenant_retention.domain.ports.anonymizing import AnonymizeBatch, AnonymizeStep, MonthDone
 from tenant_retention.domain.ports.enforcement import (
     CategoryRun,
     Claim,
@@ -134,9 +134,9 @@ class PostgresEnforcementDatabase(
             self._call("prove_month", *month)
         return batch
 
-    def rewrite_months(self, run_id: UUID, steps: Sequence[AnonymizeStep]) -> tuple[int | None, ...]:
+    def rewrite_months(self, run_id: UUID, steps: Iterable[AnonymizeStep], done: MonthDone) -> None:
         """See ``EnforcementDatabase.rewrite_months``: a second session copies beside this one, and ends."""
-        return MonthRewriting(run_id, self._call, self._beside).months(steps)
+        MonthRewriting(run_id, self._call, self._beside, done).months(steps)
 
     def discard_rewrites(self, run_id: UUID) -> int:
         """See ``EnforcementDatabase.discard_rewrites``."""

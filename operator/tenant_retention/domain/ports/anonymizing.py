@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -32,6 +32,11 @@ class AnonymizeBatch(Value):
     resume_after: datetime | None
 
 
+MonthDone = Callable[[AnonymizeStep, int | None], None]
+"""A month that was to be written anew, with the rows changed; None where something was written to it or held meanwhile: then nothing
+was done, and it goes by ``anonymize_range``."""
+
+
 class AnonymizingDatabase(Protocol):
     """Part of ``EnforcementDatabase``; every call is one transaction or several that may each be repeated."""
 
@@ -44,9 +49,9 @@ class AnonymizingDatabase(Protocol):
         """Takes the person out of about ``limit`` rows of one month in clock order. Held rows, and records that wait for content
         of their session, are passed over. Told twice it changes nothing more."""
 
-    def rewrite_months(self, run_id: UUID, steps: Sequence[AnonymizeStep]) -> tuple[int | None, ...]:
-        """Writes these months anew without the person, two at a time; of each the rows changed, None where something was written
-        to it or held meanwhile: then nothing was done, and it goes by ``anonymize_range``. Told again it goes on or is done."""
+    def rewrite_months(self, run_id: UUID, steps: Iterable[AnonymizeStep], done: MonthDone) -> None:
+        """Writes these months anew without the person, two at a time. ``steps`` is asked for a month when it is about to be begun;
+        ``done`` is told each one in the order in which they end. Told again it goes on, or is done: then with 0 rows."""
 
     def discard_rewrites(self, run_id: UUID) -> int:
         """Removes what a run that was killed left of months it was writing anew; how many."""

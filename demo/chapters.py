@@ -13,6 +13,7 @@ from demo import (
     copies,
     counts,
     failover,
+    masks,
     ownership,
     persons,
     refusals,
@@ -229,6 +230,11 @@ def against_consent(story: Story) -> None:
     consent.deny_later(story, story.customers[0])
 
 
+def masked_later(story: Story) -> None:
+    """Digits from before their menu was masked: a run finds them, the next one blanks them, and the record stays"""
+    masks.mask_later(story, story.customers[1])
+
+
 def proof(story: Story) -> None:
     """The proof: expected and actual counts per customer and category, by an independent query"""
     lines = counts.lines_of(story, "Deleted")
@@ -268,6 +274,7 @@ CHAPTERS: tuple[Callable[[Story], None], ...] = (
     brought_back,
     refused,
     against_consent,
+    masked_later,
     bad_policy,
     tightened,
     switched_off,

@@ -11,7 +11,7 @@ import pytest
 
 from devcluster.progress import Progress
 from tests import setup
-from tests.run import GROUPS
+from tests.run import FIRST
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,7 +36,7 @@ def test_continuous_integration_does_what_a_person_does_and_nothing_else() -> No
 def test_lint_types_and_layers_come_before_any_test() -> None:
     (line,) = re.findall(r"tests/run\.py (lint unit .+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert line.split() == ["lint", "unit", "stores", "chart", "cluster"]
-    commands = [" ".join(command) for command in GROUPS["lint"]]
+    commands = [" ".join(command) for command in FIRST["lint"]]
     for tool in ("ruff check", "mypy", "lint-imports"):
         assert any(tool in command for command in commands), tool
 

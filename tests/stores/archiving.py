@@ -43,6 +43,17 @@ def rules(
     )
 
 
+def masked(given: RetentionDefinition) -> RetentionDefinition:
+    """The same, but what a call has for its caller shows no digit."""
+    mask = {"role": "MaskedDigits", "visible_digits": 0}
+    columns = {
+        each.name: tuple(one.model_copy(update=mask if one.name == "caller" else {}) for one in each.columns)
+        for each in given.tables
+    }
+    tables = tuple(each.model_copy(update={"columns": columns[each.name]}) for each in given.tables)
+    return given.model_copy(update={"tables": tables})
+
+
 class Customer(Protocol):
     """Rows are told as ``table:id``."""
 
@@ -219,6 +230,8 @@ class InMemoryCustomer:
         self.rules = rules
         for server in self.servers.values():
             server.definition = rules
+            for row in server.rows:
+                row.unmasked = rules == masked(rules) and any(each.isdigit() for each in row.caller or "")
 
     def live(self) -> set[str]:
         """See ``Customer``."""

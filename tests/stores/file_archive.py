@@ -71,15 +71,18 @@ class SeenArchive:
         assert {key for key in files if not key.endswith(MANIFEST_SUFFIX)} == {each.key for each in told}
         return sorted(told, key=lambda each: (each.table, each.born_from))
 
-    def archived(self) -> set[str]:
-        """The rows in files that the index tells as their place; each is in one file only."""
-        found = []
+    def filed(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every row in a file that the index tells as its place, with its table."""
         for key, table, columns in self.rows(
             "SELECT key, table_name, columns FROM retention.archive_file WHERE state = 'Kept'"
         ):
             content = self._content(key)
             for rows in read_rows(content, [ArchivedColumn.model_validate(each) for each in columns]):
-                found += [f"{table}:{row['id']}" for row in rows]
+                yield from ((table, row) for row in rows)
+
+    def archived(self) -> set[str]:
+        """What those rows are; each is in one file only."""
+        found = [f"{table}:{row['id']}" for table, row in self.filed()]
         assert len(found) == len(set(found)), "no row is there twice"
         return set(found)
 

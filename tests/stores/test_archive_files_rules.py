@@ -14,7 +14,7 @@ from tenant_retention.domain.archive_files import manifest_key
 from tenant_retention.domain.copies import RUN_INTERVAL, margin
 from tenant_retention.domain.definition import ARCHIVE, ObjectsDefinition
 from tenant_retention.enforcement.results import Outcome, RunResult
-from tests.stores.archiving import RECORDS, evidence_of
+from tests.stores.archiving import RECORDS, evidence_of, masked
 from tests.stores.file_archive import FileCustomer, file_customer, file_rules
 from tests.stores.servers.s3 import S3Server
 from tests.stores.tenant_databases import TenantDatabases
@@ -95,6 +95,18 @@ def test_files_that_still_tell_of_a_person_are_told_when_anonymization_comes_lat
     customer.redefine(file_rules(None, "P190D", anonymize_after="P120D"))
     assert customer.night().outcome is Outcome.SUCCEEDED, "gone by its keep"
     assert customer.archived() == {"calls:2"}
+
+
+def test_digits_behind_a_mask_are_blanked_before_their_row_goes_into_a_file__P11(customers: Customers) -> None:
+    customer = customers(file_rules())
+    customer.insert(1, 100, "calls", caller="4711")
+    customer.insert(2, 100, "calls", caller="****")
+    customer.redefine(masked(file_rules()))
+    assert customer.night().outcome is Outcome.SUCCEEDED
+    assert (customer.live(), customer.archived()) == ({"calls:1"}, {"calls:2"}), "nothing can be blanked in a file"
+    assert customer.night().outcome is Outcome.SUCCEEDED
+    assert customer.live() == set()
+    assert {row["id"]: row["caller"] for _, row in customer.seen.filed()} == {1: None, 2: "****"}
 
 
 def late(customer: FileCustomer) -> str:

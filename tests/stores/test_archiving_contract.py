@@ -16,7 +16,17 @@ from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.archiving import ArchiveRow
 from tenant_retention.enforcement.results import Outcome
-from tests.stores.archiving import LIVE, RECORDS, Customer, InMemoryCustomer, RealCustomer, evidence_of, night, rules
+from tests.stores.archiving import (
+    LIVE,
+    RECORDS,
+    Customer,
+    InMemoryCustomer,
+    RealCustomer,
+    evidence_of,
+    masked,
+    night,
+    rules,
+)
 from tests.stores.tenant_databases import TenantDatabases, days_ago, text
 
 Customers = Any
@@ -122,6 +132,25 @@ class ArchivingContract:
         done = night(customer)
         assert customer.callers(ARCHIVE) == {None}
         assert evidence_of(done, ARCHIVE).anonymized == 1
+
+    def test_digits_behind_a_mask_are_blanked_before_their_row_moves_and_where_it_moved_before__P11_D3(
+        self, customers: Customers
+    ) -> None:
+        customer = customers(rules())
+        customer.insert(1, 100, "calls")
+        night(customer)
+        customer.insert(2, 100, "calls")
+        customer.insert(3, 100, "calls", caller="****")
+        customer.redefine(masked(rules()))
+        first = night(customer)
+        assert (customer.live(), customer.archived()) == ({"calls:2"}, {"calls:1", "calls:3"})
+        assert (evidence_of(first).unmasked, evidence_of(first).archive_due, first.outcome) == (1, 1, Outcome.SUCCEEDED)
+        assert evidence_of(first, ARCHIVE).unmasked == 1
+        second = night(customer)
+        assert (customer.live(), customer.archived()) == (set(), {"calls:1", "calls:2", "calls:3"})
+        for database in (LIVE, ARCHIVE):
+            found = evidence_of(second, database)
+            assert (found.unmasked, found.cleared, second.outcome) == (0, 1, Outcome.SUCCEEDED)
 
     def test_a_dry_run_counts_what_the_real_run_moves_and_moves_nothing__X7(self, customers: Customers) -> None:
         customer = customers(rules())

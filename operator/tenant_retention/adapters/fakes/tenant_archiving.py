@@ -101,7 +101,7 @@ class TenantArchiving(TenantAnonymizing):
         return sorted(rows, key=_place)
 
     def _archivable(self, category: CategoryDefinition, run: Run) -> list[Row]:
-        """Old enough, past min, not held, neither due for deletion nor due to lose the person first."""
+        """Old enough, past min, not held, neither due for deletion nor due to lose the person or masked digits first."""
         if category.archive_after is None:
             return []
         through = cutoff(run.now, Period.parse(category.archive_after))
@@ -111,7 +111,7 @@ class TenantArchiving(TenantAnonymizing):
         goes = {id(row) for row in server.due(category, server.cutoffs(category, run.now).remove)}
         goes |= {id(row) for row in self._due_telling(category, category.anonymize_after, None, run.now)}
         due = server.due(category, through)
-        return [row for row in due if id(row) not in goes and not server.held(category, row)]
+        return [row for row in due if id(row) not in goes and not row.unmasked and not server.held(category, row)]
 
     def _archive_evidence(self, category: CategoryDefinition, run: Run) -> dict[str, int | None]:
         if category.name not in run.archive_due:

@@ -17,7 +17,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' A
 $$;
 
 -- Rows that move. What keep does not keep any more is deleted here and now, or waits for an approval; what is to lose the
--- person does so first; what was brought back stays for its time.
+-- person does so first, and what shows digits behind a mask those (P11: no file can be blanked); what was brought back stays for
+-- its time.
 CREATE OR REPLACE FUNCTION retention.archivable_condition(for_run uuid, t retention.managed, alias text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
@@ -31,6 +32,7 @@ BEGIN
         || CASE WHEN remove IS NULL THEN '' ELSE ' AND NOT ' || retention.due_condition(t, alias, remove) END
         || CASE WHEN lose IS NULL THEN '' ELSE format(' AND NOT (%s AND %s)', retention.due_condition(t, alias, lose),
             retention.identifying_condition(t.table_name, alias)) END
+        || ' AND NOT ' || retention.unmasked_condition(t.table_name, alias)
         || (SELECT coalesce(string_agg(format(' AND NOT (%1$I.%2$I >= %3$L::timestamptz AND %1$I.%2$I < %4$L::timestamptz)',
             alias, t.born_at, p.born_from, p.born_to), ''), '')
             FROM retention.archive_pause AS p WHERE p.category = t.category AND p.until > clock)

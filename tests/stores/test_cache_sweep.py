@@ -15,7 +15,13 @@ import pytest
 from tenant_retention.adapters.cache.provisioning import provision_cache
 from tenant_retention.adapters.fakes.enforcement import InMemoryEnforcementDatabase
 from tenant_retention.adapters.fakes.tenant_server import Hold, Row, TenantServer
-from tenant_retention.domain.definition import CacheDefinition, CategoryDefinition, CategoryState, ClockEvent
+from tenant_retention.domain.definition import (
+    CacheDefinition,
+    CategoryDefinition,
+    CategoryState,
+    ClockEvent,
+    RetentionDefinition,
+)
 from tenant_retention.domain.errors import Invalid, Unavailable
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.cached_rows import CacheEvidence, CacheLooks
@@ -79,8 +85,8 @@ class Hooked:
 class Rows(Protocol):
     """The tenant's database, as the tests arrange it."""
 
-    def add(self, about: str, session: str, born_at: datetime) -> None:
-        """A row of table ``about``."""
+    def add(self, about: str, session: str, born_at: datetime, **more: Any) -> None:
+        """A row of table ``about``; ``more``: other columns, a caller or clocks."""
 
     def end(self, about: str, session: str) -> None:
         """The application's administrator deletes it."""
@@ -107,6 +113,7 @@ class Tenant:
 
     rows: Rows
     site: CacheSite
+    rules: RetentionDefinition = RULES
     around: RecordedWorld = field(default_factory=RecordedWorld)
 
     def cache(self, name: str, milliseconds: int | None = None) -> None:
@@ -131,7 +138,7 @@ class Tenant:
                 stores = Stores({"Analytical": Hooked(database, hook)}, {}, {"Cache": Hooked(cache, hook)})
             else:
                 stores = Stores({"Analytical": database}, {}, {"Cache": cache})
-            return expire(plan_of(RULES, mode=mode, categories=only), stores, uuid4(), world)
+            return expire(plan_of(self.rules, mode=mode, categories=only), stores, uuid4(), world)
         finally:
             database.close()
 
@@ -362,8 +369,9 @@ class MemoryRows:
 
     server: TenantServer
 
-    def add(self, about: str, session: str, born_at: datetime) -> None:
-        self.server.rows.append(Row(f"{about}:{session}", about, born_at, session=session))
+    def add(self, about: str, session: str, born_at: datetime, **more: Any) -> None:
+        caller = more.pop("caller", None)
+        self.server.rows.append(Row(f"{about}:{session}", about, born_at, more, session, caller=caller))
 
     def end(self, about: str, session: str) -> None:
         self.server.rows = [row for row in self.server.rows if row.identity != f"{about}:{session}"]
@@ -391,10 +399,11 @@ class RealRows:
     database: TenantDatabase
     last: int = 0
 
-    def add(self, about: str, session: str, born_at: datetime) -> None:
+    def add(self, about: str, session: str, born_at: datetime, **more: object) -> None:
         self.last += 1
-        insert = f"INSERT INTO {about} (id, session_id, started_at) VALUES (%s, %s, %s)"  # noqa: S608 - the test's own
-        self.database.write(insert, self.last, session, born_at)
+        row = {"id": self.last, "session_id": session, "started_at": born_at, **more}
+        insert = f"INSERT INTO {about} ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})"  # noqa: S608 - the test's own
+        self.database.write(insert, *row.values())
 
     def end(self, about: str, session: str) -> None:
         with self.database.as_owner() as connection:

@@ -76,6 +76,18 @@ def test_a_cached_copy_ends_at_the_age_at_which_its_row_loses_the_person__T6_X1(
     assert longest_life(bound, DAY, NOW) == timedelta(days=7), "and never before min (M8)"
 
 
+def test_a_key_about_a_row_ends_when_that_row_loses_the_person_and_never_before_min__T6_M8() -> None:
+    found = category(anonymize_after="P7D", minimum="P2D")
+    for age, left in ((0, 7), (3, 4), (7, 0), (20, 0)):
+        assert longest_life(found, DAY, NOW, NOW - age * DAY) == left * DAY
+    below = category(anonymize_after="P7D", minimum="P9D")
+    assert longest_life(below, DAY, NOW, NOW - 3 * DAY) == 6 * DAY, "rules of before a longer min"
+    assert longest_life(category(), DAY, NOW, NOW - 3 * DAY) == 30 * DAY, "else the row's end is its key's end"
+    closed = category(anonymize_after="P7D", clock_event=ClockEvent.CLOSED, clock_column="closed_at")
+    assert longest_life(closed, DAY, NOW, NOW - 3 * DAY) == 4 * DAY
+    assert longest_life(closed, DAY, NOW) is None, "it is not closed yet"
+
+
 @pytest.mark.parametrize(
     ("until", "days"), [(None, 1000), (5, 30), (100, 100), (2000, 1000)], ids=["for good", "ends soon", "ends", "long"]
 )

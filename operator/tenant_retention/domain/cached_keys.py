@@ -42,25 +42,43 @@ class KeyPlaces:
         return Place(category, None if category is None else _value(rest.partition(b":")[0]))
 
 
-def longest_life(category: CategoryDefinition, margin: timedelta, now: datetime) -> timedelta | None:
+def longest_life(
+    category: CategoryDefinition, margin: timedelta, now: datetime, clock: datetime | None = None
+) -> timedelta | None:
     """How long a key may live from now on; None where age alone ends nothing: a clock that begins when something is closed,
-    or data that stays until termination.
+    or data that stays until termination. ``clock``: what the row counts from that the key is about.
 
     A key does not tell its birth: counted from when it is first seen it may outlive its keep by one run interval, which is
-    part of ``margin``; so no key outlives max (M10).
+    part of ``margin``; so no key outlives max (M10). By then its row is gone, and the key with it; but a row stays when it loses
+    the person, so that this counts from the row's clock: zero once it has passed.
     """
+    ends = [
+        end for end in (_kept_until(category, margin, now), _telling_until(category, now, clock)) if end is not None
+    ]
+    return max(min(ends) - now, timedelta(0)) if ends else None
+
+
+def _kept_until(category: CategoryDefinition, margin: timedelta, now: datetime) -> datetime | None:
     if category.clock_event is not ClockEvent.CREATED or category.keep is None:
         return None
     end = _end(category.keep, category.maximum, margin, now)
     if (bought := category.extended) is not None and is_lasting(bought, now):
         longer = _end(bought.keep, bought.maximum, margin, now)
         end = max(end, longer if bought.until is None else min(longer, bought.until))
-    if category.anonymize_after is not None:
-        # A copy must not tell who it was once its row does not (T6). The night that anonymizes is as late as one that deletes.
-        end = min(end, end_of_period(now, Period.parse(category.anonymize_after)))
-    if category.minimum is not None:
-        end = max(end, end_of_period(now, Period.parse(category.minimum)))
-    return end - now
+    return _not_below_min(category, end, now)
+
+
+def _telling_until(category: CategoryDefinition, now: datetime, clock: datetime | None) -> datetime | None:
+    """A copy must not tell who it was once its row does not (T6). The night that anonymizes is as late as one that deletes."""
+    if clock is None and category.clock_event is ClockEvent.CREATED:
+        clock = now
+    if category.anonymize_after is None or clock is None:
+        return None
+    return _not_below_min(category, end_of_period(clock, Period.parse(category.anonymize_after)), clock)
+
+
+def _not_below_min(category: CategoryDefinition, end: datetime, since: datetime) -> datetime:
+    return end if category.minimum is None else max(end, end_of_period(since, Period.parse(category.minimum)))
 
 
 def _end(keep: str, maximum: str | None, margin: timedelta, now: datetime) -> datetime:

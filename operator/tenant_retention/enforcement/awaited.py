@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NoReturn
 
@@ -65,7 +65,7 @@ class AwaitedStore:
         """See ``EnforcementCache``."""
         self._refuse()
 
-    def limit_life(self, keys: Sequence[bytes], milliseconds: int) -> int:
+    def limit_life(self, lives: Mapping[bytes, int]) -> int:
         """See ``EnforcementCache``."""
         self._refuse()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from tenant_retention.domain.cached_keys import KeyPlaces, longest_life
@@ -28,6 +28,8 @@ KEYS_AT_ONCE = 1_000
 """Keys of the server that one look takes: a millisecond of a server that does one thing at a time."""
 SETTLING_SECONDS = 60.0
 """An application may write a key in the middle of the transaction that makes its row: no key goes before that has ended."""
+ALIKE_MILLISECONDS = 1_000
+"""What ends so little later than it should was given its time by an earlier night."""
 WAITING_AT_MOST = 50_000
 """Keys that are remembered until they are settled: about 10 MiB."""
 
@@ -165,7 +167,7 @@ class CacheSweep:
         except RetentionError as error:
             self._failed(name, error)
             return
-        staying: list[CachedKey] = []
+        staying: dict[datetime | None, list[CachedKey]] = {}
         held: list[CachedKey] = []
         gone: _Keys = {}
         for value, keys in by_value.items():
@@ -175,7 +177,7 @@ class CacheSweep:
                 gone[value] = [key.name for key in keys]
             else:
                 tally.unmapped += len(keys) if is_about_rows and value is None else 0
-                staying += keys
+                staying.setdefault(known.clocks.get(value or ""), []).extend(keys)
         tally.held += len(held)
         self._let_live(category, staying)
         self._keep(held)
@@ -183,15 +185,21 @@ class CacheSweep:
             tally.due += sum(map(len, gone.values()))
             tally.waiting.append(_Waiting(self._world.elapsed(), gone))
 
-    def _let_live(self, category: CategoryDefinition, keys: list[CachedKey]) -> None:
-        life = longest_life(category, self._margin, self._world.now())
-        if life is None:
-            return
-        tally, milliseconds = self._tallies[category.name], int(life.total_seconds() * 1000)
-        tally.unlimited += sum(key.milliseconds is None for key in keys)
-        longer = [key.name for key in keys if key.milliseconds is None or key.milliseconds > milliseconds]
-        if longer and self._enforces:
-            tally.limited += self._persistence.patiently(self._cache.limit_life, longer, milliseconds)
+    def _let_live(self, category: CategoryDefinition, keys: Mapping[datetime | None, list[CachedKey]]) -> None:
+        """``keys``: by the clock of their rows; None: about none, or it has not started."""
+        tally, now = self._tallies[category.name], self._world.now()
+        lives: dict[bytes, int] = {}
+        for clock, found in keys.items():
+            life = longest_life(category, self._margin, now, clock)
+            if life is None:
+                continue
+            longest = int(life.total_seconds() * 1000)
+            tally.unlimited += sum(key.milliseconds is None for key in found)
+            for key in found:
+                if key.milliseconds is None or key.milliseconds > longest + ALIKE_MILLISECONDS:
+                    lives[key.name] = longest
+        if lives and self._enforces:
+            tally.limited += self._persistence.patiently(self._cache.limit_life, lives)
 
     def _keep(self, keys: list[CachedKey]) -> None:
         """What is held ends by nobody, not even by a time to live of its application (X3)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from tenant_retention.domain.definition import CategoryDefinition, RetentionDefinition
@@ -16,10 +17,12 @@ from tenant_retention.enforcement.persistence import Persistence
 
 @dataclass(frozen=True)
 class Known:
-    """``held``: the whole category is; ``values``: those that a row has, and whether one of these rows is held."""
+    """``held``: the whole category is; ``values``: those that a row has, and whether one of these rows is held. ``clocks``: the
+    earliest one of these rows, for values of which one has started."""
 
     held: bool
     values: Mapping[str, bool]
+    clocks: Mapping[str, datetime]
 
 
 class CategoryRows:
@@ -43,7 +46,7 @@ class CategoryRows:
     def ask(self, values: Sequence[str]) -> Known:
         """Asks all of them. Raises NotReady where one is not in the run: what is not known there may be there; and whatever
         a database raises."""
-        held, found = False, dict[str, bool]()
+        held, found, clocks = False, dict[str, bool](), dict[str, datetime]()
         for name in self._names:
             database = self._databases.get(name)
             if database is None:
@@ -51,8 +54,11 @@ class CategoryRows:
             answer = self._persistence.patiently(database.cached_rows, self._run_id, self._category, values)
             held = held or answer.held
             for row in answer.rows:
-                found[values[row.place]] = found.get(values[row.place], False) or row.held
-        return Known(held, found)
+                value = values[row.place]
+                found[value] = found.get(value, False) or row.held
+                if row.clock is not None:
+                    clocks[value] = min(row.clock, clocks.get(value, row.clock))
+        return Known(held, found, clocks)
 
     def record(self, evidence: CacheEvidence) -> CacheEvidence:
         """Makes it part of the evidence of the first database; what could not be told there is a failure of its own."""

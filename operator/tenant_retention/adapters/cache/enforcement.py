@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tenant_retention.adapters.cache.connection import CacheConnection
 from tenant_retention.domain.ports.caches import CachedKey, KeyPage
@@ -39,9 +39,10 @@ class RealEnforcementCache:
         )
         return KeyPage(keys, int(next_cursor))
 
-    def limit_life(self, keys: Sequence[bytes], milliseconds: int) -> int:
+    def limit_life(self, lives: Mapping[bytes, int]) -> int:
         """See ``EnforcementCache.limit_life``: LT, to which a key without a time to live lives for ever."""
-        return sum(self._each("give keys a time to live", "PEXPIRE", keys, max(milliseconds, 1), "LT"))
+        told = lives.items()
+        return sum(self._all("give keys a time to live", [("PEXPIRE", key, max(life, 1), "LT") for key, life in told]))
 
     def keep(self, keys: Sequence[bytes]) -> int:
         """See ``EnforcementCache.keep``."""
@@ -51,10 +52,11 @@ class RealEnforcementCache:
         """See ``EnforcementCache.remove``."""
         return sum(self._each("remove keys", "UNLINK", keys))
 
-    def _each(self, task: str, command: str, keys: Sequence[bytes], *more: str | int) -> list[int]:
-        if not keys:
-            return []
-        return [int(answer) for answer in self._connection.commands(task, [(command, key, *more) for key in keys])]
+    def _each(self, task: str, command: str, keys: Sequence[bytes]) -> list[int]:
+        return self._all(task, [(command, key) for key in keys])
+
+    def _all(self, task: str, commands: list[tuple[str | bytes | int, ...]]) -> list[int]:
+        return [int(answer) for answer in self._connection.commands(task, commands)] if commands else []
 
 
 def _literal(text: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -105,11 +105,11 @@ class FakeEnforcementCache:
         places.append(page[-1])
         return KeyPage(keys, len(places))
 
-    def limit_life(self, keys: Sequence[bytes], milliseconds: int) -> int:
-        self._allowed(keys)
-        lives, changed = self._server.living(), 0
-        for name in keys:
-            if name in lives and ((life := lives[name]) is None or life > milliseconds):
+    def limit_life(self, lives: Mapping[bytes, int]) -> int:
+        self._allowed(tuple(lives))
+        living, changed = self._server.living(), 0
+        for name, milliseconds in lives.items():
+            if name in living and ((life := living[name]) is None or life > milliseconds):
                 self._server.lives[name] = self._server.milliseconds() + milliseconds
                 changed += 1
         return changed

@@ -28,7 +28,11 @@ class TenantCachedRows(TenantSession):
                 value = row.session if cache.key_column == "session_id" else row.identity.partition(":")[2]
                 by_value.setdefault(value, []).append(row)
         rows = tuple(
-            CachedRow(place=place, held=any(self._server.held(found, row) for row in by_value[value]))
+            CachedRow(
+                place=place,
+                held=any(self._server.held(found, row) for row in by_value[value]),
+                clock=min(filter(None, (row.clock(found) for row in by_value[value])), default=None),
+            )
             for place, value in enumerate(values)
             if value in by_value
         )

@@ -11,10 +11,12 @@ from tenant_retention.domain.definition import Value
 
 
 class CachedRow(Value):
-    """A row that is there, by its value's place among those asked for; ``held``: a legal hold selects it."""
+    """Rows that are there, by their value's place among those asked for; ``held``: a legal hold selects one of them. ``clock``: the
+    earliest instant that one of them counts from, None: none has started."""
 
     place: int
     held: bool
+    clock: datetime | None = None
 
 
 class CachedRows(Value):

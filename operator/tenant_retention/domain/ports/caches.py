@@ -90,8 +90,8 @@ class EnforcementCache(Protocol):
         """About ``count`` keys of the server, those of the prefix returned. Begin with cursor 0: a key that is there all
         the time comes at least once, a new one may, and some twice."""
 
-    def limit_life(self, keys: Sequence[bytes], milliseconds: int) -> int:
-        """Gives keys at most this long to live; one that ends sooner stays so. How many were changed."""
+    def limit_life(self, lives: Mapping[bytes, int]) -> int:
+        """Gives each key at most so many milliseconds to live; one that ends sooner stays so. How many were changed."""
 
     def keep(self, keys: Sequence[bytes]) -> int:
         """Takes the time to live away: what is held ends by nobody. How many had one."""

@@ -15,14 +15,17 @@ BEGIN
 END
 $$;
 
--- Which of these values of the category's key column a row has: {held, rows: [{place from 0, held}, ...]}. `held` for all: a
--- live hold selects the category as a whole; one that names a session, a unit or births only where there are no rows to ask.
--- Else a hold on the calls of one week would keep the keys of all calls that are gone (T6).
+-- Which of these values of the category's key column a row has: {held, rows: [{place from 0, held, clock}, ...]}, with the earliest
+-- clock of its rows, which says when a copy may tell of the person no more. `held` for all: a live hold selects the category as a
+-- whole; one that names a session, a unit or births only where there are no rows to ask. Else a hold on the calls of one week
+-- would keep the keys of all calls that are gone (T6).
 CREATE OR REPLACE FUNCTION retention.cached_rows(for_run uuid, wanted_category text, wanted text[]) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET jit = off SET TimeZone = 'UTC' SET DateStyle = 'ISO' SET lock_timeout = '2s' AS $$
 DECLARE
     cache jsonb := retention.cache_of(wanted_category);
+    first_clock text := (SELECT format('min(greatest(r.%1$I, r.%2$I)) FILTER (WHERE isfinite(r.%1$I))', t.clock, t.born_at)
+        FROM retention.managed AS t WHERE t.table_name = cache ->> 'table' AND t.clock IS NOT NULL);
     found_rows jsonb := '[]';
     all_held boolean;
 BEGIN
@@ -32,11 +35,13 @@ BEGIN
         AND (cache ->> 'table' IS NULL OR (h.session IS NULL AND h.unit IS NULL AND coalesce(h.born_from, h.born_to) IS NULL)));
     IF cache ->> 'table' IS NOT NULL THEN
         -- Above the partitioned table: as its filter the condition would be set up anew for each month.
-        EXECUTE format('SELECT coalesce(jsonb_agg(jsonb_build_object(''place'', "Place", ''held'', "Held") ORDER BY "Place"), ''[]'')'
-            ' FROM (SELECT "Place", bool_or(%s) AS "Held" FROM (SELECT w."Place" - 1 AS "Place", r.*'
+        EXECUTE format('SELECT coalesce(jsonb_agg(jsonb_build_object(''place'', "Place", ''held'', "Held", ''clock'', "Clock")'
+            ' ORDER BY "Place"), ''[]'') FROM (SELECT "Place", bool_or(%s) AS "Held", %s AS "Clock"'
+            ' FROM (SELECT w."Place" - 1 AS "Place", r.*'
             ' FROM unnest($1) WITH ORDINALITY AS w("Wanted", "Place") JOIN public.%I AS r ON r.%I::text = w."Wanted" OFFSET 0)'
             ' AS r GROUP BY "Place") AS answered',
-            retention.held_condition(cache ->> 'table', 'r', '-infinity', 'infinity', true), cache ->> 'table', cache ->> 'keyColumn')
+            retention.held_condition(cache ->> 'table', 'r', '-infinity', 'infinity', true), coalesce(first_clock, 'NULL::timestamptz'),
+            cache ->> 'table', cache ->> 'keyColumn')
             INTO found_rows USING wanted;
     END IF;
     RETURN jsonb_build_object('held', all_held, 'rows', found_rows);

@@ -35,6 +35,7 @@ from tests.stores.enforcement_archive import (
     real_world,
 )
 from tests.stores.servers.postgres import connect_as
+from tests.stores.test_enforcement_findings import consenting, deny
 from tests.support.enforcement import archive
 
 STAYING = {"requests:call-1", "recordings:call-1", "chat_logs:call-1", "requests:call-20", "chat_logs:call-20"}
@@ -75,6 +76,18 @@ class Disaster:
         administrator = directory / "administrator"
         return backups.bring_back(self.plan(), directory, administrator, backup_id, (), real_world(), **options)
 
+    def command(self) -> str:
+        """The command as the documentation gives it; what it tells."""
+        stdout, before = io.StringIO(), Path.cwd()
+        os.chdir(self.acme.directory)
+        try:
+            with contextlib.redirect_stdout(stdout), pytest.raises(SystemExit) as end:
+                main(["restore", "--plan", "plan.json", "--administrator-binding", "administrator", "--quiet"])
+        finally:
+            os.chdir(before)
+        assert end.value.code in (0, None)
+        return stdout.getvalue()
+
     def asked(self, group: str = "app") -> str:
         """What a login hears that asks for rows."""
         with self.acme.login(group) as connection:
@@ -108,19 +121,11 @@ def disaster(backed_up: BackedUp, backups_stencil: Stencil) -> Disaster:
 
 @pytest.mark.oldest_and_newest
 def test_a_lost_database_comes_back_by_one_command_without_what_is_past_its_time__T6_M10_X3(disaster: Disaster) -> None:
-    acme, stdout = disaster.acme, io.StringIO()
-    before = Path.cwd()
-    os.chdir(acme.directory)
-    try:
-        with contextlib.redirect_stdout(stdout), pytest.raises(SystemExit) as end:
-            main(["restore", "--plan", "plan.json", "--administrator-binding", "administrator", "--quiet"])
-    finally:
-        os.chdir(before)
-    assert end.value.code in (0, None)
+    acme = disaster.acme
+    told = disaster.command()
     assert acme.left() == STAYING | HELD
     assert disaster.asked() == "3"
     assert acme.keys() == {"audio/call-1", "audio/held"}, "content that is past its time went from the bucket, too"
-    told = stdout.getvalue()
     assert f"restored Analytical from {disaster.backup_id}: 11 rows and 1 holds" in told
     assert "removed 4 of them and anonymized 0; open to applications again" in told
     assert "release those again that were released since" in told
@@ -131,6 +136,38 @@ def test_a_lost_database_comes_back_by_one_command_without_what_is_past_its_time
     facts = acme.observer().observe()
     assert {each.category: each.due for each in facts.categories if each.due} == {}
     assert disaster.asked("backup") == "3", "backups go on"
+
+
+def test_what_may_not_be_stored_and_who_called_are_gone_again_before_a_restored_database_opens__T6_P10_X1(
+    backed_up: BackedUp, backups_stencil: Stencil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backup is of before the night that would have found the recording, and of before anonymizeAfter was chosen."""
+    acme = backed_up.acme
+    backed_up.define(consenting(acme.definition.installation))
+    for name, age in (("agreed", 2), ("denied", 2)):
+        acme.call(name, days_ago(age), "requests", "recordings")
+    acme.call("old", days_ago(100), "requests")
+    deny(acme, "denied")
+    made = backed_up.run().made
+    assert made is not None
+    assert len(backed_up.ids(made.backup_id)) == 5
+    disaster = Disaster(backed_up, backups_stencil, made.backup_id)
+    acme.definition = consenting(acme.definition.installation, anonymize_after="P90D")
+    disaster.lose()
+    seen = []
+    opens = PostgresRestoreTarget.open_to_applications
+
+    def look_first(target: PostgresRestoreTarget) -> None:
+        seen.append((disaster.asked(), acme.left(), acme.callers(), acme.keys()))
+        opens(target)
+
+    monkeypatch.setattr(PostgresRestoreTarget, "open_to_applications", look_first)
+    told = disaster.command()
+    left = {"requests:agreed", "recordings:agreed", "requests:denied", "requests:old"}
+    assert seen == [("refused", left, {"agreed", "denied"}, {"audio/agreed"})]
+    assert "5 rows and 0 holds" in told
+    assert "removed 1 of them and anonymized 1; open to applications again" in told
+    assert disaster.state() == (left, "3")
 
 
 @pytest.mark.parametrize("columns", [HOLD_COLUMNS, HOLD_COLUMNS[:-1]], ids=["a backup of now", "one of before"])

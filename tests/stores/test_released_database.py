@@ -15,11 +15,11 @@ from tenant_retention.adapters.tenant_stores import RealTenantStores
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseRequest, DatabaseServer
+from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseLogin, DatabaseRequest, DatabaseServer
 from tests.stores.servers.postgres import PostgresProcess, connect_as
 from tests.stores.tenant_databases import records
 
-RULES = records()
+RULES = records(keep="P30D", maximum="P60D")
 
 
 class Customer:
@@ -36,6 +36,8 @@ class Customer:
         self.enforcer = replace(
             access, database=self.request.name, user=users["enforcer"], password=passwords["enforcer"]
         )
+        where = (access.host, access.port, self.request.name)
+        self.observer = DatabaseLogin(*where, users["observer"], passwords["observer"], self.server.ca)
 
     def as_owner(self, statement: str) -> None:
         """Does what an owner may do by hand."""
@@ -70,6 +72,20 @@ def test_a_released_database_refuses_runs_until_it_is_bound_again__X5(customer: 
     customer.stores.prepare_database(customer.request)
 
     assert customer.begin() == "begun"
+
+
+def test_what_is_past_its_max_in_a_released_database_is_counted_as_debt_and_stays__X4_X5(customer: Customer) -> None:
+    customer.as_owner(
+        "INSERT INTO public.calls (id, started_at) SELECT age, now() - make_interval(days => age)"
+        " FROM unnest(ARRAY[61, 55, 31, 1]) AS age"
+    )
+    customer.stores.release_database(customer.server, customer.identity, "uid-1")
+    assert customer.begin() == "Suspended"
+
+    facts = customer.stores.observe_database(customer.observer)
+
+    assert (facts.overdue(), facts.rows()) == (1, 4), "what is past its keep alone is no debt"
+    assert facts.next_deadline() == pytest.approx(datetime.now(UTC) - timedelta(days=1), abs=timedelta(minutes=5))
 
 
 def test_a_database_that_another_cluster_has_by_now_is_not_released_by_this_one__X2(customer: Customer) -> None:

@@ -73,7 +73,7 @@ def seen_by_duckdb(content: bytes, folder: Path, question: str) -> list[tuple[ob
         return connection.execute(f"{question} FROM read_parquet(?)", [str(path)]).fetchall()
 
 
-def test_another_reader_sees_every_column_in_the_type_that_the_profile_gave_it_T6(tmp_path: Path) -> None:
+def test_another_reader_sees_every_column_in_the_type_that_the_profile_gave_it__T6(tmp_path: Path) -> None:
     content = written(ORDINARY).content
     types = {str(row[0]): row[1] for row in seen_by_duckdb(content, tmp_path, "DESCRIBE SELECT *")}
     assert types == {
@@ -95,7 +95,7 @@ def test_another_reader_sees_every_column_in_the_type_that_the_profile_gave_it_T
     )  # fmt: skip
 
 
-def test_null_and_the_empty_text_stay_apart_T6(tmp_path: Path) -> None:
+def test_null_and_the_empty_text_stay_apart__T6(tmp_path: Path) -> None:
     content = written(ORDINARY | {"remarks": ""}, {"id": "2"}).content
     rows = seen_by_duckdb(content, tmp_path, "SELECT id, remarks, score, ticket, voice")
     assert rows == [(1, "", -3, UUID(ORDINARY["ticket"]), b"\x00\xff"), (2, None, None, None, None)]
@@ -118,7 +118,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("odd", HOSTILE.values(), ids=HOSTILE)
-def test_an_odd_value_comes_back_as_it_was_T6(odd: dict[str, str]) -> None:
+def test_an_odd_value_comes_back_as_it_was__T6(odd: dict[str, str]) -> None:
     row = ORDINARY | odd
     file = written(row)
     [[back]] = list(read_rows(file.content, COLUMNS))
@@ -127,19 +127,19 @@ def test_an_odd_value_comes_back_as_it_was_T6(odd: dict[str, str]) -> None:
     assert back["accepted"] is True
 
 
-def test_times_without_end_are_so_for_another_reader_too_T6(tmp_path: Path) -> None:
+def test_times_without_end_are_so_for_another_reader_too__T6(tmp_path: Path) -> None:
     file = written(ORDINARY | HOSTILE["the end of time"], ORDINARY | HOSTILE["before all time"])
     ends = [("infinity", "infinity"), ("-infinity", "-infinity")]
     assert seen_by_duckdb(file.content, tmp_path, "SELECT started_at::varchar, day::varchar") == ends
 
 
-def test_a_day_without_rows_makes_a_file_without_rows_T6() -> None:
+def test_a_day_without_rows_makes_a_file_without_rows__T6() -> None:
     file = written()
     check_file(file.content, file.sha256, 0, COLUMNS)
     assert (file.rows, file.sums) == (0, (0, 0))
 
 
-def test_many_rows_leave_in_groups_so_that_they_are_never_in_memory_together_T6() -> None:
+def test_many_rows_leave_in_groups_so_that_they_are_never_in_memory_together__T6() -> None:
     rows = 100_000
     line = as_csv(ORDINARY | {"remarks": "r" * 200}).getvalue()
 
@@ -167,7 +167,7 @@ class Repeated(io.RawIOBase):
         return size
 
 
-def test_a_file_that_grows_too_large_is_refused_before_it_is_whole_T6() -> None:
+def test_a_file_that_grows_too_large_is_refused_before_it_is_whole__T6() -> None:
     with pytest.raises(NotReady) as refused:
         write_file(COLUMNS, as_csv(ORDINARY), largest=100)
     assert refused.value.reason == "FileTooLarge"
@@ -176,14 +176,14 @@ def test_a_file_that_grows_too_large_is_refused_before_it_is_whole_T6() -> None:
 @pytest.mark.parametrize(
     "column, cell", [("score", "many"), ("score", str(2**31)), ("ticket", "xyz"), ("started_at", "now")]
 )
-def test_a_value_of_another_type_is_refused_and_not_bent_T6(column: str, cell: str) -> None:
+def test_a_value_of_another_type_is_refused_and_not_bent__T6(column: str, cell: str) -> None:
     with pytest.raises(Invalid) as refused:
         written(ORDINARY | {column: cell})
     assert refused.value.reason == "NotArchivable"
     assert cell not in refused.value.message
 
 
-def test_what_fails_while_rows_are_read_is_what_is_raised_T6() -> None:
+def test_what_fails_while_rows_are_read_is_what_is_raised__T6() -> None:
     class Cut(io.RawIOBase):
         def read(self, _size: int = -1) -> bytes:
             raise NotReady("the connection is gone", reason="Cut")
@@ -203,14 +203,14 @@ def damaged(content: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("how", damaged(b"x" * 50))
-def test_a_damaged_file_is_never_believed_T6(how: str) -> None:
+def test_a_damaged_file_is_never_believed__T6(how: str) -> None:
     file = written(ORDINARY)
     with pytest.raises(Invalid) as refused:
         check_file(damaged(file.content)[how], file.sha256, 1, COLUMNS)
     assert refused.value.reason == "ArchiveFileBroken"
 
 
-def test_a_file_with_other_rows_or_columns_than_its_manifest_says_is_never_believed_T6() -> None:
+def test_a_file_with_other_rows_or_columns_than_its_manifest_says_is_never_believed__T6() -> None:
     file = written(ORDINARY)
     others = (*COLUMNS[:-1], ArchivedColumn(name="voice", type="Text"))
     for rows, columns in ((2, COLUMNS), (0, COLUMNS), (1, COLUMNS[:-1]), (1, others)):
@@ -226,7 +226,7 @@ def manifest() -> FileManifest:
     )  # fmt: skip
 
 
-def test_a_manifest_is_read_as_it_was_written_and_says_nothing_of_a_person_X6() -> None:
+def test_a_manifest_is_read_as_it_was_written_and_says_nothing_of_a_person__X6() -> None:
     text = manifest().text()
     assert read_manifest(text) == manifest()
     assert read_manifest(text).text() == text
@@ -236,18 +236,18 @@ def test_a_manifest_is_read_as_it_was_written_and_says_nothing_of_a_person_X6() 
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", "[]", '{"schemaVersion":1'])
-def test_a_manifest_that_is_none_is_refused_T6(text: str) -> None:
+def test_a_manifest_that_is_none_is_refused__T6(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         read_manifest(text)
     assert refused.value.reason == "ArchiveFileBroken"
 
 
-def test_a_manifest_of_a_later_version_is_refused_with_the_way_out_T6() -> None:
+def test_a_manifest_of_a_later_version_is_refused_with_the_way_out__T6() -> None:
     with pytest.raises(Invalid, match="use the program that wrote it"):
         read_manifest(manifest().model_copy(update={"schema_version": 2}).text())
 
 
-def test_statistics_of_columns_stay_inside_the_file_X6() -> None:
+def test_statistics_of_columns_stay_inside_the_file__X6() -> None:
     """Whoever lists the bucket sees a key, a size and a time; smallest and largest numbers are in the file, encrypted with it."""
     file = written(ORDINARY | {"remarks": "+31201234567"})
     meta = pq.ParquetFile(io.BytesIO(file.content)).metadata
@@ -256,7 +256,7 @@ def test_statistics_of_columns_stay_inside_the_file_X6() -> None:
     assert set(meta.metadata or {}) == {b"ARROW:schema"}
 
 
-def test_the_sums_follow_the_columns_and_are_in_no_file_T6() -> None:
+def test_the_sums_follow_the_columns_and_are_in_no_file__T6() -> None:
     names = pq.ParquetFile(io.BytesIO(written(ORDINARY).content)).schema_arrow.names
     assert names == [column.name for column in COLUMNS]
     assert not set(SUMS) & set(names)

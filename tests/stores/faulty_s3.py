@@ -15,6 +15,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from minio.deleteobjects import DeleteObject
+
+from tenant_retention.adapters.s3.connection import S3Connection
 from tests.stores.servers.certificates import ThrowawayAuthority
 from tests.stores.servers.s3 import S3Server
 
@@ -28,13 +31,17 @@ class Fault(StrEnum):
     CUT_AFTER = "connection cut after"
     SLOW = "slow answer"
     ERRORS_IN_200 = "errors inside a 200"
+    SOME_ERRORS_IN_200 = "an error inside a 200 for one object of several"
 
+
+INSIDE_200 = (Fault.ERRORS_IN_200, Fault.SOME_ERRORS_IN_200)
+"""What only the answer to a bulk deletion can have."""
 
 Chooses = Callable[[str, str], bool]
 """Whether this request (method, path with query) is to be spoiled."""
 _SLOW = 2.0
 _BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>reduce your request rate</Message></Error>"
-_NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 @dataclass
@@ -124,8 +131,13 @@ def faulty_s3(server: S3Server, directory: Path) -> Iterator[FaultyS3]:
             if fault is Fault.UNAVAILABLE_BEFORE:
                 self.reply(503, _BUSY)
                 return
-            if fault is Fault.ERRORS_IN_200:
-                self.reply(200, _refusals(body))
+            if fault in INSIDE_200:
+                asked = _named(body)
+                refused = asked[:1] if fault is Fault.SOME_ERRORS_IN_200 else asked
+                with S3Connection(server.endpoint, server.administrator) as store:
+                    others = [DeleteObject(*each) for each in asked[len(refused) :]]
+                    assert not list(store.client.remove_objects(urlsplit(self.path).path.strip("/"), others))
+                self.reply(200, _refusals(refused))
                 return
             connection = HTTPSConnection(target, context=upstream, timeout=30)
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -185,16 +197,22 @@ def faulty_binding(server: S3Server, binding: Path, directory: Path) -> Iterator
                 (binding / name).write_text(text)
 
 
-def _refusals(body: bytes) -> bytes:
-    """A 200 in which the store says of every object that it could not delete it; it did not try."""
-    answer = ElementTree.Element("DeleteResult", xmlns=_NAMESPACE.strip("{}"))
-    for wanted in ElementTree.fromstring(body):
-        found = {each.tag.rpartition("}")[2]: each.text or "" for each in wanted}
-        if "Key" in found:
-            error = ElementTree.SubElement(answer, "Error")
-            for name in ("Key", "VersionId"):
-                if name in found:
-                    ElementTree.SubElement(error, name).text = found[name]
-            ElementTree.SubElement(error, "Code").text = "InternalError"
-            ElementTree.SubElement(error, "Message").text = "We encountered an internal error. Please try again."
+def _named(body: bytes) -> list[tuple[str, str | None]]:
+    """The objects of a bulk deletion: key and version."""
+    found = [
+        {each.tag.rpartition("}")[2]: each.text or "" for each in wanted} for wanted in ElementTree.fromstring(body)
+    ]
+    return [(each["Key"], each.get("VersionId")) for each in found if "Key" in each]
+
+
+def _refusals(objects: list[tuple[str, str | None]]) -> bytes:
+    """A 200 in which the store says of these objects that it could not delete them; it did not try."""
+    answer = ElementTree.Element("DeleteResult", xmlns=_NAMESPACE)
+    for key, version in objects:
+        error = ElementTree.SubElement(answer, "Error")
+        ElementTree.SubElement(error, "Key").text = key
+        if version is not None:
+            ElementTree.SubElement(error, "VersionId").text = version
+        ElementTree.SubElement(error, "Code").text = "InternalError"
+        ElementTree.SubElement(error, "Message").text = "We encountered an internal error. Please try again."
     return ElementTree.tostring(answer)

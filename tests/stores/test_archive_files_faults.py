@@ -12,7 +12,18 @@ import pytest
 from tenant_retention.domain.archive_files import MANIFEST_SUFFIX
 from tenant_retention.enforcement.results import Outcome, RunResult
 from tests.stores.enforcement_archive import LiveArchive
-from tests.stores.faulty_s3 import Chooses, Fault, Faults, FaultyS3, deletes, faulty_binding, gets, lists, puts
+from tests.stores.faulty_s3 import (
+    INSIDE_200,
+    Chooses,
+    Fault,
+    Faults,
+    FaultyS3,
+    deletes,
+    faulty_binding,
+    gets,
+    lists,
+    puts,
+)
 from tests.stores.file_archive import RECORDS, SeenArchive, filed
 from tests.stores.proxy import Proxy, Side, cut_along
 from tests.stores.test_archive_files_cli import archived, command
@@ -28,7 +39,7 @@ REQUESTS = {
     "storing its manifest": (puts(MANIFEST_SUFFIX), LOST),
     "reading a file back": (gets(FILE), (Fault.TRUNCATED, Fault.CUT_AFTER, Fault.SLOW)),
     "reading its manifest back": (gets(MANIFEST_SUFFIX), (Fault.TRUNCATED, Fault.UNAVAILABLE_BEFORE)),
-    "deleting files": (deletes, (Fault.TRUNCATED, *LOST, Fault.ERRORS_IN_200)),
+    "deleting files": (deletes, (Fault.TRUNCATED, *LOST, *INSIDE_200)),
     "listing them": (lists, (Fault.TRUNCATED, Fault.UNAVAILABLE_BEFORE)),
 }
 

@@ -11,7 +11,7 @@ from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.ports.evidence import ActKind
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.backed_up import BackedUp
-from tests.stores.faulty_s3 import Fault, Faults, deletes, faulty_binding, gets, lists, puts
+from tests.stores.faulty_s3 import INSIDE_200, Fault, Faults, deletes, faulty_binding, gets, lists, puts
 from tests.stores.proxy import Side, cut_along, proxied
 from tests.stores.test_backups_cut import arrange, complete
 from tests.stores.test_restoring import HELD, STAYING, Disaster, disaster
@@ -25,7 +25,7 @@ REQUESTS = {
     "storing rows": (WRITER, puts(), (Fault.UNAVAILABLE_BEFORE, Fault.SLOW, *LOST)),
     "storing the manifest": (WRITER, puts(MANIFEST), LOST),
     "listing": (REMOVER, lists, (Fault.TRUNCATED, Fault.UNAVAILABLE_BEFORE)),
-    "removing": (REMOVER, deletes, (Fault.TRUNCATED, *LOST, Fault.ERRORS_IN_200)),
+    "removing": (REMOVER, deletes, (Fault.TRUNCATED, *LOST, *INSIDE_200)),
 }
 
 

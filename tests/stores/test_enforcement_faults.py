@@ -9,7 +9,7 @@ import pytest
 
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.enforcement_archive import LiveArchive, days_ago, keep_young, refused
-from tests.stores.faulty_s3 import Chooses, Fault, Faults, FaultyS3, deletes, faulty_binding, lists, locks
+from tests.stores.faulty_s3 import INSIDE_200, Chooses, Fault, Faults, FaultyS3, deletes, faulty_binding, lists, locks
 from tests.stores.test_enforcement_findings import ask_for_consent, deny
 
 
@@ -36,7 +36,7 @@ def arrange(acme: LiveArchive) -> set[str]:
 @pytest.mark.parametrize(
     ("fault", "chooses"),
     # A listing has no errors inside its 200.
-    [(fault, deletes) for fault in Fault] + [(fault, lists) for fault in Fault if fault is not Fault.ERRORS_IN_200],
+    [(fault, deletes) for fault in Fault] + [(fault, lists) for fault in Fault if fault not in INSIDE_200],
 )
 def test_an_answer_that_comes_late_broken_or_not_at_all_is_asked_for_again_and_no_object_counts_twice__X6_M10(
     acme: LiveArchive, store: FaultyS3, fault: Fault, chooses: Chooses
@@ -53,6 +53,9 @@ def test_an_answer_that_comes_late_broken_or_not_at_all_is_asked_for_again_and_n
         (link,) = acme.observer().evidence(1)
         assert any(told) or any(each.failed for each in link.categories), results[0]
         assert {f"audio/{name[11:]}" for name in acme.left() if name.startswith("recordings:")} <= acme.keys()
+        if fault is Fault.SOME_ERRORS_IN_200:
+            (content,) = (each for each in link.categories if each.category == "recordings")
+            assert (content.failed, acme.keys()) == (1, {"audio/young", "audio/call-200"}), "the others went"
         results.append(acme.run(patient=True))
     assert results[-1].outcome is Outcome.SUCCEEDED, results
     assert acme.left() == staying

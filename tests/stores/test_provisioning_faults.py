@@ -20,10 +20,10 @@ from tenant_retention.domain.buckets import want_bucket
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.stores import BucketOutcome, BucketRequest
-from tests.stores.faulty_s3 import Fault, Faults, FaultyS3, faulty_s3
+from tests.stores.faulty_s3 import INSIDE_200, Fault, Faults, FaultyS3, faulty_s3
 from tests.stores.servers.s3 import S3Server
 
-FAULTS: list[Fault] = [fault for fault in Fault if fault is not Fault.ERRORS_IN_200]
+FAULTS: list[Fault] = [fault for fault in Fault if fault not in INSIDE_200]
 STRIDE = 7
 ONCE = Patience(connect=5, read=1.5, retries=0, backoff=0.01)
 AGAIN = replace(ONCE, retries=2)

@@ -17,6 +17,7 @@ from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.plan_document import Mode
 from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseLogin, DatabaseRequest, DatabaseServer
 from tests.stores.servers.postgres import PostgresProcess, connect_as
+from tests.stores.servers.whole_server import everything
 from tests.stores.tenant_databases import records
 
 RULES = records(keep="P30D", maximum="P60D")
@@ -86,6 +87,20 @@ def test_what_is_past_its_max_in_a_released_database_is_counted_as_debt_and_stay
 
     assert (facts.overdue(), facts.rows()) == (1, 4), "what is past its keep alone is no debt"
     assert facts.next_deadline() == pytest.approx(datetime.now(UTC) - timedelta(days=1), abs=timedelta(minutes=5))
+
+
+def test_a_customers_server_differs_by_what_is_ours_alone_from_the_first_look_to_the_release__D6(
+    postgres_process: PostgresProcess, tmp_path: Path
+) -> None:
+    before = everything(postgres_process)
+    customer = Customer(postgres_process, tmp_path)
+    customer.stores.check(customer.server)
+    customer.stores.measure_database(customer.request, True)
+    customer.stores.probe_database(customer.request, "")
+    customer.stores.probe_database_encryption(customer.request)
+    customer.stores.release_database(customer.server, customer.identity, "uid-1")
+    assert everything(postgres_process) != before
+    assert everything(postgres_process, but=customer.request.name) == before
 
 
 def test_a_database_that_another_cluster_has_by_now_is_not_released_by_this_one__X2(customer: Customer) -> None:

@@ -13,26 +13,15 @@ from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.names import StoreIdentity
 from tenant_retention.domain.ports.stores import DATABASE_ROLES, DatabaseRequest, DatabaseServer
 from tests.stores.servers.install import TOO_OLD
-from tests.stores.servers.postgres import PostgresProcess, connect_as, running_postgres
+from tests.stores.servers.postgres import PostgresProcess, running_postgres
+from tests.stores.servers.whole_server import everything
 from tests.stores.tenant_databases import records
-
-WHAT_IS_THERE = (
-    "SELECT rolname, rolsuper, shobj_description(oid, 'pg_authid') FROM pg_roles ORDER BY 1",
-    "SELECT datname, datdba, datacl::text FROM pg_database ORDER BY 1",
-    "SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%%' ORDER BY 1",
-    "SELECT setdatabase, setrole, setconfig FROM pg_db_role_setting ORDER BY 1, 2",
-)
 
 
 @pytest.fixture(scope="module")
 def old_server() -> Iterator[PostgresProcess]:
     with running_postgres(TOO_OLD) as process:
         yield process
-
-
-def everything(process: PostgresProcess) -> list[list[tuple[object, ...]]]:
-    with connect_as(process.superuser) as connection:
-        return [connection.execute(query.encode()).fetchall() for query in WHAT_IS_THERE]
 
 
 def test_a_real_server_that_is_too_old_is_told_with_what_it_is_what_is_needed_and_the_next_step_and_stays_as_it_was(

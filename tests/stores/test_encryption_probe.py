@@ -160,11 +160,15 @@ def test_a_server_with_no_connection_left_proves_nothing__T8_D7(
         thread.join(10)
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "locked"])
+CONTENT = ("Content", "Content with object lock")
+
+
+@pytest.fixture(params=CONTENT)
 def bucket(request: pytest.FixtureRequest, s3_server: S3Server) -> Iterator[BucketRequest]:
-    """A tenant's bucket with its keys, with and without object lock."""
-    identity = StoreIdentity(str(uuid4()), "customer-acme", "acme", "Content")
-    wanted = BucketRequest(s3_server.bucket_server(), identity, str(uuid4()), "uid of acme", request.param, {})
+    """A tenant's bucket with its keys, of the purpose that is asked for; one of backups has none for readers."""
+    purpose, _, lock = str(request.param).partition(" ")
+    identity = StoreIdentity(str(uuid4()), "customer-acme", "acme", purpose)
+    wanted = BucketRequest(s3_server.bucket_server(), identity, str(uuid4()), "uid of acme", bool(lock), {})
     made = replace(wanted, held=S3TenantBuckets().prepare_bucket(wanted).keys)
     S3TenantBuckets().probe_bucket(made, made.held, "")
     yield made
@@ -180,14 +184,12 @@ def versions(server: S3Server, bucket: str) -> list[str]:
         return [entry.object_name or "" for entry in found]
 
 
-def test_what_is_written_to_a_bucket_lies_encrypted_and_the_probe_leaves_nothing__T8(
+@pytest.mark.parametrize("bucket", [*CONTENT, "Archive", "Backups"], indirect=True)
+def test_what_is_written_to_a_bucket_lies_encrypted_until_that_is_switched_off_and_the_probe_leaves_nothing__T8(
     bucket: BucketRequest, s3_server: S3Server
 ) -> None:
     assert S3TenantBuckets().probe_encryption(bucket, bucket.held) == ()
     assert versions(s3_server, bucket.name) == []
-
-
-def test_a_bucket_whose_encryption_was_switched_off_is_found__T8(bucket: BucketRequest, s3_server: S3Server) -> None:
     with S3Connection(s3_server.endpoint, s3_server.administrator) as connection:
         connection.client.delete_bucket_encryption(bucket.name)
     (breach,) = S3TenantBuckets().probe_encryption(bucket, bucket.held)

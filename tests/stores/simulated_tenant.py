@@ -7,6 +7,7 @@ PostgreSQL reads the clock that the test sets. The bucket is real, but for its l
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -159,6 +160,8 @@ class SimulatedTenant:
         by_uuid = next(column.type for column in table.columns if column.name == table.primary_key[0]) == "Uuid"
         values |= {table.born_at: row.born, table.primary_key[0]: row.identity if by_uuid else row.name}
         values |= dict.fromkeys(table.clock_columns, row.clock)
+        # Open-ended fields (M2): no two rows have the same ones.
+        values |= {column.name: json.dumps({row.name: [row.name]}) for column in table.columns if column.type == "Json"}
         if table.session_column:
             values[table.session_column] = row.session or (row.name if by_uuid else None)
         for category in self.rules.categories:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -19,6 +20,7 @@ from tenant_retention.enforcement.opening_backups import open_backup_stores
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.backed_up import KEY, BackedUp
 from tests.stores.enforcement_archive import days_ago
+from tests.stores.test_database_profiles import definition_of
 
 pytestmark = pytest.mark.oldest_and_newest
 
@@ -61,6 +63,19 @@ def test_a_backup_has_every_row_and_hold_sealed_and_its_manifest_is_read_back__T
     assert [each.backup_id for each in result.complete()] == [backup_id]
     again = backed_up.run()
     assert (again.made, len(again.complete())) == (None, 1), "one a day is enough"
+
+
+def test_what_is_known_of_agents_and_their_devices_is_in_the_backup_too__T1(backed_up: BackedUp) -> None:
+    acme, theirs = backed_up.acme, definition_of("tencent-ccc")
+    (agents,) = [each for each in theirs.categories if each.name == "agent-information"]
+    tables = tuple(theirs.table(name).model_copy(update={"back": "P1Y"}) for name in agents.tables)
+    backed_up.define(acme.definition.model_copy(update={"tables": tables, "categories": (agents,)}))
+    for table in ("agents", "agent_devices"):
+        acme.write(table, [(uuid4(), days_ago(200), "ann")], ("id", "created_at", "staff_id"))
+    made = backed_up.run().made
+    assert made is not None
+    assert len(backed_up.ids(made.backup_id)) == 2
+    assert backed_up.ids(made.backup_id) == acme.left()
 
 
 @pytest.mark.parametrize("failing", ["database", "suspended", "nothing"])

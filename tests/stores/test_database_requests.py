@@ -317,7 +317,7 @@ def test_without_early_deletion_a_request_waits_for_the_minimum_and_says_until_w
         assert counted == [(1, 1, 0, None)], "a row that is held and young counts once"
 
 
-def test_with_early_deletion_a_minimum_binds_the_schedule_and_no_request__M9_M8(
+def test_with_early_deletion_a_minimum_binds_the_schedule_and_no_request__M2_M9_M8(
     tenant_databases: TenantDatabases,
 ) -> None:
     rules = contacts(minimum="P30D", early_deletion=True)

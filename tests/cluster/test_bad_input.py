@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from demo.kubectl import Kubectl, wait
+from tests.cluster.applications import python
 from tests.cluster.conftest import OPERATOR_NAMESPACE, SPEC, Tenant, small_profile
+from tests.cluster.placed_programs import READ, WRITE
 
+BINDING = "acme-analytical-app"
 Tenants = Callable[..., Tenant]
 PATIENCE_SECONDS = 300
 HOST = "nowhere.trial-bad-server.svc.cluster.local"
@@ -110,6 +113,7 @@ def test_a_profile_that_changes_later_stalls_the_policy_which_stays_enforced_ins
     spec = {"profileRef": {"name": "changing"}, "retention": [{"category": "records", "keep": "P60D"}]}
     tenant = tenants("trial-changing", spec=spec)
     tenant.wait_for("condition=Ready")
+    assert python(tenant, (BINDING,), "write", WRITE, "50,40", BINDING) == "written"
 
     tightened = copy.deepcopy(profile)
     for category in tightened["spec"]["categories"]:
@@ -120,6 +124,10 @@ def test_a_profile_that_changes_later_stalls_the_policy_which_stays_enforced_ins
         assert word in found["message"]
     (records,) = [row for row in tenant.status()["categories"] if row["name"] == "records"]
     assert (records["keep"], records["max"]) == ("P45D", "P45D")
+    night = tenant.run({"mode": "Enforce"})
+    assert night["status"]["phase"] == "Succeeded", night["status"]
+    assert python(tenant, (BINDING,), "read", READ, BINDING) == "[(40, False)]", "what is past its max is gone, no more"
+    assert tenant.condition("Stalled")["reason"] == "KeepOutOfBounds", "the policy is as invalid as it was"
 
     tenant.apply({**spec, "retention": [{"category": "records", "keep": "P30D"}]})
     tenant.wait_for("condition=Ready")

@@ -47,9 +47,11 @@ for word in sys.argv[2:]:
 AGENT = """
 import psycopg, sys
 with psycopg.connect(open(f'/bindings/{sys.argv[1]}/uri').read()) as database:
-    database.execute("INSERT INTO agents (id, staff_id, started_at) VALUES (1, 'ann', now())")
+    database.execute("INSERT INTO agents (id, staff_id, started_at)"
+        " VALUES (1, 'ann', now() - %s * interval '1 day')", (int(sys.argv[2]),))
 print('written')
 """
+"""An agent who came so many days ago."""
 SAY = """
 import psycopg, sys
 with psycopg.connect(open(f'/bindings/{sys.argv[1]}/uri').read()) as database:

@@ -22,10 +22,12 @@ SITE = servers.Site("trial", ("postgresql", "cache"))
 """Somebody's own servers: PostgreSQL in a further region, and Valkey."""
 NAMESPACE = "trial-placed"
 BEDS = {"name": "beds", "database": "Dedicated"}
+WARD = {"name": "ward-7", "sharedWith": "beds"}
+SYDNEY = {"name": "sydney", "region": "APAC", "database": "Shared"}
 SPEC: dict[str, Any] = {
     "profileRef": {"name": "placed"},
     "channels": ["Phone"],
-    "units": [{"name": "helpdesk"}, BEDS, {"name": "sydney", "region": "APAC", "database": "Shared"}],
+    "units": [{"name": "helpdesk"}, BEDS, WARD, SYDNEY],
     "stores": [
         {"purpose": "Analytical", "className": "trial-home"},
         {"purpose": "Analytical", "region": "APAC", "className": "trial-apac"},
@@ -143,12 +145,15 @@ def test_units_have_databases_where_the_policy_puts_them_and_no_login_opens_anot
     for mine in DATABASES:
         others = [binding for binding in DATABASES if binding != mine]
         assert python(tenant, DATABASES, "intrude", INTRUDE, mine, *others).split() == ["refused"] * 2
+    tenant.wait_for("condition=StoresHealthy", 300)
+    (latency,) = [row for row in entry(tenant, region="APAC")["status"]["measurements"] if row["name"] == "Latency"]
+    assert (latency["state"], latency["limit"], bool(latency["value"])) == ("Met", "1.0 s", True)
 
 
 def test_an_application_reaches_the_keys_of_its_prefix_in_the_cache_and_no_other__T1_X2(tenant: Tenant) -> None:
     words = ("set=agents:ann", "set=agents:bob", "outside=agents:ann", "look=*")
     assert python(tenant, (CACHE,), "keys", KEYS, CACHE, *words).split() == ["True", "True", "refused", "refused"]
-    assert python(tenant, (HOME,), "agent", AGENT, HOME) == "written"
+    assert python(tenant, (HOME,), "agent", AGENT, HOME, "0") == "written"
 
 
 def test_a_server_that_lets_anybody_in_without_tls_is_told_until_it_is_mended__T8_D7(tenant: Tenant) -> None:
@@ -208,22 +213,28 @@ def test_debt_of_a_database_that_is_away_is_foreseen_with_the_store_that_is_in_t
     tenant.wait_for("condition=DebtForeseen=False", 300)
 
 
-def test_a_unit_that_is_switched_off_goes_on_expiring_until_it_is_empty_and_binds_again__D3_D4_P2(
+def test_a_unit_and_a_region_that_are_switched_off_go_on_expiring_until_they_are_empty_and_bind_again__D3_D4_P2(
     tenant: Tenant,
 ) -> None:
     shorter = {"category": "records", "keep": "P20D", "anonymizeAfter": "P20D"}
-    units = [unit for unit in SPEC["units"] if unit is not BEDS]
-    tenant.apply({**SPEC, "units": units, "retention": [shorter]})
-    leaving = lambda: any(count.get("leaving") for count in tenant.status().get("storeCounts", []))  # noqa: E731
-    wait("the unit's database to be told as leaving", 300, leaving)
+    tenant.apply({**SPEC, "units": [{"name": "helpdesk"}], "retention": [shorter]})
+
+    def both_leave() -> bool:
+        return [count.get("leaving") for count in tenant.status()["storeCounts"]].count(1) == 2
+
+    wait("the databases of the unit and of the region to be told as leaving", 300, both_leave)
     tenant.wait_for("condition=Ready", 300)
-    assert python(tenant, (OWN,), "write", WRITE, "21", OWN) == "written", "its application keeps its login"
+    gone = (OWN, FAR)
+    assert python(tenant, gone, "write", WRITE, "21", *gone) == "written", "their applications keep their logins"
+    assert python(tenant, gone, "agent", AGENT, OWN, "31") == "written"
     night = tenant.run({"mode": "Enforce"})
     assert night["status"]["phase"] == "Succeeded", night["status"]
-    assert python(tenant, (OWN,), "read", READ, OWN) == "[]"
+    assert python(tenant, gone, "read", READ, *gone).splitlines() == ["[]", "[(1, False)]"]
+    assert python(tenant, (CACHE,), "keys", KEYS, CACHE, "get=agents:ann") == "1", "she is an agent of others, too"
     released = lambda: entry(tenant, unit="beds")["status"]["phase"] == "Released"  # noqa: E731
     wait("the empty database to be Released", 300, released)
     wait("the policy to count it no more", 300, lambda: tenant.status()["databases"] == "2/2")
+    assert entry(tenant, region="APAC")["status"]["phase"] == "Bound", "what is young is kept on"
     before = entry(tenant, unit="beds")["metadata"]["uid"]
     tenant.apply(SPEC)
     wait("the database to be bound again", 300, lambda: entry(tenant, unit="beds")["status"]["phase"] == "Bound")
@@ -251,3 +262,11 @@ def test_a_channel_that_is_turned_on_makes_its_databases_and_turned_off_their_me
     assert night["status"]["phase"] == "Succeeded", night["status"]
     assert python(tenant, (MESSAGES,), "say", SAY, MESSAGES) == "[(1,)]"
     assert leaving(), "what is young is kept on, and its database with it"
+
+
+def test_no_object_of_the_operators_holds_anything_of_a_customers_customer__D1_X6(tenant: Tenant) -> None:
+    ours = tenant.kubectl.run(*tenant.place(), "get", "trp,dst,rrun,cm,events", "-o", "yaml", show=False)
+    for kind in ("TenantRetentionPolicy", "DataStore", "RetentionRun", "ConfigMap", "Event"):
+        assert f"kind: {kind}\n" in ours
+    for theirs in ("+31201234567", "agents:ann", "recordings/1"):
+        assert theirs not in ours

@@ -19,9 +19,20 @@ from demo.kubectl import Kubectl, wait
 from devcluster.recipes import POSTGRES_VERSION
 from tests.cluster.applications import SQL, python, secret
 from tests.cluster.backups import assert_one_backup_of_a_fortnight, back_up, category, restore
-from tests.cluster.conftest import OPERATOR_NAMESPACE, RELEASE, ROOT, SPEC, Tenant, install_operator, passing_tenants
+from tests.cluster.conftest import (
+    OPERATOR_NAMESPACE,
+    QUIET,
+    RELEASE,
+    ROOT,
+    SPEC,
+    Tenant,
+    install_operator,
+    passing_tenants,
+)
 
 CLUSTER = "clusters.postgresql.cnpg.io"
+SCHEDULED = "scheduledbackups.postgresql.cnpg.io"
+NAMESPACE = "trial-cnpg"
 NAME = "acme-cnpg"
 CATALOGUE = "trial"
 BINDING = "acme-analytical-app"
@@ -39,6 +50,13 @@ with psycopg.connect(open(sys.argv[1]).read()) as database:
 print('written')
 """
 """Rows of three months, which are kept thirty days, and a few of ten days."""
+NIGHTLY = {
+    "apiVersion": "postgresql.cnpg.io/v1",
+    "kind": "ScheduledBackup",
+    "metadata": {"namespace": NAMESPACE, "name": "nightly"},
+    "spec": {"cluster": {"name": NAME}, "schedule": f"0 0 {QUIET['start'][:2]} * * *"},
+}
+"""The Cluster's owner has it backed up every day, half a day from now."""
 HOLD_UP = "BEGIN; LOCK TABLE ONLY public.{} IN SHARE MODE; SELECT pg_sleep(300)"
 """What keeps a month from being removed, so that a night can be met in its midst."""
 
@@ -47,6 +65,7 @@ LAST_MONTH = (
     "SELECT tableoid::regclass FROM records WHERE started_at < now() - interval '30 days' ORDER BY id DESC LIMIT 1"
 )
 COUNT = "SELECT count(*) FROM records"
+SYNCHRONOUS = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
 EVIDENCE = "SELECT body FROM retention.evidence ORDER BY sequence"
 KNOCK = """
 import socket, sys
@@ -63,11 +82,11 @@ def tenant(operator: Kubectl) -> Iterator[Tenant]:
     """A tenant whose database comes from the class of CloudNativePG."""
     classes = (ROOT / "examples/classes/cloudnativepg.yaml").read_text()
     (found,) = yaml.safe_load_all(classes)
-    found["spec"] |= {"allowedNamespaces": {"matchLabels": {"kubernetes.io/metadata.name": "trial-cnpg"}}}
+    found["spec"] |= {"allowedNamespaces": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}}
     found["spec"]["cloudNativePG"] |= {"storage": "1Gi", "imageCatalogRef": {"name": CATALOGUE, "major": 17}}
     operator.apply([found])
     with passing_tenants(operator) as make:
-        yield make("trial-cnpg", spec=tenant_spec())
+        yield make(NAMESPACE, spec=tenant_spec())
     operator.run("delete", "clusterimagecatalog", CATALOGUE, show=False)
 
 
@@ -119,6 +138,12 @@ def reason_of_stall(tenant: Tenant) -> str:
     return str(found["reason"]) if found.get("status") == "True" else ""
 
 
+def store_message(tenant: Tenant) -> str:
+    """What the policy says of its database."""
+    (row,) = [row for row in tenant.status()["stores"] if row["purpose"] == "Analytical"]
+    return str(row.get("message", ""))
+
+
 def entry(tenant: Tenant) -> Any:
     """The ledger entry of the tenant's database."""
     mine = [s for s in tenant.kubectl.get("dst")["items"] if s["spec"]["namespace"] == tenant.namespace]
@@ -161,6 +186,7 @@ def test_losing_the_primary_while_the_database_is_made_ends_in_one_whole_databas
     # The volumes are recorded right before the first word to the server.
     wait("the Cluster's volumes in the ledger", 300, lambda: entry(tenant).get("spec", {}).get("volumes"))
     lost = lose_primary(tenant)
+    assert tenant.condition("Ready").get("status") != "True", "it was made already"
     wait("another primary", 300, lambda: primary(tenant) not in ("", lost))
     tenant.wait_for("condition=Ready", 300)
     databases = ask(tenant, "SELECT count(*) FROM pg_database WHERE datname LIKE 'trial\\_cnpg%'")
@@ -171,19 +197,30 @@ def test_losing_the_primary_while_the_database_is_made_ends_in_one_whole_databas
     assert python(tenant, (BINDING,), "stranger", KNOCK, host, labelled=False) == "TimeoutError"
 
 
-def test_backups_that_nobody_removes_stall_the_policy_until_they_are_not_asked_for_any_more__M10_T6(
+def test_backups_that_are_kept_too_long_stall_the_policy_and_those_within_its_bounds_are_told__M10_T6(
     tenant: Tenant,
 ) -> None:
+    refused = lambda: reason_of_stall(tenant) == "CopiesOutliveBounds"  # noqa: E731
     elsewhere = {"destinationPath": "s3://elsewhere/", "s3Credentials": {"inheritFromIAMRole": True}}
     ask_for(tenant, {"barmanObjectStore": elsewhere})
-    wait("the policy to refuse copies without an end", 300, lambda: reason_of_stall(tenant) == "CopiesOutliveBounds")
+    wait("the policy to refuse copies without an end", 300, refused)
     assert f"spec.backup.retentionPolicy of Cluster {NAME}" in tenant.condition("Stalled")["message"]
+    tenant.kubectl.apply([NIGHTLY])
+    ask_for(tenant, {"barmanObjectStore": elsewhere, "retentionPolicy": "14d"})
+    told = f"up to 17 days (spec.backup.retentionPolicy of Cluster {NAME})"
+    wait("the policy to tell how long they live", 300, lambda: told in store_message(tenant))
+    wait("the policy to go on", 300, lambda: not reason_of_stall(tenant))
+    ask_for(tenant, {"barmanObjectStore": elsewhere, "retentionPolicy": "60d"})
+    wait("the policy to refuse copies beyond a deadline", 300, refused)
+    assert "a window of 60 days" in tenant.condition("Stalled")["message"]
     ask_for(tenant, None)
+    tenant.kubectl.run(*tenant.place(), "delete", SCHEDULED, "nightly", show=False)
     wait("the policy to go on", 300, lambda: not reason_of_stall(tenant))
 
 
 def test_losing_the_primary_during_a_night_loses_nothing_and_deletes_nothing_twice__M8_P2_X6(tenant: Tenant) -> None:
     wait("all instances", 240, lambda: cluster(tenant)["status"].get("readyInstances") == 3)
+    wait("a standby that commits wait for", 120, lambda: ask(tenant, SYNCHRONOUS) not in ("", "0"))
     assert python(tenant, (BINDING,), "fill", FILL, URI, str(OLD), str(YOUNG)) == "written"
     month = ask(tenant, LAST_MONTH)
     holding = psql(tenant, HOLD_UP.format(month.removeprefix("public.")))

@@ -32,6 +32,7 @@ PLURAL = {
     "DataStore": "datastores",
     "RetentionRun": "namespaces/default/retentionruns",
     "LegalHold": "namespaces/default/legalholds",
+    "DataSubjectRequest": "namespaces/default/datasubjectrequests",
 }
 API = "/apis/tenantretention.io/v1alpha1"
 CASES = kind_cases()
@@ -65,6 +66,7 @@ def install(server: ApiServer) -> None:
         (f"{FULLNAME}-view", "tenants"),
         (f"{FULLNAME}-platform", "platforms"),
         (f"{FULLNAME}-legal", "legals"),
+        (f"{FULLNAME}-privacy", "officers"),
     ):
         server.kubectl("create", "clusterrolebinding", f"{group}-{role}", f"--clusterrole={role}", f"--group={group}")
     profiles = [example_profile(path.stem) for path in sorted((ROOT / "examples" / "profiles").glob("*.yaml"))]
@@ -282,6 +284,20 @@ def test_a_tenants_editor_sees_holds_and_places_none__X2(server: ApiServer) -> N
     assert server.request("GET", f"{API}/namespaces/default/legalholds", user="tenant").ok
 
 
+def test_only_the_privacy_role_asks_for_a_person_and_it_reads_no_secret__T7_X2(server: ApiServer) -> None:
+    asked = {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "DataSubjectRequest",
+        "metadata": {"name": "req-4711", "namespace": "default"},
+        "spec": {"subject": {"secretRef": {"name": "req-4711"}}, "actions": ["Erase"]},
+    }
+    for user in ("tenant", "platform", "legal"):
+        assert "cannot create resource" in written(server, asked, user=user)
+    assert written(server, asked, user="privacy") == ""
+    assert server.request("GET", f"{API}/namespaces/default/datasubjectrequests", user="tenant").ok
+    assert not server.request("GET", "/api/v1/namespaces/default/secrets", user="privacy").ok
+
+
 def test_the_operator_binds_one_role_to_itself_in_labelled_namespaces_and_nothing_else__X2(server: ApiServer) -> None:
     server.kubectl("create", "namespace", "customer")
     server.kubectl("label", "namespace", "customer", "tenantretention.io/tenant=true")
@@ -347,7 +363,7 @@ def test_one_category_lists_everything_and_short_names_work(server: ApiServer) -
         "get", "tenantretention", "-A", "-o", "name"
     )
     assert "tenantretention.io" not in server.kubectl("get", "all", "-A", "-o", "name")
-    for short in ("trp", "rprof", "dsc", "dst", "rrun", "lhold"):
+    for short in ("trp", "rprof", "dsc", "dst", "rrun", "lhold", "dsr"):
         server.kubectl("get", short, "-A")
 
 

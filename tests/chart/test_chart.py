@@ -77,7 +77,7 @@ def test_the_chart_carries_every_definition_that_was_generated(helm: str) -> Non
         for path in sorted((ROOT / "crds").glob("*.yaml"))
         for document in yaml.safe_load_all(path.read_text())
     }
-    assert len(generated) == 6
+    assert len(generated) == 7
     assert rendered == generated
 
 
@@ -201,11 +201,12 @@ def test_the_operator_never_writes_a_spec_and_never_deletes_what_holds_data__X5(
     rules = [
         rule
         for role in (*of_kind(render(helm), "ClusterRole"), *of_kind(render(helm), "Role"))
-        if not role["metadata"]["name"].endswith(("-view", "-edit", "-platform", "-legal"))
+        if not role["metadata"]["name"].endswith(("-view", "-edit", "-platform", "-legal", "-privacy"))
         for rule in role["rules"]
     ]
     given = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
-    users = {"tenantretentionpolicies", "retentionprofiles", "datastoreclasses", "retentionruns", "legalholds"}
+    users = {"tenantretentionpolicies", "retentionprofiles", "datastoreclasses", "retentionruns"}
+    users |= {"legalholds", "datasubjectrequests"}
     assert not {(resource, verb) for resource, verb in given if resource in users and verb in {"patch", "update"}}
     # A StatefulSet holds none: its claims stay, and the operator waits until they are not the StatefulSet's own.
     data = {"datastores", "services", "persistentvolumeclaims", "persistentvolumes", "namespaces"}

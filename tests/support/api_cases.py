@@ -12,7 +12,15 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "unit" / "api" / "cases"
-KIND_FILES = ("retentionprofile", "tenantretentionpolicy", "datastoreclass", "datastore", "retentionrun", "legalhold")
+KIND_FILES = (
+    "retentionprofile",
+    "tenantretentionpolicy",
+    "datastoreclass",
+    "datastore",
+    "retentionrun",
+    "legalhold",
+    "datasubjectrequest",
+)
 
 
 @dataclass(frozen=True)

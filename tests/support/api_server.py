@@ -20,7 +20,13 @@ from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 ADMINISTRATOR = "administrator"
-USERS = {ADMINISTRATOR: "system:masters", "tenant": "tenants", "platform": "platforms", "legal": "legals"}
+USERS = {
+    ADMINISTRATOR: "system:masters",
+    "tenant": "tenants",
+    "platform": "platforms",
+    "legal": "legals",
+    "privacy": "officers",
+}
 START_SECONDS = 180
 
 

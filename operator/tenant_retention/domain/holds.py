@@ -9,12 +9,11 @@ from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.legalhold import MOST_STORES, LegalHold, LegalHoldStatus
+from tenant_retention.domain.chosen_policies import summed_up
 from tenant_retention.domain.conditions import Finding, instant, moment, reason_of, render
-from tenant_retention.domain.errors import Invalid, NotReady, RetentionError
+from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.ports.holds import WantedHold
 
-_TOLD = 3
-"""So many problems are told in the condition; status.stores has the others."""
 NOT_COUNTED = "its rows could not be counted within 10 s; they are held all the same"
 
 
@@ -60,41 +59,6 @@ def wanted_hold(hold: LegalHold) -> WantedHold:
     )
 
 
-def chosen_policies(hold: LegalHold, there: Iterable[str]) -> tuple[tuple[str, ...], tuple[RetentionError, ...]]:
-    """The policies of the namespace that the hold is for, and those that it names in vain."""
-    known = set(there)
-    named = [reference.name for reference in hold.spec.policy_refs]
-    if not named and not known:
-        return (), (NotReady("the namespace has no TenantRetentionPolicy yet", reason=Reason.PENDING),)
-    missing = tuple(
-        Invalid(
-            f"spec.policyRefs: there is no TenantRetentionPolicy {name} in this namespace; create it, or make a LegalHold without",
-            reason=Reason.POLICY_NOT_FOUND,
-            field="spec.policyRefs",
-        )
-        for name in named
-        if name not in known
-    )
-    return tuple(name for name in named if name in known) if named else tuple(sorted(known)), missing
-
-
-def concerns(hold: LegalHold, policy: str) -> bool:
-    """Whether the hold is for a policy of this name in its namespace."""
-    named = {reference.name for reference in hold.spec.policy_refs}
-    return not named or policy in named
-
-
-def unfinished(policy: Mapping[str, Any], databases: int) -> RetentionError | None:
-    """Why a policy with so many databases in the ledger may get more of them. Those have no row yet; but until the hold is in
-    all of them nobody may read that it is."""
-    status = policy.get("status") or {}
-    wanted = int(str(status.get("databases") or "0/0").partition("/")[2] or 0)
-    if status.get("observedGeneration") == policy["metadata"].get("generation", 0) and databases >= max(wanted, 1):
-        return None
-    name = policy["metadata"]["name"]
-    return NotReady(f"policy {name} does not have all its databases yet; see its status", reason=Reason.PENDING)
-
-
 def hold_status(hold: LegalHold, report: HoldReport, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """The whole status of a LegalHold."""
     mine = report.mine()
@@ -128,11 +92,7 @@ def _ready(hold: LegalHold, report: HoldReport) -> Finding:
     ]
     problems = problems or [(problem, problem.message) for problem in _misspelt(mine)]
     if problems:
-        # What somebody must change before what time changes.
-        problems.sort(key=lambda found: not isinstance(found[0], Invalid))
-        told = [text for _, text in problems[:_TOLD]]
-        told += [f"and {len(problems) - _TOLD} more, see status.stores"] if len(problems) > _TOLD else []
-        return Finding(ConditionType.READY, False, reason_of(problems[0][0].reason), "; ".join(told))
+        return Finding(ConditionType.READY, False, *summed_up(problems))
     left = len(report.stores) - len(mine)
     text = f"{word} in every database ({len(mine)})" + (
         f"; stores without a policy that are left alone: {left}" if left else ""

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.legalhold import LegalHold
+from tenant_retention.domain.chosen_policies import concerns
 from tenant_retention.domain.errors import RetentionError
-from tenant_retention.domain.holds import concerns, wanted_hold
+from tenant_retention.domain.holds import wanted_hold
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.ports.cluster import HOLD
 from tenant_retention.domain.ports.holds import HoldPlace
@@ -23,7 +24,7 @@ async def hold_before_nights(world: World, reference: PolicyRef, databases: Sequ
     """Places what a database does not know yet by name; one that cannot take it is not as wanted, so no night is made up for."""
     for manifest in await world.cluster.list(HOLD, reference.namespace):
         hold = parse(LegalHold, manifest, Reason.SPEC_INVALID)
-        if hold.spec.release is not None or not concerns(hold, reference.name):
+        if hold.spec.release is not None or not concerns(hold.spec.policy_refs, reference.name):
             continue
         for result in databases:
             request, facts = result.request, result.facts

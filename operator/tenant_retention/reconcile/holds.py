@@ -16,15 +16,13 @@ from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.legalhold import LegalHold
 from tenant_retention.domain import ledger
+from tenant_retention.domain.chosen_policies import chosen_policies, concerns, unfinished
 from tenant_retention.domain.conditions import transitions
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.holds import (
     HoldReport,
     StoreHold,
-    chosen_policies,
-    concerns,
     hold_status,
-    unfinished,
     wanted_hold,
 )
 from tenant_retention.domain.ledger import Claimant, Standing, place_of, standing
@@ -84,11 +82,11 @@ class HoldReconciler:
     async def _work(self, hold: LegalHold, namespace: str, memory: Memory) -> HoldReport:
         home = await look_home(self._world, namespace)
         there = {found["metadata"]["name"]: found for found in await self._world.cluster.list(POLICY, namespace)}
-        policies, missing = chosen_policies(hold, there)
+        policies, missing = chosen_policies(HOLD.name, hold.spec.policy_refs, there)
         entries: dict[str, list[DataStore]] = {name: [] for name in policies}
         for found in await self._world.cluster.list(STORE, labels=f"{ledger.NAMESPACE_LABEL}={namespace}"):
             entry = parse(DataStore, found, Reason.STORE_CONFLICT)
-            if entry.spec.type == "PostgreSQL" and concerns(hold, entry.spec.policy_ref.name):
+            if entry.spec.type == "PostgreSQL" and concerns(hold.spec.policy_refs, entry.spec.policy_ref.name):
                 entries.setdefault(entry.spec.policy_ref.name, []).append(entry)
         stores: list[StoreHold] = []
         problems: list[RetentionError] = [*missing]

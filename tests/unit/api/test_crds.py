@@ -169,6 +169,7 @@ def test_short_names_are_those_of_the_documents() -> None:
         "DataStore": "dst",
         "RetentionRun": "rrun",
         "LegalHold": "lhold",
+        "DataSubjectRequest": "dsr",
     }
 
 

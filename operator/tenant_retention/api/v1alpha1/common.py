@@ -227,7 +227,7 @@ class ObjectMeta(StatusModel):
 
 
 class ApiObject(StatusModel):
-    """Base of the six kinds: `api_version`, `kind`, `metadata`; subclasses add `spec` and `status`."""
+    """Base of the seven kinds: `api_version`, `kind`, `metadata`; subclasses add `spec` and `status`."""
 
     resource: ClassVar[Resource]
 

@@ -25,6 +25,7 @@ class ConditionType(StrEnum):
     EXTENDED_STORAGE_ENDING = "ExtendedStorageEnding"
     UNCOVERED = "Uncovered"
     BACKUPS_CURRENT = "BackupsCurrent"
+    DEADLINE_NEAR = "DeadlineNear"
 
 
 class Reason(StrEnum):
@@ -75,6 +76,7 @@ class Reason(StrEnum):
     NO_DEFAULT_CLASS = "NoDefaultClass"
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_INVALID = "SecretInvalid"
+    SECRET_NOT_USABLE = "SecretNotUsable"
     SUBJECT_INVALID = "SubjectInvalid"
     SUBJECT_UNKNOWN = "SubjectUnknown"
     STORE_CONFLICT = "StoreConflict"
@@ -162,6 +164,10 @@ class Reason(StrEnum):
     BACKUP_KEY_LOST = "BackupKeyLost"
     HOLD_PLACED = "HoldPlaced"
     HOLD_RELEASED = "HoldReleased"
+    REQUEST_DONE = "RequestDone"
+    REQUEST_WAITING = "RequestWaiting"
+    REQUEST_DUE = "RequestDue"
+    REQUEST_OVERDUE = "RequestOverdue"
     DRIFT_REPAIRED = "DriftRepaired"
     UNAVAILABLE = "Unavailable"
 

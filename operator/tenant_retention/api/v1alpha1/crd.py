@@ -1,10 +1,11 @@
-"""Renders the CustomResourceDefinitions of the six kinds from their models: the one source (EXPECTATIONS.md)."""
+"""Renders the CustomResourceDefinitions of the seven kinds from their models: the one source (EXPECTATIONS.md)."""
 
 from typing import Any
 
 from tenant_retention.api.v1alpha1.common import API_VERSION, GROUP, VERSION, ApiObject, Column
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.api.v1alpha1.datasubjectrequest import DataSubjectRequest
 from tenant_retention.api.v1alpha1.legalhold import LegalHold
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
 from tenant_retention.api.v1alpha1.retentionrun import RetentionRun
@@ -18,6 +19,7 @@ KINDS: tuple[type[ApiObject], ...] = (
     DataStore,
     RetentionRun,
     LegalHold,
+    DataSubjectRequest,
 )
 
 

@@ -17,6 +17,7 @@ class EventText:
 
 
 _POLICY, _RUN, _HOLD, _STORE = "TenantRetentionPolicy", "RetentionRun", "LegalHold", "DataStore"
+_REQUEST = "DataSubjectRequest"
 EVENTS: tuple[EventText, ...] = (
     EventText(_POLICY, (Reason.ENFORCING, Reason.DRY_RUN, Reason.SUSPENDED), "Normal", "`Ready` became True."),
     EventText(
@@ -133,6 +134,35 @@ EVENTS: tuple[EventText, ...] = (
         ),
         "Warning",
         "`Ready` became False: a database does not have the hold any more, or not yet; the message names it.",
+    ),
+    EventText(_REQUEST, (Reason.REQUEST_DONE,), "Normal", "`Ready` became True."),
+    EventText(
+        _REQUEST,
+        (Reason.PENDING, Reason.REQUEST_WAITING),
+        "Normal",
+        "The search began, or ended with something left; the message says what, until when, and on which ground.",
+    ),
+    EventText(
+        _REQUEST,
+        (
+            Reason.POLICY_NOT_FOUND,
+            Reason.SECRET_NOT_FOUND,
+            Reason.SECRET_NOT_USABLE,
+            Reason.SUBJECT_INVALID,
+            Reason.SUBJECT_UNKNOWN,
+            Reason.STORE_RELEASED,
+            Reason.NAMESPACE_NOT_SERVED,
+            Reason.NAMESPACE_TERMINATING,
+            *REASON_GROUPS["A store's server does not do what it must"],
+        ),
+        "Warning",
+        "`Ready` is False because of something that must change, or a database that is away; its deadline counts on.",
+    ),
+    EventText(
+        _REQUEST,
+        (Reason.REQUEST_DUE, Reason.REQUEST_OVERDUE),
+        "Warning",
+        "`DeadlineNear` became True, after two thirds of the time; again when the deadline has passed.",
     ),
 )
 """Every Event, for the reference; written on transitions only."""

@@ -18,6 +18,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.BACKED_UP,
         Reason.HOLD_PLACED,
         Reason.HOLD_RELEASED,
+        Reason.REQUEST_DONE,
     ),
     "Under way: waiting helps": (
         Reason.PROVISIONING,
@@ -31,6 +32,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.NO_RUN_YET,
         Reason.PENDING,
         Reason.RUNNING,
+        Reason.REQUEST_WAITING,
     ),
     "Something must be changed: retrying does not help": (
         Reason.PROFILE_NOT_FOUND,
@@ -56,6 +58,7 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.NO_DEFAULT_CLASS,
         Reason.SECRET_NOT_FOUND,
         Reason.SECRET_INVALID,
+        Reason.SECRET_NOT_USABLE,
         Reason.SUBJECT_INVALID,
         Reason.SUBJECT_UNKNOWN,
         Reason.STORE_CONFLICT,
@@ -96,6 +99,8 @@ REASON_GROUPS: dict[str, tuple[Reason, ...]] = {
         Reason.RUN_FAILED,
         Reason.RUN_SUCCEEDED,
         Reason.ORPHANS_FOUND,
+        Reason.REQUEST_DUE,
+        Reason.REQUEST_OVERDUE,
     ),
     "Backups": (
         Reason.BACKUPS_WAITING,

@@ -22,6 +22,9 @@ CONDITION_TEXT: dict[ConditionType, str] = {
     ConditionType.APPROVAL_REQUIRED: "The guard stopped a run; a RetentionRun with `approves` lets it through.",
     ConditionType.UNCOVERED: "A database has tables or columns that the profile does not know; absent where it knows all (M11).",
     ConditionType.BACKUPS_CURRENT: "The newest backup is as young as the databases' class asks; absent without backups (T6).",
+    ConditionType.DEADLINE_NEAR: (
+        "A DataSubjectRequest has something left that could be done, and two thirds of its time are over; absent otherwise (T7)."
+    ),
     ConditionType.EXTENDED_STORAGE_ENDING: "Bought storage ends within 30 days; absent where nothing bought has an end.",
 }
 """What True means."""
@@ -78,8 +81,13 @@ REASON_TEXT: dict[Reason, str] = {
     ),
     Reason.NO_DEFAULT_CLASS: "No class of that type is the default, or several are; make one the default, or name one in "
     "`spec.stores[].className`.",
-    Reason.SECRET_NOT_FOUND: "A Secret that the class names is not in the operator's namespace.",
+    Reason.SECRET_NOT_FOUND: (
+        "A Secret that the class names is not in the operator's namespace, or one that a request names not in the request's."
+    ),
     Reason.SECRET_INVALID: "A Secret that the class names lacks a key.",
+    Reason.SECRET_NOT_USABLE: (
+        "The Secret that a request names can change, or is not that request's own; the message says which. Nothing was done."
+    ),
     Reason.SUBJECT_UNKNOWN: "A run sought somebody of whom the operator did not tell the database. Nothing was done.",
     Reason.SUBJECT_INVALID: "What names a person is no identifier, or may mean anybody; the message has key and line. Nothing was done.",
     Reason.STORE_CONFLICT: "A store of that name exists without this installation's marker, or another policy has it.",
@@ -176,6 +184,10 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.BACKUP_KEY_LOST: "The Secret with the backups' key is gone or broken; put it back. No other key is made on its own.",
     Reason.HOLD_PLACED: "The hold is in force in every database of its policies.",
     Reason.HOLD_RELEASED: "No database has the hold any more; the next run applies the normal rules.",
+    Reason.REQUEST_DONE: "Nothing is left of the request in any database.",
+    Reason.REQUEST_WAITING: "Every row is found; what is left is held, below its minimum, or goes with the next nights.",
+    Reason.REQUEST_DUE: "A request is open after two thirds of its time, and nothing but work keeps it so.",
+    Reason.REQUEST_OVERDUE: "A request is past its deadline, and something is left that neither a hold nor a minimum keeps.",
     Reason.DRIFT_REPAIRED: "Something was deleted or changed by hand and has been put right.",
     Reason.UNAVAILABLE: "Something needed does not answer; the operator tries again.",
 }

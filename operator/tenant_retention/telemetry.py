@@ -18,6 +18,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from tenant_retention.backup_metrics import BackupGauges
 from tenant_retention.domain.readiness import Measurements
+from tenant_retention.request_metrics import RequestGauges
 from tenant_retention.store_metrics import StoreGauges
 
 PREFIX = "tenant_retention_"
@@ -115,6 +116,7 @@ class Telemetry:
         )
         self._backups = BackupGauges(self._gauge)
         self._stores = StoreGauges(self._gauge)
+        self._requests = RequestGauges(self._gauge)
         self._depth = self._gauge("queue_depth", "Objects that wait for or are in a reconcile.", ())
         name, text, labels = self._note("reconciles", "counter", "Reconciles by kind and outcome.", ("kind", "outcome"))
         self._reconciles = Counter(name, text, labels, registry=self._registry)
@@ -203,6 +205,10 @@ class Telemetry:
     def store_ready(self, namespace: str, policy: str, store: str, ready: bool | None) -> None:
         """Shows whether a store of a policy answers and is as wanted; None ends its series (D7)."""
         self._stores.show_ready(namespace, policy, store, ready)
+
+    def request(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+        """Shows one request of a data subject, as its status says; {}: it is gone (T7)."""
+        self._requests.show(namespace, name, status)
 
     def reconciled(self, kind: str, outcome: str, seconds: float) -> None:
         """Counts one reconcile; ``outcome`` is ``success`` or ``error``."""

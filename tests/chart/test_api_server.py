@@ -140,6 +140,15 @@ def run(approval: dict[str, Any] | None = None) -> dict[str, Any]:
 RELEASE_OF_IT = {"reason": "case 17/2026 closed"}
 
 
+def request(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "tenantretention.io/v1alpha1",
+        "kind": "DataSubjectRequest",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"subject": {"secretRef": {"name": name}}, "actions": ["Erase"]},
+    }
+
+
 def hold(name: str = "trial", **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "tenantretention.io/v1alpha1",
@@ -285,12 +294,7 @@ def test_a_tenants_editor_sees_holds_and_places_none__X2(server: ApiServer) -> N
 
 
 def test_only_the_privacy_role_asks_for_a_person_and_it_reads_no_secret__T7_X2(server: ApiServer) -> None:
-    asked = {
-        "apiVersion": "tenantretention.io/v1alpha1",
-        "kind": "DataSubjectRequest",
-        "metadata": {"name": "req-4711", "namespace": "default"},
-        "spec": {"subject": {"secretRef": {"name": "req-4711"}}, "actions": ["Erase"]},
-    }
+    asked = request("req-4711")
     for user in ("tenant", "platform", "legal"):
         assert "cannot create resource" in written(server, asked, user=user)
     assert written(server, asked, user="privacy") == ""

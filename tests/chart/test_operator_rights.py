@@ -11,9 +11,10 @@ import yaml
 
 from tenant_retention.adapters.kubernetes.client import KubernetesCluster
 from tenant_retention.adapters.kubernetes.session import api_client
-from tenant_retention.domain.errors import RetentionError, Unavailable
+from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
 from tenant_retention.domain.manifests import bindings, postgresql, seaweedfs
-from tenant_retention.domain.manifests.inputs import OperatorRef
+from tenant_retention.domain.manifests.inputs import OperatorRef, RequestRef
+from tenant_retention.domain.manifests.metadata import owner_reference
 from tenant_retention.domain.manifests.operator_secrets import tenant_role_binding
 from tenant_retention.domain.ports.cluster import (
     CRON_JOB,
@@ -23,6 +24,7 @@ from tenant_retention.domain.ports.cluster import (
     POD,
     POLICY,
     PROFILE,
+    REQUEST,
     RUN,
     SECRET,
     SERVICE,
@@ -35,7 +37,7 @@ from tenant_retention.domain.ports.cluster import (
     Manifest,
 )
 from tenant_retention.domain.ports.cluster import NAMESPACE as NAMESPACE_KIND
-from tests.chart.test_api_server import FULLNAME, NAMESPACE, OPERATOR, hold, install, policy, run, stored
+from tests.chart.test_api_server import FULLNAME, NAMESPACE, OPERATOR, hold, install, policy, request, run, stored
 from tests.support.api_server import ApiServer, start
 from tests.support.waiting import eventually
 from tests.unit import manifest_examples as examples
@@ -132,6 +134,21 @@ async def test_a_frozen_secret_is_put_right_with_the_operators_own_rights(
     server.kubectl("-n", HOME, "patch", "secret", name, "--type=merge", "-p", '{"immutable": true, "data": {}}')
     server.kubectl("-n", HOME, "label", "secret", name, "changed=by-hand")
     assert (await operator.apply(wanted)).manifest["data"] == wanted["data"]
+
+
+async def test_the_secret_of_a_request_becomes_its_own_and_goes_with_the_operators_own_rights__T7(
+    server: ApiServer, operator: KubernetesCluster
+) -> None:
+    server.kubectl("-n", HOME, "create", "secret", "generic", "req-1", "--from-literal=phones=+31612345678")
+    server.kubectl("-n", HOME, "patch", "secret", "req-1", "--type=merge", "-p", '{"immutable": true}')
+    found = await operator.get(SECRET, "req-1", HOME) or {}
+    kept = {name: found["metadata"][name] for name in ("uid", "resourceVersion")}
+    patch = {"metadata": {**kept, "ownerReferences": [owner_reference(RequestRef("req-1", "u-1", "req-1"))]}}
+    owned = await operator.merge(SECRET, "req-1", HOME, patch) or {}
+    assert owned["data"] == found["data"]
+    with pytest.raises(NotReady):
+        await operator.merge(SECRET, "req-1", HOME, {"metadata": {**kept, "labels": {"changed": "meanwhile"}}})
+    assert await operator.delete(SECRET, "req-1", HOME, kept["uid"])
 
 
 async def test_the_operator_starts_and_ends_jobs_and_looks_at_pods_and_volumes(operator: KubernetesCluster) -> None:
@@ -237,17 +254,20 @@ async def test_the_operator_writes_statuses_events_and_the_ledger_and_no_spec_of
     found = stored(server, policy("rights"))
     stored(server, run())
     stored(server, hold("rights"))
-    for kind in (POLICY, HOLD):
+    stored(server, request("rights"))
+    for kind in (POLICY, HOLD, REQUEST):
         assert await operator.patch_status(kind, "rights", "default", {"databases": "0/1"}) is not None
     with pytest.raises(Unavailable, match="cannot patch"):
         await operator.merge(HOLD, "rights", "default", {"spec": {"release": {"reason": "by itself"}}})
     with pytest.raises(Unavailable, match="cannot delete"):
         await operator.delete(HOLD, "rights", "default")
+    with pytest.raises(Unavailable, match="cannot delete"):
+        await operator.delete(REQUEST, "rights", "default")
     with pytest.raises(Unavailable, match="cannot patch"):
         await operator.merge(POLICY, "rights", "default", {"spec": {"suspend": True}})
     await operator.tell(Happening(found, "RunMissed", "told"))
     assert "told" in server.kubectl("-n", "default", "get", "events")
-    for kind in (POLICY, RUN, HOLD, PROFILE, STORE_CLASS, STORE, NAMESPACE_KIND):
+    for kind in (POLICY, RUN, HOLD, REQUEST, PROFILE, STORE_CLASS, STORE, NAMESPACE_KIND):
         await operator.list(kind)
     assert await operator.delete(RUN, "trial", "default")
     with pytest.raises(Unavailable, match="cannot delete"):

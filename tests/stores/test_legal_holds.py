@@ -18,7 +18,8 @@ from tenant_retention.adapters.tenant_stores import RealTenantStores
 from tenant_retention.domain.definition import ARCHIVE
 from tenant_retention.domain.errors import Invalid, NotReady, Unavailable
 from tenant_retention.domain.names import StoreIdentity
-from tenant_retention.domain.ports.holds import HoldPlace, WantedHold
+from tenant_retention.domain.ports.holds import WantedHold
+from tenant_retention.domain.ports.places import DatabasePlace
 from tenant_retention.domain.ports.stores import (
     DATABASE_ROLES,
     DatabaseLogin,
@@ -46,10 +47,10 @@ class Bench:
     stores: TenantStores
     requests: dict[str, DatabaseRequest]
 
-    def place(self, name: str = LIVE) -> HoldPlace:
+    def place(self, name: str = LIVE) -> DatabasePlace:
         """One of the two."""
         request = self.requests[name]
-        return HoldPlace(request.server, request.identity, request.namespace_uid)
+        return DatabasePlace(request.server, request.identity, request.namespace_uid)
 
 
 def bench(stores: TenantStores, server: DatabaseServer) -> Bench:
@@ -71,10 +72,10 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     """In memory and on real servers."""
     if request.param == "fake":
         return bench(FakeTenantStores(), DatabaseServer("pg", 5432, "administrator", "secret"))
-    return bench(RealTenantStores(tmp_path), _server(request.getfixturevalue(f"{request.param}_process")))
+    return bench(RealTenantStores(tmp_path), server_of(request.getfixturevalue(f"{request.param}_process")))
 
 
-def _server(process: PostgresProcess) -> DatabaseServer:
+def server_of(process: PostgresProcess) -> DatabaseServer:
     access = process.administrator
     return DatabaseServer(access.host, access.port, access.user, access.password, access.ca_file.read_text())
 
@@ -129,7 +130,7 @@ class Customer:
 
     def __init__(self, process: PostgresProcess, directory: Path) -> None:
         self._access = process.administrator
-        made = bench(RealTenantStores(directory), _server(process))
+        made = bench(RealTenantStores(directory), server_of(process))
         self.stores, self.requests, self.place = made.stores, made.requests, made.place
 
     def owner(self, name: str = LIVE) -> Any:

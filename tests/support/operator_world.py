@@ -46,6 +46,7 @@ class Silent:
     ready: dict[str, bool] = field(default_factory=dict)
     stores_ready: dict[str, bool | None] = field(default_factory=dict)
     measured: dict[str, Measurements | None] = field(default_factory=dict)
+    requests: dict[str, Manifest] = field(default_factory=dict)
 
     def policy(self, namespace: str, name: str, status: Manifest, latest_success: datetime | None) -> None:
         """See ``Shown``."""
@@ -72,6 +73,10 @@ class Silent:
     def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
         """See ``Shown``."""
         self.measured[store] = measured
+
+    def request(self, namespace: str, name: str, status: Manifest) -> None:
+        """See ``Shown``."""
+        self.requests[name] = status
 
 
 @dataclass

@@ -13,6 +13,7 @@ import pytest
 from tenant_retention.api.v1alpha1.common import ApiObject
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.datastoreclass import DataStoreClass
+from tenant_retention.api.v1alpha1.datasubjectrequest import DataSubjectRequest
 from tenant_retention.api.v1alpha1.legalhold import LegalHold
 from tenant_retention.api.v1alpha1.retentionprofile import RetentionProfile
 from tenant_retention.api.v1alpha1.retentionrun import RetentionRun
@@ -22,9 +23,18 @@ from tenant_retention.domain.errors import Unavailable
 from tenant_retention.domain.ports.cluster import Kind, Manifest, kind_of
 from tests.unit.test_plugin import CANARY, HOME, Plugin, stored
 
-MODELS = (TenantRetentionPolicy, RetentionRun, LegalHold, RetentionProfile, DataStoreClass, DataStore)
+MODELS = (
+    TenantRetentionPolicy,
+    RetentionRun,
+    LegalHold,
+    DataSubjectRequest,
+    RetentionProfile,
+    DataStoreClass,
+    DataStore,
+)
 LEFT_OUT = {
     ("LegalHold", "spec"): {"reference", "release"},
+    ("DataSubjectRequest", "spec"): {"subject"},
     ("RetentionProfile", "spec"): {"allowedNamespaces"},
     ("DataStoreClass", "spec"): {"allowedNamespaces"},
 }
@@ -57,6 +67,8 @@ def poisoned(kind: Kind) -> Manifest:
         case "LegalHold":
             spec |= {"reference": CANARY, "release": {"reason": CANARY}}
             spec["select"] = {"sessions": [CANARY], "units": [CANARY], "subject": {"secretRef": {"name": CANARY}}}
+        case "DataSubjectRequest":
+            spec["subject"] = {"secretRef": {"name": CANARY}}
         case "DataStore":
             spec |= {"claimRef": {"namespace": HOME}, "className": "shown"}
         case "Pod":

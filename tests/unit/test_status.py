@@ -371,6 +371,9 @@ NO_REASON_OF_COMPLIANT = {
     Reason.EXTENDED_STORAGE_ENDS,
     Reason.NOT_IN_PROFILE,
     Reason.DEBT_FORESEEN,
+    # Of a request, which is judged by itself.
+    Reason.REQUEST_DUE,
+    Reason.REQUEST_OVERDUE,
 }
 
 

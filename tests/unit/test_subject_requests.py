@@ -24,6 +24,7 @@ from tenant_retention.domain.subject_requests import (
     request_status,
     tellings,
 )
+from tenant_retention.telemetry import Telemetry
 from tests.support.api_cases import example_profile
 
 RECEIVED = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -239,15 +240,15 @@ def test_a_record_whose_content_is_below_its_minimum_is_not_late__M9() -> None:
 def test_counts_of_all_databases_are_summed_by_category__M9() -> None:
     terms = RequestTerms(Period.parse("P30D"), grounds={"calls": "Contract"})
     until = DEADLINE + timedelta(days=1)
-    first = StoreRequest("d1", "acme", "Analytical", some(3, held=1, deferred=1, until=until), deleted=4, cleared=1)
-    second = StoreRequest("d2", "acme", "Dialogue", some(2, deferred=2), deleted=0, cleared=2)
+    first = StoreRequest("d1", "acme", "Analytical", some(3, held=1, deferred=1, until=until))
+    second = StoreRequest("d2", "acme", "Dialogue", some(2, deferred=2))
     status = status_of(FOUND, first, second, terms=terms)
     (category,) = status["categories"]
     assert [category[word] for word in ("left", "held", "deferred")] == [5, 1, 3]
-    assert [status[word] for word in ("left", "held", "deferred", "deleted", "cleared")] == [5, 1, 3, 4, 3]
-    assert [(row["dataStore"], row["left"], row["cleared"]) for row in status["stores"]] == [("d1", 3, 1), ("d2", 2, 2)]
-    uncounted = status_of(FOUND, first, store(some(2), "d2"), terms=terms)
-    assert "deleted" not in uncounted, "what is not known of one database is not told as a sum"
+    assert [status[word] for word in ("left", "held", "deferred")] == [5, 1, 3]
+    assert [(row["dataStore"], row["left"]) for row in status["stores"]] == [("d1", 3), ("d2", 2)]
+    uncounted = status_of(FOUND, first, store(problem=AWAY, name="d2"), terms=terms)
+    assert "left" not in uncounted, "what is not known of one database is not told as a sum"
 
 
 def test_a_missing_secret_or_policy_keeps_it_open_and_late_and_what_must_change_is_told_first__T7() -> None:
@@ -364,3 +365,26 @@ def test_a_secret_that_can_change_or_is_somebody_elses_is_refused_without_its_co
     shown = json.dumps(status_of(FOUND, problems=(refused.value,)))
     assert "316" not in shown
     assert "KzMx" not in shown
+
+
+def test_metrics_tell_how_many_are_open_and_late_by_namespace_and_none_by_name__T7_X4() -> None:
+    telemetry = Telemetry()
+
+    def shown() -> dict[str, float]:
+        """What is scraped of requests."""
+        lines = telemetry.render(0).decode().splitlines()
+        of_requests = (line.rpartition(" ") for line in lines if "request" in line and not line.startswith("#"))
+        return {name.removeprefix("tenant_retention_"): float(value) for name, _, value in of_requests}
+
+    telemetry.request("acme", "req-1", status_of(FOUND, store(some(2))))
+    telemetry.request("acme", "req-2", status_of(DEADLINE, store(some(2))))
+    labels = '{namespace="acme"}'
+    assert shown() == {
+        f"open_requests{labels}": 2,
+        f"overdue_requests{labels}": 1,
+        f"next_request_deadline_timestamp_seconds{labels}": DEADLINE.timestamp(),
+    }
+    telemetry.request("acme", "req-2", {})
+    assert shown()[f"overdue_requests{labels}"] == 0
+    telemetry.request("acme", "req-1", status_of(FOUND, store(DONE)))
+    assert shown() == {}

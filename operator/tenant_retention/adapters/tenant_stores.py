@@ -36,6 +36,7 @@ from tenant_retention.adapters.postgres.schema import (
     refuse_runs,
     write_approval,
 )
+from tenant_retention.adapters.postgres.subject_requests import PostgresTenantRequests
 from tenant_retention.adapters.postgres.survey import marker_of
 from tenant_retention.adapters.s3.tenant_buckets import S3TenantBuckets
 from tenant_retention.api.v1alpha1.conditions import Reason
@@ -66,8 +67,6 @@ from tenant_retention.domain.servers import SLOW, SLOW_WORDS, SYSTEM_AUTHORITIES
 from tenant_retention.domain.store_marker import StoreMarker
 
 APPLICATION_NAME = "tenant-retention-operator"
-
-
 _SKEW = (
     "the server's clock and the operator's differ by over a minute: nothing is deleted until they agree; put the clocks of "
     "the nodes and of the server right"
@@ -83,7 +82,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class RealTenantStores(PostgresTenantHolds):
+class RealTenantStores(PostgresTenantHolds, PostgresTenantRequests):
     """Holds settings, no connection: safe to share between threads. ``directory``: where authorities' files are written
     (libpq reads them from files). ``now``: the operator's clock (UTC), told to every database as a witness."""
 

@@ -195,9 +195,10 @@ def erase(
     """Carries out a person's request: shows what was found, asks, and does it. What is held, or below its minimum, waits."""
     # Imported here: the numbers of all countries, which no other command needs.
     from tenant_retention.cli import erasing
+    from tenant_retention.enforcement.subject_files import read_subject
 
     document = load_plan(plan)
-    who = erasing.read_subject(subject, document, region)
+    who = read_subject(subject, document, region)
     erasure = erasing.erase(
         document, plan.parent, administrator_binding, who, action, _world(quiet), dry_run=dry_run, yes=yes
     )

@@ -20,18 +20,17 @@ from tenant_retention.cli.confirming import confirm
 from tenant_retention.cli.output import table
 from tenant_retention.domain.conditions import instant
 from tenant_retention.domain.databases import DatabaseRoles
-from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
 from tenant_retention.domain.ports.requests import PlacedRequest, RequestAction, RequestProgress, SoughtSubject
-from tenant_retention.domain.subjects import ROLES, Subject, parse_subject
+from tenant_retention.domain.subjects import Subject
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import APPLICATION_NAME, open_stores, server_access
 from tenant_retention.enforcement.results import RunResult
 from tenant_retention.enforcement.world import World
 
 HEADS = ("DATABASE", "CATEGORY", "TABLE", "ACT", "ROWS", "HELD", "DEFERRED", "UNTIL")
-_NAME = "shell"
-"""Stands in the databases where a DataSubjectRequest's name stands in a cluster."""
+_NAME = "Shell"
+"""Stands in the databases where a DataSubjectRequest's name stands, which has no capitals: no operator takes it back."""
 T = TypeVar("T")
 
 
@@ -47,26 +46,6 @@ class Erasure:
     def done(self) -> bool:
         """Whether nothing is left in any database."""
         return self.result is not None and all(each.done for each in self.progress.values())
-
-
-def read_subject(directory: Path, plan: PlanDocument, region: str | None) -> Subject:
-    """The person that a directory names: files phones, emails, chatIds, staffIds, one identifier a line, as in the Secret of a
-    DataSubjectRequest. Raises Invalid, never with what is written there."""
-    if not directory.is_dir():
-        raise Invalid(
-            f"--subject: {directory} is no directory with one of {', '.join(ROLES)}", reason="Usage", field="subject"
-        )
-    # Kubernetes mounts a Secret with links that begin with two dots.
-    data = {
-        file.name: file.read_bytes() for file in sorted(directory.iterdir()) if file.is_file() and file.name[0] != "."
-    }
-    constants = {
-        column.anonymize.value
-        for each in plan.definition.tables
-        for column in each.columns
-        if column.anonymize is not None and column.anonymize.value
-    }
-    return parse_subject(data, region, constants)
 
 
 def erase(

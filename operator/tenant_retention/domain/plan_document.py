@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Literal
+from uuid import UUID
 
 from tenant_retention.domain.backups import Frequency
 from tenant_retention.domain.definition import RetentionDefinition, Value
@@ -60,12 +61,20 @@ class BackupPlan(Value):
     key_id: str = ""
 
 
+class SubjectSource(Value):
+    """Whom a request is about: the directory of its Secret, one file a key. ``region``: for numbers without a country."""
+
+    request: UUID
+    subject: str
+    region: str | None = None
+
+
 class PlanDocument(Value):
     """One policy's run. ``definition`` decides; the database refuses the run if its own rules digest differs.
 
     ``categories``: limits the run to these (empty: all); it is judged by these, and never counts as a night's run.
     ``awaited``: purposes of buckets and caches that are not there yet: what needs one fails alone (M10).
-    ``batch_milliseconds``: aim of one keyset batch.
+    ``batch_milliseconds``: aim of one keyset batch. ``subjects``: of a run of task requests, whom it looks for.
     """
 
     version: Literal[1] = 1
@@ -80,3 +89,4 @@ class PlanDocument(Value):
     categories: tuple[str, ...] = ()
     batch_milliseconds: int = 150
     backup: BackupPlan | None = None
+    subjects: tuple[SubjectSource, ...] = ()

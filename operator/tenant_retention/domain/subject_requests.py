@@ -11,10 +11,11 @@ from tenant_retention.api.v1alpha1.common import LocalRef
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
 from tenant_retention.api.v1alpha1.datasubjectrequest import DataSubjectRequest, DataSubjectRequestStatus
 from tenant_retention.api.v1alpha1.legalhold import MOST_STORES
+from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
 from tenant_retention.domain.chosen_policies import chosen_policies, summed_up
 from tenant_retention.domain.conditions import Finding, Transition, instant, moment, reason_of, render, transitions
 from tenant_retention.domain.copies import NO_COPIES
-from tenant_retention.domain.errors import RetentionError
+from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.ports.requests import RequestProgress
 from tenant_retention.domain.request_deadlines import RequestDeadlines, RequestTerms
 from tenant_retention.domain.requested_rows import RowsLeft, rows_left, summed
@@ -25,15 +26,13 @@ _QUIET = frozenset({Reason.REQUEST_DONE.value, Reason.REQUEST_WAITING.value, Rea
 @dataclass(frozen=True)
 class StoreRequest:
     """The request in one database. ``progress``: as the database says; None: it does not know the request yet, or there is a
-    ``problem``. ``deleted``, ``cleared``: rows so far; None: nobody counted them."""
+    ``problem``."""
 
     data_store: str
     policy: str
     place: str
     progress: RequestProgress | None = None
     problem: RetentionError | None = None
-    deleted: int | None = None
-    cleared: int | None = None
 
     @property
     def done(self) -> bool:
@@ -60,6 +59,20 @@ class RequestReport:
 def is_done(status: Mapping[str, Any]) -> bool:
     """Whether it was done: databases are not asked any more, and nothing but a restore brings anything back."""
     return bool(status.get("doneAt"))
+
+
+def may_seek(name: str, policy: TenantRetentionPolicySpec) -> None:
+    """Raises Invalid where the platform has stopped deletion in a policy: a request does not get around it (X2)."""
+    if policy.suspend:
+        raise Invalid(
+            f"policy {name} is suspended; nothing is done in its databases before it is resumed",
+            reason=Reason.SUSPENDED,
+        )
+    if policy.mode == "DryRun":
+        raise Invalid(
+            f"policy {name} has mode DryRun; nothing is done in its databases before it is Enforce",
+            reason=Reason.DRY_RUN,
+        )
 
 
 def policies_of(
@@ -165,7 +178,7 @@ def _ready(
         text = f"nothing is left in any database ({len(stores)}); backups no longer have it from {gone}"
         return Finding(ready, True, Reason.REQUEST_DONE, text)
     if not left or len(left) < len(stores):
-        text = f"the person's rows are listed in {len(left)} of {len(stores)} databases; nothing is done before all are"
+        text = f"the person's rows are listed in {len(left)} of {len(stores)} databases; those of a policy wait for each other"
         return Finding(ready, False, Reason.PENDING, text)
     rows = summed(left.values())
     return Finding(ready, False, Reason.REQUEST_WAITING, "; ".join(each.told() for each in rows))
@@ -174,10 +187,6 @@ def _ready(
 def _totals(report: RequestReport, left: Mapping[str, Sequence[RowsLeft]]) -> dict[str, Any]:
     rows = summed(left.values())
     totals: dict[str, Any] = {"categories": [each.written() for each in rows]}
-    for word in ("deleted", "cleared"):
-        counts = [getattr(store, word) for store in report.stores]
-        if counts and None not in counts:
-            totals[word] = sum(counts)
     if report.stores and len(left) == len(report.stores):
         totals |= {word: sum(getattr(each, word) for each in rows) for word in ("left", "held", "deferred")}
     untils = [each.until for each in rows if each.until is not None]
@@ -203,7 +212,6 @@ def _worst_first(store: StoreRequest) -> tuple[bool, bool, str, str]:
 
 def _store(store: StoreRequest, left: Mapping[str, Sequence[RowsLeft]]) -> dict[str, Any]:
     row: dict[str, Any] = {"dataStore": store.data_store, "policy": store.policy, "place": store.place}
-    row |= {word: getattr(store, word) for word in ("deleted", "cleared") if getattr(store, word) is not None}
     if store.progress is not None and store.progress.found_at is not None:
         rows = left[store.data_store]
         row |= {"foundAt": instant(store.progress.found_at), "left": sum(each.left for each in rows)}

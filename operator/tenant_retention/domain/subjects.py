@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.subject_lines import Line, lines_of
 
@@ -63,6 +64,16 @@ def parse_subject(data: Mapping[str, bytes], region: str | None, constants: Coll
     if not spellings:
         raise _refused(f"nobody is named; write an identifier a line into one of {', '.join(ROLES)}")
     return Subject(tuple(sorted(spellings)))
+
+
+def constants_of(definition: RetentionDefinition) -> frozenset[str]:
+    """What anonymization by these rules writes into columns: it is nobody's any more."""
+    return frozenset(
+        column.anonymize.value
+        for each in definition.tables
+        for column in each.columns
+        if column.anonymize is not None and column.anonymize.value
+    )
 
 
 def digest_of(spelling: Spelling, salt: bytes) -> bytes:

@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.plan_document import Task
+from tenant_retention.domain.ports.requests import SoughtSubject
 from tenant_retention.enforcement.expire import expire
 from tenant_retention.enforcement.opening import open_stores
 from tenant_retention.enforcement.plans import load_plan
@@ -107,8 +108,14 @@ def _run(path: Path, run_id: UUID, world: World) -> tuple[str, Outcome]:
         with open_backup_stores(plan, path.parent) as backups:
             made = back_up(plan, backups, run_id, world)
         return summarize_backup(made), made.outcome
+    sought: tuple[SoughtSubject, ...] = ()
+    if plan.subjects:
+        # Imported here: a night looks for nobody.
+        from tenant_retention.enforcement.subject_files import sought_by
+
+        sought = sought_by(plan, path.parent)
     with open_stores(plan, path.parent) as stores:
-        result = expire(plan, stores, run_id, world)
+        result = expire(plan, stores, run_id, world, sought)
     return summarize(result), result.outcome
 
 

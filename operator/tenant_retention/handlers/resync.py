@@ -14,6 +14,7 @@ from tenant_retention.domain.ports.cluster import (
     HOLD,
     POLICY,
     PROFILE,
+    REQUEST,
     RUN,
     STORE,
     STORE_CLASS,
@@ -28,7 +29,7 @@ from tenant_retention.telemetry import Health
 LOOP = "resync"
 WATCH = "watch"
 _LOG = logging.getLogger(__name__)
-_KINDS = (POLICY, RUN, HOLD, PROFILE, STORE_CLASS, STORE)
+_KINDS = (POLICY, RUN, HOLD, REQUEST, PROFILE, STORE_CLASS, STORE)
 
 
 class Resync:

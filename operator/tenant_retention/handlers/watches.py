@@ -12,7 +12,7 @@ from typing import Any
 import kopf
 
 from tenant_retention.api.v1alpha1.common import GROUP, VERSION
-from tenant_retention.domain.ports.cluster import HOLD, POLICY, PROFILE, RUN, STORE, STORE_CLASS
+from tenant_retention.domain.ports.cluster import HOLD, POLICY, PROFILE, REQUEST, RUN, STORE, STORE_CLASS
 from tenant_retention.handlers.queue import Key, WorkQueue
 from tenant_retention.handlers.seen import Seen
 
@@ -51,7 +51,8 @@ def register(registry: kopf.OperatorRegistry, queue: WorkQueue, seen: Seen, *, i
 
 
 def register_policies(registry: kopf.OperatorRegistry, queue: WorkQueue, seen: Seen) -> None:
-    """Policies, runs and holds: their own keys. A namespace that is labelled wakes its policies."""
+    """Policies, runs, holds and requests: their own keys. A namespace that is labelled wakes its policies, and so does a request
+    that is gone: they take back what was not begun."""
 
     @kopf.on.event(GROUP, VERSION, POLICY.plural, registry=registry)
     async def policy_event(event: Any, name: str, namespace: Any, body: Any, **_: Any) -> None:
@@ -67,6 +68,15 @@ def register_policies(registry: kopf.OperatorRegistry, queue: WorkQueue, seen: S
     async def hold_event(name: str, namespace: Any, meta: Any, **_: Any) -> None:
         if seen.changed(HOLD.name, meta["uid"], meta):
             queue.add(Key(HOLD.name, namespace, name))
+
+    @kopf.on.event(GROUP, VERSION, REQUEST.plural, registry=registry)
+    async def request_event(event: Any, name: str, namespace: Any, meta: Any, **_: Any) -> None:
+        if seen.changed(REQUEST.name, meta["uid"], meta):
+            queue.add(Key(REQUEST.name, namespace, name))
+        if event["type"] == "DELETED":
+            queue.add(Key(REQUEST.name, namespace, name))
+            for policy in seen.policies_in(namespace):
+                queue.add(Key(POLICY.name, namespace, policy))
 
     @kopf.on.event("v1", "namespaces", registry=registry)
     async def namespace_event(name: str, **_: Any) -> None:
@@ -106,14 +116,14 @@ def register_ledger(registry: kopf.OperatorRegistry, queue: WorkQueue, seen: See
 
 
 def register_children(registry: kopf.OperatorRegistry, queue: WorkQueue) -> None:
-    """Servers, CronJobs and Jobs that we made: their policy, found by label; and the run a Job belongs to."""
+    """Servers, CronJobs and Jobs that we made: their policy, found by label; and the run or request a Job belongs to."""
 
     async def child_event(namespace: Any, labels: Any, meta: Any, **_: Any) -> None:
         if policy := labels.get(POLICY_LABEL):
             queue.add(Key(POLICY.name, namespace, policy))
         for owner in meta.get("ownerReferences", ()):
-            if owner.get("kind") == RUN.name:
-                queue.add(Key(RUN.name, namespace, owner["name"]))
+            if owner.get("kind") in (RUN.name, REQUEST.name):
+                queue.add(Key(owner["kind"], namespace, owner["name"]))
 
     kopf.on.event("apps", "v1", "statefulsets", registry=registry)(child_event)
     kopf.on.event("batch", "v1", "cronjobs", registry=registry)(child_event)

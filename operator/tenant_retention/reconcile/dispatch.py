@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tenant_retention.domain.errors import RetentionError
-from tenant_retention.domain.ports.cluster import HOLD, POLICY, PROFILE, RUN, STORE, STORE_CLASS
+from tenant_retention.domain.ports.cluster import HOLD, POLICY, PROFILE, REQUEST, RUN, STORE, STORE_CLASS
 from tenant_retention.reconcile.catalogue import reconcile_class, reconcile_profile
 from tenant_retention.reconcile.holds import HoldReconciler
 from tenant_retention.reconcile.policy import PolicyReconciler
 from tenant_retention.reconcile.released import StoreReconciler, release
+from tenant_retention.reconcile.requests import RequestReconciler
 from tenant_retention.reconcile.runs import RunReconciler
 from tenant_retention.reconcile.servers import Authorities
 from tenant_retention.reconcile.telling import tell_failure
 from tenant_retention.reconcile.world import World
 
-_KINDS = {kind.name: kind for kind in (POLICY, RUN, HOLD, STORE, PROFILE, STORE_CLASS)}
+_KINDS = {kind.name: kind for kind in (POLICY, RUN, HOLD, REQUEST, STORE, PROFILE, STORE_CLASS)}
 
 
 class Reconcile:
@@ -28,6 +29,7 @@ class Reconcile:
         self._stores = StoreReconciler(world, authorities)
         self._runs = RunReconciler(world, authorities)
         self._holds = HoldReconciler(world, authorities)
+        self._requests = RequestReconciler(world, authorities)
 
     async def __call__(self, kind: str, namespace: str, name: str) -> timedelta | None:
         """Reconciles one object; when to look again, None: when something happens.
@@ -52,6 +54,8 @@ class Reconcile:
             return await self._runs.reconcile(namespace, name)
         if kind == HOLD.name:
             return await self._holds.reconcile(namespace, name)
+        if kind == REQUEST.name:
+            return await self._requests.reconcile(namespace, name)
         if kind == STORE.name:
             return await self._stores.reconcile(name)
         if kind == PROFILE.name:

@@ -15,7 +15,7 @@ from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.holds import wanted_hold
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.ports.cluster import HOLD
-from tenant_retention.domain.ports.holds import HoldPlace
+from tenant_retention.domain.ports.places import DatabasePlace
 from tenant_retention.reconcile.databases import DatabaseResult
 from tenant_retention.reconcile.world import World, parse
 
@@ -30,7 +30,7 @@ async def hold_before_nights(world: World, reference: PolicyRef, databases: Sequ
             request, facts = result.request, result.facts
             if request is None or facts is None or any(kept.name == hold.metadata.name for kept in facts.holds):
                 continue
-            place = HoldPlace(request.server, request.identity, request.namespace_uid)
+            place = DatabasePlace(request.server, request.identity, request.namespace_uid)
             try:
                 await world.call(place.server.host, world.stores.place_hold, place, wanted_hold(hold))
             except RetentionError as problem:

@@ -15,7 +15,6 @@ from typing import Literal
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.legalhold import LegalHold
-from tenant_retention.domain import ledger
 from tenant_retention.domain.chosen_policies import chosen_policies, concerns, unfinished
 from tenant_retention.domain.conditions import transitions
 from tenant_retention.domain.errors import NotReady, RetentionError, Unavailable
@@ -25,12 +24,11 @@ from tenant_retention.domain.holds import (
     hold_status,
     wanted_hold,
 )
-from tenant_retention.domain.ledger import Claimant, Standing, place_of, standing
-from tenant_retention.domain.manifests.inputs import PolicyRef
-from tenant_retention.domain.ports.cluster import HOLD, POLICY, STORE, Happening, Manifest
-from tenant_retention.domain.ports.holds import HoldPlace
-from tenant_retention.domain.ports.stores import DatabaseServer
-from tenant_retention.reconcile.servers import Authorities, Servers
+from tenant_retention.domain.ledger import place_of
+from tenant_retention.domain.ports.cluster import HOLD, POLICY, Happening, Manifest
+from tenant_retention.domain.ports.places import DatabasePlace
+from tenant_retention.reconcile.ledger_databases import LedgerDatabase, databases_of, entries_by_policy
+from tenant_retention.reconcile.servers import Authorities
 from tenant_retention.reconcile.telling import tell_status
 from tenant_retention.reconcile.tenancy import Home, look_home
 from tenant_retention.reconcile.world import World, parse
@@ -83,11 +81,10 @@ class HoldReconciler:
         home = await look_home(self._world, namespace)
         there = {found["metadata"]["name"]: found for found in await self._world.cluster.list(POLICY, namespace)}
         policies, missing = chosen_policies(HOLD.name, hold.spec.policy_refs, there)
-        entries: dict[str, list[DataStore]] = {name: [] for name in policies}
-        for found in await self._world.cluster.list(STORE, labels=f"{ledger.NAMESPACE_LABEL}={namespace}"):
-            entry = parse(DataStore, found, Reason.STORE_CONFLICT)
-            if entry.spec.type == "PostgreSQL" and concerns(hold.spec.policy_refs, entry.spec.policy_ref.name):
-                entries.setdefault(entry.spec.policy_ref.name, []).append(entry)
+        found_entries = await entries_by_policy(
+            self._world, namespace, lambda policy: concerns(hold.spec.policy_refs, policy)
+        )
+        entries: dict[str, list[DataStore]] = {name: [] for name in policies} | found_entries
         stores: list[StoreHold] = []
         problems: list[RetentionError] = [*missing]
         for policy, databases in sorted(entries.items()):
@@ -103,47 +100,21 @@ class HoldReconciler:
         self, hold: LegalHold, home: Home, manifest: Manifest, databases: Sequence[DataStore], memory: Memory
     ) -> tuple[list[StoreHold], RetentionError | None]:
         """The hold in all databases that the ledger has of one policy."""
-        meta = manifest["metadata"]
-        reference = PolicyRef(home.name, meta["name"], meta["uid"])
-        claimant = Claimant(home.name, home.uid, reference.name, reference.uid)
-        mine = [entry for entry in databases if standing(entry.spec, claimant) is not Standing.RELEASED]
-        servers = Servers(self._world, self._authorities, reference, manifest)
-        known = {entry.spec.class_name: await self._server(servers, entry) for entry in mine}
-        stores = await asyncio.gather(
-            *(self._store(hold, entry, claimant, known[entry.spec.class_name], memory) for entry in mine)
-        )
-        unowned = [_unowned(entry) for entry in databases if entry not in mine]
-        return [*stores, *unowned], unfinished(manifest, len(mine))
+        found = await databases_of(self._world, self._authorities, home, manifest, databases)
+        policy = found.reference.name
+        stores = await asyncio.gather(*(self._store(hold, policy, database, memory) for database in found.mine))
+        return [*stores, *(_unowned(entry) for entry in found.unowned)], unfinished(manifest, len(found.mine))
 
-    async def _server(self, servers: Servers, entry: DataStore) -> DatabaseServer | RetentionError:
-        """The server as it is: a hold makes none, and needs nothing of the namespace."""
+    async def _store(self, hold: LegalHold, policy: str, database: LedgerDatabase, memory: Memory) -> StoreHold:
+        blank = StoreHold(database.name, policy, database.place)
         try:
-            server = await servers.as_left(entry)
-        except RetentionError as problem:
-            return problem
-        assert isinstance(server, DatabaseServer)
-        return server
-
-    async def _store(
-        self,
-        hold: LegalHold,
-        entry: DataStore,
-        claimant: Claimant,
-        server: DatabaseServer | RetentionError,
-        memory: Memory,
-    ) -> StoreHold:
-        blank = StoreHold(entry.metadata.name, claimant.policy, place_of(entry.spec).name)
-        try:
-            if standing(entry.spec, claimant) is Standing.CONFIRMED or entry.status.phase in (None, "Pending"):
-                raise NotReady("the database is being made", reason=Reason.PENDING)
-            if isinstance(server, RetentionError):
-                raise server
-            where = HoldPlace(server, ledger.identity_of(entry.spec), entry.spec.namespace_uid)
-            return await self._settle(hold, where, blank, memory)
+            if isinstance(database.where, RetentionError):
+                raise database.where
+            return await self._settle(hold, database.where, blank, memory)
         except RetentionError as problem:
             return replace(blank, problem=problem)
 
-    async def _settle(self, hold: LegalHold, where: HoldPlace, blank: StoreHold, memory: Memory) -> StoreHold:
+    async def _settle(self, hold: LegalHold, where: DatabasePlace, blank: StoreHold, memory: Memory) -> StoreHold:
         """One database as the object says."""
         world, host = self._world, where.server.host
         if hold.spec.release is not None:
@@ -156,7 +127,7 @@ class HoldReconciler:
             memory.counts[blank.data_store] = (world.now(), counts)
         return replace(blank, since=placed.since, counts=counts, unknown=frozenset(placed.unknown))
 
-    async def _count(self, hold: LegalHold, where: HoldPlace) -> Mapping[str, int] | None:
+    async def _count(self, hold: LegalHold, where: DatabasePlace) -> Mapping[str, int] | None:
         host, count = where.server.host, self._world.stores.count_hold
         try:
             return await self._world.call(host, count, where, hold.metadata.name)

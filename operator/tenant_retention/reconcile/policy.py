@@ -46,6 +46,7 @@ from tenant_retention.reconcile.telling import Result, tell_policy, tell_stores
 from tenant_retention.reconcile.tenancy import Home, enter, look_home
 from tenant_retention.reconcile.tonight import look_at_stores
 from tenant_retention.reconcile.unserved import count_unserved
+from tenant_retention.reconcile.withdrawing import withdraw_requests
 from tenant_retention.reconcile.world import World
 
 SOON = timedelta(seconds=5)
@@ -157,18 +158,17 @@ class PolicyReconciler:
         meta = draft.manifest["metadata"]
         reference = PolicyRef(meta["namespace"], meta["name"], meta["uid"])
         draft.policy, unreadable = await read_policy(world, reference, draft.manifest)
-        policy = draft.policy
         try:
             home = await look_home(world, reference.namespace)
         except Invalid as unserved:
             draft.problem = unserved
             memory.isolation.pause()
             memory.encryption.pause()
-            draft.rules = await resolve(world, reference, policy, None)
+            draft.rules = await resolve(world, reference, draft.policy, None)
             draft.results = await count_unserved(world, self._authorities, reference, draft.manifest, draft.rules)
             return
         await enter(world, home, draft.manifest)
-        draft.rules = await resolve(world, reference, policy, home, unreadable)
+        draft.rules = await resolve(world, reference, draft.policy, home, unreadable)
         draft.problem = draft.rules.problem
         if draft.rules.definition is None:
             return
@@ -179,6 +179,7 @@ class PolicyReconciler:
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
         await hold_before_nights(world, reference, draft.databases())
+        await withdraw_requests(world, reference, draft.databases())
         await asyncio.gather(memory.encryption.look(world, draft.results), memory.measuring.look(world, draft.results))
         await self._schedule(draft, reference)
         rules, night = draft.rules, draft.schedule or draft.standing
@@ -198,7 +199,6 @@ class PolicyReconciler:
             draft.schedule = schedule_of(reference, draft.policy.spec)
         except RetentionError as problem:
             draft.schedule_problem = problem
-            draft.schedule = None
 
     async def _prepare(self, draft: Draft, memory: Memory, reference: PolicyRef, home: Home) -> None:
         """All stores as wanted."""

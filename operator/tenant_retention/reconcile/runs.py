@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
 from tenant_retention.adapters.tenant_stores import observer_user
 from tenant_retention.api.v1alpha1.conditions import Reason
-from tenant_retention.api.v1alpha1.datastore import DataStore
 from tenant_retention.api.v1alpha1.retentionrun import RetentionRun
-from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicy
 from tenant_retention.domain.approvals import (
     FINISHED,
     RunOutcome,
@@ -21,44 +19,27 @@ from tenant_retention.domain.approvals import (
     run_status,
     shares,
 )
-from tenant_retention.domain.backups import BACKUPS
 from tenant_retention.domain.conditions import moment, reason_of
-from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_for
-from tenant_retention.domain.ledger import Claimant, Standing, standing
-from tenant_retention.domain.manifests.inputs import PolicyRef, RunRef
+from tenant_retention.domain.manifests.inputs import RunRef
 from tenant_retention.domain.manifests.jobs import run_job_name
 from tenant_retention.domain.plan_document import Mode
-from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, STORE, Happening, Manifest
+from tenant_retention.domain.ports.cluster import JOB, POLICY, RUN, Happening
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.stores import ApprovalGrant, DatabaseLogin, DatabaseRequest, DatabaseServer
 from tenant_retention.domain.run_status import outcome as outcome_of
-from tenant_retention.reconcile.claims import ClaimedStore, identity_for
+from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.observing import kept_passwords
-from tenant_retention.reconcile.placing import entered, placed
-from tenant_retention.reconcile.rules import read_policy, resolve
+from tenant_retention.reconcile.scenes import Scene, scene_of
 from tenant_retention.reconcile.schedules import Schedules, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import tell_status
-from tenant_retention.reconcile.tenancy import Home, look_home
 from tenant_retention.reconcile.world import World, parse
 
 AGAIN = timedelta(seconds=5)
 _EVIDENCE_LINKS = 10
 _REASONS = {"Succeeded": Reason.RUN_SUCCEEDED, "Stopped": Reason.GUARD_STOPPED, "Failed": Reason.RUN_FAILED}
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a run works on: the policy as it stands, its rules and its stores."""
-
-    policy: TenantRetentionPolicy
-    manifest: Manifest
-    reference: PolicyRef
-    home: Home
-    definition: RetentionDefinition
-    stores: tuple[ClaimedStore, ...]
 
 
 class RunReconciler:
@@ -109,42 +90,7 @@ class RunReconciler:
                 reason=Reason.POLICY_NOT_FOUND,
                 field="spec.policyRef.name",
             )
-        reference = PolicyRef(namespace, name, manifest["metadata"].get("uid") or "")
-        policy, unreadable = await read_policy(world, reference, manifest)
-        home = await look_home(world, namespace)
-        rules = await resolve(world, reference, policy, home, unreadable)
-        if rules.definition is None:
-            raise NotReady(
-                f"policy {name} has no rules yet: {rules.problem.message if rules.problem else 'waiting'}",
-                reason=Reason.PENDING,
-            )
-        claimant = Claimant(namespace, home.uid, name, reference.uid)
-        rules, _, _ = await placed(world, claimant, rules)
-        # The bucket of the backups is no store of a run.
-        asked = [wanted for wanted in rules.stores if wanted.purpose != BACKUPS]
-        entries = {}
-        for wanted in asked:
-            found = await world.cluster.get(STORE, identity_for(world, claimant, wanted.place).store_id())
-            entries[wanted.place] = parse(DataStore, found, Reason.STORE_CONFLICT) if found is not None else None
-        rules = entered(rules, {place for place, entry in entries.items() if entry is None})
-        assert rules.definition is not None
-        told = manifest.get("status") or {}
-        written = (told.get("observedGeneration"), (told.get("enforced") or {}).get("rulesDigest"))
-        if run.status.phase != "Running" and written != (policy.metadata.generation, rules.definition.rules_digest()):
-            # A plan for rules that the databases do not hold yet would only be refused there, and the run end as failed.
-            raise NotReady(f"the stores do not hold the rules of policy {name} yet", reason=Reason.PENDING)
-        stores = []
-        for wanted in asked:
-            identity, entry = identity_for(world, claimant, wanted.place), entries[wanted.place]
-            if entry is None and wanted.type == "PostgreSQL":
-                # As in the night: a database that was never made has no rows.
-                continue
-            if entry is None or standing(entry.spec, claimant) is not Standing.BOUND or entry.status.phase != "Bound":
-                raise NotReady(
-                    f"the {wanted.place.name} store of policy {name} is not ready yet", reason=Reason.PENDING
-                )
-            stores.append(ClaimedStore(wanted, identity, entry))
-        return Scene(policy, manifest, reference, home, rules.definition, tuple(stores))
+        return await scene_of(world, manifest, settled=run.status.phase != "Running")
 
     async def _start(self, run: RetentionRun, scene: Scene) -> RunOutcome:
         may_start(run.spec, scene.policy.spec)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionPolicySpec
@@ -11,20 +11,23 @@ from tenant_retention.domain.conditions import instant, moment
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid
 from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_for
-from tenant_retention.domain.manifests.inputs import DnsServers, Endpoint, EnforcementPod, PolicyRef, RunRef
+from tenant_retention.domain.manifests.inputs import DnsServers, Endpoint, EnforcementPod, PolicyRef, RequestRef
 from tenant_retention.domain.manifests.jobs import (
     BINDINGS_MOUNT,
+    REQUEST_LABEL,
     RUN_LABEL,
     TASK_LABEL,
+    Asked,
     cron_job,
     cron_job_name,
     one_off_job,
     plan_config_map,
     plan_name,
 )
-from tenant_retention.domain.manifests.metadata import POLICY_LABEL, binding_name
+from tenant_retention.domain.manifests.metadata import LABEL_LIMIT, POLICY_LABEL, binding_name
 from tenant_retention.domain.manifests.networking import JOB_COMPONENT, jobs_network_policy
 from tenant_retention.domain.manifests.operator_secrets import administrator_secret
+from tenant_retention.domain.names import bounded
 from tenant_retention.domain.plan_document import Mode, PlanDocument, StoreBinding, Task
 from tenant_retention.domain.ports.cluster import CRON_JOB, JOB, POD, Manifest
 from tenant_retention.domain.ports.evidence import RunEvidence
@@ -34,7 +37,8 @@ from tenant_retention.reconcile.claims import ClaimedStore
 from tenant_retention.reconcile.tonight import Tonight, of_night, roles_of_night
 from tenant_retention.reconcile.world import World, kept_secret
 
-_OF_NIGHTS = f"app.kubernetes.io/component={JOB_COMPONENT},{TASK_LABEL}={Task.EXPIRE}"
+_JOBS = f"app.kubernetes.io/component={JOB_COMPONENT}"
+_OF_NIGHTS = f"{_JOBS},{TASK_LABEL}={Task.EXPIRE}"
 
 
 @dataclass(frozen=True)
@@ -208,12 +212,23 @@ class Schedules:
         return Jobs(failure=f"Job {name}: {told}"[:1024], failed_at=at, begun=begun, ended_at=at)
 
     async def at_work(self) -> str | None:
-        """The name of a Job of the policy that has not ended, whoever made it; None if there is none."""
-        labels = f"{POLICY_LABEL}={self.reference.name},{_OF_NIGHTS}"
+        """The name of a Job of the policy that has not ended and has a run in its databases, whoever made it; None if there is
+        none."""
+        labels = f"{POLICY_LABEL}={self.reference.name},{_JOBS}"
         for job in await self.world.cluster.list(JOB, self.reference.namespace, labels):
-            if ended_as(job) is None:
+            if job["metadata"]["labels"].get(TASK_LABEL) != Task.BACKUP and ended_as(job) is None:
                 return str(job["metadata"]["name"])
         return None
+
+    async def asked_by(self, request: RequestRef) -> tuple[Manifest, ...]:
+        """The Jobs of a DataSubjectRequest that are still there, the newest first."""
+        labels = f"{POLICY_LABEL}={self.reference.name},{REQUEST_LABEL}={bounded(request.name, LABEL_LIMIT)}"
+        found = [
+            job
+            for job in await self.world.cluster.list(JOB, self.reference.namespace, labels)
+            if any(owner["uid"] == request.uid for owner in job["metadata"].get("ownerReferences") or ())
+        ]
+        return tuple(sorted(found, key=_made, reverse=True))
 
     async def pods(self, job: str) -> tuple[Manifest, ...]:
         """The pods of a Job, those that ended too."""
@@ -236,11 +251,13 @@ class Schedules:
         return moment((await kept_secret(self.world, wanted, fresh))["since"])
 
     async def start(
-        self, run: RunRef, plan: PlanDocument, stores: Sequence[ClaimedStore], name: str, seconds: int
+        self, run: Asked, plan: PlanDocument, stores: Sequence[ClaimedStore], name: str, seconds: int
     ) -> None:
-        """Starts the Job of a RetentionRun with a plan of its own; a Job that is there already is left alone."""
+        """Starts the Job of whoever asked for one, with a plan of its own; a Job that is there already is left alone."""
         await self.world.cluster.apply(plan_config_map(self.reference, plan, run))
-        pod = self.pod(stores, plan_name(self.reference, run))
+        pod = replace(self.pod(stores, plan_name(self.reference, run)), task=plan.task)
+        if isinstance(run, RequestRef):
+            pod = replace(pod, subject=run.secret)
         await self.world.cluster.create(one_off_job(pod, name, active_deadline_seconds=seconds, run=run))
 
     def _bindings(self, store: ClaimedStore) -> list[str]:

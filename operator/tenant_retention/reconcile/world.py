@@ -64,6 +64,9 @@ class Shown(Protocol):
     def store_measured(self, namespace: str, policy: str, store: str, measured: Measurements | None) -> None:
         """Shows what was measured at a store; None ends its series."""
 
+    def request(self, namespace: str, name: str, status: Manifest) -> None:
+        """Shows one request of a data subject, as its status says; {}: it is gone."""
+
 
 QUIET_SECONDS = 15.0
 """For how long a server that does not answer is not asked again: shorter than the wait before the next look at it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tenant_retention.adapters.fakes.cluster import ignore_effect
+from tenant_retention.adapters.fakes.kept_requests import FakeTenantRequests
 from tenant_retention.adapters.fakes.tenant_backups import FakeTenantBackups
 from tenant_retention.adapters.fakes.tenant_caches import FakeTenantCaches
 from tenant_retention.adapters.fakes.tenant_hash_keys import FakeTenantHashKeys
@@ -74,11 +75,9 @@ HEALTHY_BUCKET = StoreReadings(latency=timedelta(milliseconds=3), clock_skew=tim
 HEALTHY_DATABASE = replace(HEALTHY_BUCKET, version="17.6", sessions=4, usable_sessions=97, size=2**23, read_only=False)
 
 
-class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantHolds, FakeTenantCaches):
-    """``away``: hosts or URLs that do not answer; ``refusals``: what the server of a host or URL answers instead of
-    working. ``breaches`` and ``open`` (databases and buckets): what probes find; ``probed``: what each of
-    them tried. ``readings``: what is measured at a database or bucket.
-    ``in_the_clear``: what the encryption probe of a database or bucket finds. ``on_effect`` is called before every change."""
+class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantHolds, FakeTenantRequests, FakeTenantCaches):
+    """``away``: hosts or URLs that do not answer, ``refusals``: what they answer instead of working; ``breaches``, ``open`` and
+    ``in_the_clear``: what probes find, ``probed``: what they tried; ``readings``: what is measured; ``on_effect``: before changes."""
 
     def __init__(self, on_effect: Callable[[str], None] = ignore_effect) -> None:
         super().__init__()
@@ -175,6 +174,7 @@ class FakeTenantStores(FakeTenantBackups, FakeTenantHashKeys, FakeTenantHolds, F
             chain_intact=kept.chain_intact,
             cache_looks=kept.cache_looks,
             holds=self.live_holds(login.database),
+            pending_requests=self.pending_requests(login.database),
             left=tuple(
                 LeftTable(
                     table=table,

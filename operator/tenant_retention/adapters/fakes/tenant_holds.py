@@ -11,8 +11,9 @@ from typing import Protocol
 
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid, NotReady
-from tenant_retention.domain.ports.holds import HoldPlace, PlacedHold, WantedHold
+from tenant_retention.domain.ports.holds import PlacedHold, WantedHold
 from tenant_retention.domain.ports.observation import LiveHold
+from tenant_retention.domain.ports.places import DatabasePlace
 
 _Selectors = tuple[str | None, str | None, str | None, datetime | None, datetime | None]
 
@@ -51,7 +52,7 @@ class FakeTenantHolds(ABC):
         self.held_rows: dict[str, Mapping[str, int] | None] = {}
         self.counted_holds: list[tuple[str, str]] = []
 
-    def place_hold(self, place: HoldPlace, hold: WantedHold) -> PlacedHold:
+    def place_hold(self, place: DatabasePlace, hold: WantedHold) -> PlacedHold:
         """See the port."""
         rules = self._held_database(place).definition
         if rules is None:
@@ -68,7 +69,7 @@ class FakeTenantHolds(ABC):
         unknown = tuple(sorted(set(hold.categories) - known))
         return PlacedHold(added=len(missing), since=min(kept.live.values()), unknown=unknown)
 
-    def release_hold(self, place: HoldPlace, name: str) -> int:
+    def release_hold(self, place: DatabasePlace, name: str) -> int:
         """See the port."""
         self._held_database(place)
         kept = self.holds.get((place.database, name))
@@ -79,7 +80,7 @@ class FakeTenantHolds(ABC):
         kept.released += number
         return number
 
-    def count_hold(self, place: HoldPlace, name: str) -> Mapping[str, int] | None:
+    def count_hold(self, place: DatabasePlace, name: str) -> Mapping[str, int] | None:
         """See the port."""
         self._held_database(place)
         self.counted_holds.append((place.database, name))
@@ -94,7 +95,7 @@ class FakeTenantHolds(ABC):
             if where == database and kept.live
         )
 
-    def _held_database(self, place: HoldPlace) -> _Database:
+    def _held_database(self, place: DatabasePlace) -> _Database:
         self._answer(place.server.host)
         kept = self.databases.get(place.database)
         if kept is None or kept.namespace_uid != place.namespace_uid:

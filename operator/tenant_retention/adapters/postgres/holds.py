@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
-from tenant_retention.adapters.postgres.connections import Connection, connect, errors_of
+from tenant_retention.adapters.postgres.connections import Connection
 from tenant_retention.adapters.postgres.failures import answer, translated
-from tenant_retention.adapters.postgres.roles import require_marker
+from tenant_retention.adapters.postgres.proven_places import ProvenPlaces
 from tenant_retention.adapters.postgres.schema import become_owner
 from tenant_retention.adapters.postgres.statements import statement
-from tenant_retention.adapters.postgres.survey import marker_of
 from tenant_retention.api.v1alpha1.conditions import Reason
-from tenant_retention.domain.databases import DatabaseRoles
 from tenant_retention.domain.errors import NotReady, Unavailable
-from tenant_retention.domain.ports.holds import HoldPlace, PlacedHold, WantedHold
-from tenant_retention.domain.ports.stores import DatabaseServer
-from tenant_retention.domain.servers import ServerAccess
-from tenant_retention.domain.store_marker import StoreMarker
+from tenant_retention.domain.ports.holds import PlacedHold, WantedHold
+from tenant_retention.domain.ports.places import DatabasePlace
 
-_APPLICATION_NAME = "tenant-retention-operator"
 _LOCK_WAIT = "2s"
 """A batch takes a tenth of that. A deletion that takes longer is waited for by trying again: meanwhile none waits behind us."""
 _COUNT_TIME = "10s"
 
 
-class PostgresTenantHolds(ABC):
+class PostgresTenantHolds(ProvenPlaces):
     """The part of ``TenantStores`` that holds need."""
 
-    @abstractmethod
-    def _access(self, server: DatabaseServer) -> ServerAccess: ...
-
-    def place_hold(self, place: HoldPlace, hold: WantedHold) -> PlacedHold:
+    def place_hold(self, place: DatabasePlace, hold: WantedHold) -> PlacedHold:
         """See the port."""
         selectors = (list(hold.sessions), list(hold.categories), list(hold.units), hold.born_from, hold.born_to)
         with self._owner(place) as connection:
@@ -42,13 +32,13 @@ class PostgresTenantHolds(ABC):
             told = _value(connection, "place_hold", hold.name, hold.reference, *selectors)
         return answer(PlacedHold, told)
 
-    def release_hold(self, place: HoldPlace, name: str) -> int:
+    def release_hold(self, place: DatabasePlace, name: str) -> int:
         """See the port."""
         with self._owner(place) as connection:
             connection.execute(statement("calls", "bound_hold_wait"), (_LOCK_WAIT,))
             return int(_value(connection, "release_hold", name))
 
-    def count_hold(self, place: HoldPlace, name: str) -> Mapping[str, int] | None:
+    def count_hold(self, place: DatabasePlace, name: str) -> Mapping[str, int] | None:
         """See the port."""
         try:
             with self._owner(place) as connection:
@@ -60,22 +50,15 @@ class PostgresTenantHolds(ABC):
             return None
 
     @contextmanager
-    def _owner(self, place: HoldPlace) -> Iterator[Connection]:
-        """A transaction of the owner in a database that is proven to be this store."""
-        roles = DatabaseRoles.of(place.database)
-        inside = replace(self._access(place.server), database=place.database)
-        with errors_of(inside), connect(inside, application_name=_APPLICATION_NAME) as connection:
-            marker = StoreMarker.of(place.identity, place.namespace_uid)
-            found = marker_of(connection, roles.owner)
-            # Whichever policy has it: the ledger knows.
-            require_marker(connection, roles.owner, replace(marker, policy_uid=found.policy_uid if found else ""))
-            with translated(), connection.transaction():
-                become_owner(connection, roles)
-                if not _value(connection, "knows_holds"):
-                    raise NotReady(
-                        f"database {place.database} has not been brought up to this version yet", reason=Reason.PENDING
-                    )
-                yield connection
+    def _owner(self, place: DatabasePlace) -> Iterator[Connection]:
+        """A transaction of the owner."""
+        with self._proven(place) as (connection, roles), translated(), connection.transaction():
+            become_owner(connection, roles)
+            if not _value(connection, "knows_holds"):
+                raise NotReady(
+                    f"database {place.database} has not been brought up to this version yet", reason=Reason.PENDING
+                )
+            yield connection
 
 
 def _value(connection: Connection, name: str, *arguments: object) -> Any:

@@ -103,12 +103,6 @@ class RequestedStore(StatusModel):
         description="Rows that are left there; absent: not known, the message says why.",
         examples=[0],
     )
-    deleted: int | None = Field(
-        default=None, ge=0, description="Rows that it deleted there; absent: not known.", examples=[4]
-    )
-    cleared: int | None = Field(
-        default=None, ge=0, description="Rows that lost the person there; absent: not known.", examples=[8]
-    )
     categories: tuple[RequestedRows, ...] = Field(
         default=(), max_length=64, description="What is left by category.", json_schema_extra=_BY_NAME
     )
@@ -159,7 +153,8 @@ class DataSubjectRequestStatus(StatusModel):
     )
     found_at: Instant | None = Field(
         default=None,
-        description="Since when all rows are listed in all databases; absent: not yet.",
+        description="Since when all rows are listed in all databases; absent: not yet. Before all databases of a policy have "
+        "theirs nothing is done in them.",
         examples=["2026-11-22T10:01:00Z"],
     )
     done_at: Instant | None = Field(
@@ -171,15 +166,6 @@ class DataSubjectRequestStatus(StatusModel):
         default=None,
         description="When the last backup that may have it is gone; absent: not done yet.",
         examples=["2026-12-09T01:37:00Z"],
-    )
-    deleted: int | None = Field(
-        default=None, ge=0, description="Rows that it deleted in all databases; absent: not known of one.", examples=[4]
-    )
-    cleared: int | None = Field(
-        default=None,
-        ge=0,
-        description="Rows that lost the person in all databases; absent: not known of one.",
-        examples=[8],
     )
     left: int | None = Field(
         default=None, ge=0, description="Rows that are left in all databases; absent: not known of one.", examples=[0]

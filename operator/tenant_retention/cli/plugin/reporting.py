@@ -27,6 +27,7 @@ from tenant_retention.domain.ports.cluster import (
     POD,
     POLICY,
     PROFILE,
+    REQUEST,
     RUN,
     STATEFUL_SET,
     STORE,
@@ -61,6 +62,11 @@ TAKEN: dict[Kind, tuple[str, str]] = {
         "categories",
     ),
     HOLD: ("policyRefs select", "observedGeneration conditions policies databases held categories stores"),
+    REQUEST: (
+        "policyRefs actions",
+        "observedGeneration conditions policies databases deadline liveDeadline warnAt foundAt doneAt lastCopyGoneAt left "
+        "held deferred deferredUntil categories stores",
+    ),
     PROFILE: ("deadlines channels categories tables", "observedGeneration conditions categories policies"),
     STORE_CLASS: (
         "type provisioner region default limits encryptionAtRest thresholds embedded cloudNativePG existing backup",
@@ -160,6 +166,7 @@ _TENANT: tuple[tuple[Kind, str, Callable[[Manifest], dict[str, Any]]], ...] = (
     (POLICY, "", _policy),
     (RUN, "", partial(_taken, RUN)),
     (HOLD, "", _hold),
+    (REQUEST, "", partial(_taken, REQUEST)),
     (CRON_JOB, _OURS, _workload),
     (JOB, _OURS, _workload),
     (STATEFUL_SET, _OURS, _workload),

@@ -36,6 +36,15 @@ class RunRef:
 
 
 @dataclass(frozen=True)
+class RequestRef:
+    """A DataSubjectRequest that asked for a job: owner of that job and its plan. ``secret``: who it is about."""
+
+    name: str
+    uid: str
+    secret: str
+
+
+@dataclass(frozen=True)
 class OperatorRef:
     """Where the operator runs and how its pods are selected by NetworkPolicies."""
 
@@ -142,7 +151,8 @@ class DnsServers:
 class EnforcementPod:
     """What the pods of a policy's jobs run. ``bindings``: names of the Secrets mounted at ``/bindings/<name>``.
 
-    ``plan``: name of the ConfigMap with ``plan.json`` (see ``jobs.plan_config_map``).
+    ``plan``: name of the ConfigMap with ``plan.json`` (see ``jobs.plan_config_map``). ``subject``: name of the Secret that is
+    mounted at ``/subject``; None: nobody is looked for.
     """
 
     policy: PolicyRef
@@ -151,6 +161,7 @@ class EnforcementPod:
     plan: str
     task: Task = Task.EXPIRE
     resources: Resources | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from tenant_retention.domain.errors import Invalid
-from tenant_retention.domain.manifests.inputs import Amounts, EnforcementPod, PolicyRef, Resources, RunRef
+from tenant_retention.domain.manifests.inputs import Amounts, EnforcementPod, PolicyRef, RequestRef, Resources, RunRef
 from tenant_retention.domain.manifests.metadata import (
     GROUP,
     LABEL_LIMIT,
@@ -30,6 +30,8 @@ PLAN_MOUNT: Final = "/plan"
 BINDINGS_MOUNT: Final = "/bindings"
 TASK_LABEL: Final = f"{GROUP}/task"
 RUN_LABEL: Final = f"{GROUP}/run"
+REQUEST_LABEL: Final = f"{GROUP}/request"
+SUBJECT_MOUNT: Final = "/subject"
 USER: Final = 65532
 CONTAINER: Final = "enforcement"
 COMMAND: Final = ("python3", "-m", "tenant_retention.enforcement", "--plan", f"{PLAN_MOUNT}/{PLAN_KEY}")
@@ -45,10 +47,12 @@ DEFAULT_RESOURCES: Final = Resources(
     limits=Amounts(memory="256Mi"),
 )
 _PLAN_LIMIT_BYTES = 1_000_000
+Asked = RunRef | RequestRef
+"""What may ask for a Job of its own."""
 
 
-def plan_config_map(policy: PolicyRef, plan: PlanDocument, run: RunRef | None = None) -> Manifest:
-    """The plan that the pods read; it holds no secret. ``run``: the plan of one RetentionRun, owned by it.
+def plan_config_map(policy: PolicyRef, plan: PlanDocument, run: Asked | None = None) -> Manifest:
+    """The plan that the pods read; it holds no secret. ``run``: the plan of what asked for it, owned by that.
 
     Raises Invalid if the plan does not fit a ConfigMap.
     """
@@ -65,7 +69,7 @@ def plan_config_map(policy: PolicyRef, plan: PlanDocument, run: RunRef | None = 
     return found | {"data": {PLAN_KEY: text}}
 
 
-def plan_name(policy: PolicyRef, run: RunRef | None = None, task: Task = Task.EXPIRE) -> str:
+def plan_name(policy: PolicyRef, run: Asked | None = None, task: Task = Task.EXPIRE) -> str:
     """The name of the ConfigMap with the nightly plan, with that of another task, or with the plan of one run.
 
     All but the first end with a UID: a run called ``plan`` must not write over the plan of a policy called ``acme-plan``.
@@ -92,6 +96,12 @@ def run_job_name(policy: PolicyRef, run: RunRef) -> str:
     return bounded(f"{policy.name}-{run.name}-{run.uid}", OBJECT_NAME_LIMIT)
 
 
+def request_job_name(policy: PolicyRef, request: RequestRef, minute: datetime) -> str:
+    """The name of the Job of a DataSubjectRequest that is made in this minute: whoever comes second in it finds it taken."""
+    made = int(minute.timestamp()) // 60
+    return bounded(f"{policy.name}-{request.name}-{request.uid}-{made}", OBJECT_NAME_LIMIT)
+
+
 def cron_job(pod: EnforcementPod, schedule: Schedule, *, suspend: bool = False) -> Manifest:
     """The nightly CronJob. A run may last one window; a start that was missed is caught up for ``schedule``'s deadline."""
     policy = pod.policy
@@ -115,11 +125,13 @@ def cron_job(pod: EnforcementPod, schedule: Schedule, *, suspend: bool = False) 
     }
 
 
-def one_off_job(pod: EnforcementPod, name: str, *, active_deadline_seconds: int, run: RunRef | None = None) -> Manifest:
-    """One Job from the CronJob's pod: for a missed start (``missed_job_name``) or a RetentionRun (``run_job_name``)."""
+def one_off_job(pod: EnforcementPod, name: str, *, active_deadline_seconds: int, run: Asked | None = None) -> Manifest:
+    """One Job from the CronJob's pod: for a missed start (``missed_job_name``), a RetentionRun (``run_job_name``) or a
+    DataSubjectRequest (``request_job_name``)."""
     labelled = _labels(pod)
     if run is not None:
-        labelled[RUN_LABEL] = bounded(run.name, LABEL_LIMIT)
+        label = RUN_LABEL if isinstance(run, RunRef) else REQUEST_LABEL
+        labelled[label] = bounded(run.name, LABEL_LIMIT)
     found = manifest("batch/v1", "Job", name, pod.policy.namespace, labelled)
     found["metadata"]["ownerReferences"] = [owner_reference(run or pod.policy)]
     return found | {"spec": _job_spec(pod, labelled, active_deadline_seconds)}
@@ -159,6 +171,7 @@ def _pod_spec(pod: EnforcementPod) -> Manifest:
         {"name": "plan", "configMap": {"name": pod.plan, "defaultMode": 0o444}},
         scratch("tmp", "64Mi"),
         *(secret_volume(f"binding-{index}", name, SECRET_MODE) for index, name in enumerate(mounted)),
+        *([secret_volume("subject", pod.subject, SECRET_MODE)] if pod.subject is not None else []),
     ]
     spec: Manifest = {
         "restartPolicy": "Never",
@@ -180,6 +193,7 @@ def _container(pod: EnforcementPod, mounted: list[str]) -> Manifest:
         {"name": f"binding-{index}", "mountPath": f"{BINDINGS_MOUNT}/{name}", "readOnly": True}
         for index, name in enumerate(mounted)
     ]
+    subject = [{"name": "subject", "mountPath": SUBJECT_MOUNT, "readOnly": True}] if pod.subject is not None else []
     return {
         "name": CONTAINER,
         "image": pod.image.name,
@@ -194,5 +208,6 @@ def _container(pod: EnforcementPod, mounted: list[str]) -> Manifest:
             {"name": "plan", "mountPath": PLAN_MOUNT, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
             *bindings,
+            *subject,
         ],
     }

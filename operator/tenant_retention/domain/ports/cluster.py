@@ -39,6 +39,7 @@ class Kind:
 POLICY = Kind("tenantretention.io/v1alpha1", "TenantRetentionPolicy", "tenantretentionpolicies")
 RUN = Kind("tenantretention.io/v1alpha1", "RetentionRun", "retentionruns")
 HOLD = Kind("tenantretention.io/v1alpha1", "LegalHold", "legalholds")
+REQUEST = Kind("tenantretention.io/v1alpha1", "DataSubjectRequest", "datasubjectrequests")
 PROFILE = Kind("tenantretention.io/v1alpha1", "RetentionProfile", "retentionprofiles", namespaced=False)
 STORE_CLASS = Kind("tenantretention.io/v1alpha1", "DataStoreClass", "datastoreclasses", namespaced=False)
 STORE = Kind("tenantretention.io/v1alpha1", "DataStore", "datastores", namespaced=False)
@@ -67,6 +68,7 @@ KINDS = (
     POLICY,
     RUN,
     HOLD,
+    REQUEST,
     PROFILE,
     STORE_CLASS,
     STORE,

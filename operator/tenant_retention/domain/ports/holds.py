@@ -5,27 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tenant_retention.domain.definition import Value
-from tenant_retention.domain.names import StoreIdentity
-
-if TYPE_CHECKING:
-    from tenant_retention.domain.ports.stores import DatabaseServer
-
-
-@dataclass(frozen=True)
-class HoldPlace:
-    """A database by its server, its identity and the UID of the namespace that its marker names."""
-
-    server: DatabaseServer
-    identity: StoreIdentity
-    namespace_uid: str
-
-    @property
-    def database(self) -> str:
-        """The database's name."""
-        return self.identity.database()
+from tenant_retention.domain.ports.places import DatabasePlace
 
 
 @dataclass(frozen=True)
@@ -54,11 +37,11 @@ class TenantHolds(Protocol):
     """Part of ``TenantStores``. Raises Invalid (StoreConflict) where the database's marker names another store or namespace, and
     NotReady where it has not been brought up to this version yet."""
 
-    def place_hold(self, place: HoldPlace, hold: WantedHold) -> PlacedHold:
+    def place_hold(self, place: DatabasePlace, hold: WantedHold) -> PlacedHold:
         """Places what is not in force yet under the hold's name, and takes nothing away."""
 
-    def release_hold(self, place: HoldPlace, name: str) -> int:
+    def release_hold(self, place: DatabasePlace, name: str) -> int:
         """Releases all that is in force under the name; how many combinations that were."""
 
-    def count_hold(self, place: HoldPlace, name: str) -> Mapping[str, int] | None:
+    def count_hold(self, place: DatabasePlace, name: str) -> Mapping[str, int] | None:
         """Rows by category that the hold keeps; None where counting took too long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from tenant_retention.domain.definition import Value
 from tenant_retention.domain.ports.cached_rows import CacheLooks
@@ -100,7 +101,8 @@ class LiveHold(Value):
 
 class DatabaseFacts(Value):
     """One reading of a tenant database by the observer. ``left``: what the profile no longer has, but the database has.
-    ``uncovered``: what it never had. ``cache_looks``: of the categories whose first database it is. ``holds``: some at most."""
+    ``uncovered``: what it never had. ``cache_looks``: of the categories whose first database it is. ``holds``: some at most.
+    ``pending_requests``: some of the DataSubjectRequests that are placed there, and whose rows are not found yet."""
 
     rules_digest: str
     now: datetime
@@ -114,6 +116,7 @@ class DatabaseFacts(Value):
     uncovered: Uncovered = Uncovered()
     cache_looks: tuple[CacheLooks, ...] = ()
     holds: tuple[LiveHold, ...] = ()
+    pending_requests: tuple[UUID, ...] = ()
 
     def rows(self) -> int:
         """Rows of all categories, those included that left the profile."""

@@ -14,6 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from tenant_retention.domain.definition import Value
+from tenant_retention.domain.ports.places import DatabasePlace
 from tenant_retention.domain.subjects import Subject, digest_of
 
 
@@ -77,6 +78,21 @@ class RequestProgress(Value):
     def done(self) -> bool:
         """Whether nothing is left to do here."""
         return self.found_at is not None and not self.categories
+
+
+class TenantRequests(Protocol):
+    """Part of ``TenantStores``. Raises Invalid (StoreConflict) where the database's marker names another store or namespace, and
+    NotReady where it has not been brought up to this version yet."""
+
+    def place_request(self, place: DatabasePlace, request: PlacedRequest) -> None:
+        """Tells the database of a request. As long as its rows are not all found the newest telling counts, with its digests;
+        afterwards it stays as it is. Raises Invalid (SpecInvalid) where it then asks for something else."""
+
+    def request_progress(self, place: DatabasePlace, request: UUID) -> RequestProgress | None:
+        """How far it is; None where the database does not know it."""
+
+    def withdraw_request(self, place: DatabasePlace, request: UUID) -> None:
+        """Takes back a request of which nothing was done; one whose rows are all found goes on."""
 
 
 class RequestsDatabase(Protocol):

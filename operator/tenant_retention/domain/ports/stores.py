@@ -24,6 +24,7 @@ from tenant_retention.domain.ports.caches import CacheRequest, CacheServer
 from tenant_retention.domain.ports.evidence import RunEvidence
 from tenant_retention.domain.ports.holds import TenantHolds
 from tenant_retention.domain.ports.observation import DatabaseFacts
+from tenant_retention.domain.ports.requests import TenantRequests
 from tenant_retention.domain.readiness import StoreReadings
 
 DATABASE_ROLES = ("app", "reader", "auditor", "enforcer", "backup", "observer")
@@ -147,7 +148,7 @@ class ApprovalGrant:
     run: str
 
 
-class TenantStores(TenantHolds, Protocol):
+class TenantStores(TenantHolds, TenantRequests, Protocol):
     """The tenants' servers. Every method may raise Unavailable (no answer), Invalid (wrong certificate, password or
     privileges, a store that is not ours) or NotReady (still coming up)."""
 

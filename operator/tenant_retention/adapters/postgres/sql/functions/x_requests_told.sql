@@ -44,3 +44,11 @@ BEGIN
     RETURN jsonb_build_object('foundAt', a.found_at, 'categories', found_categories);
 END
 $$;
+
+-- Requests of objects of the cluster that are placed and not found yet: those whose object is gone are taken back. What a shell asks
+-- for is its own. As many as one look takes back.
+CREATE OR REPLACE FUNCTION retention.pending_requests() RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(n.request_id), '[]') FROM (SELECT request_id FROM retention.request
+        WHERE found_at IS NULL AND name <> 'Shell' ORDER BY placed_at, request_id LIMIT 50) AS n
+$$;

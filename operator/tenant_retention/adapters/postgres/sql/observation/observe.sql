@@ -111,6 +111,7 @@ BEGIN
         'latestSuccess', (SELECT max((body::jsonb ->> 'finishedAt')::timestamptz) FROM retention.evidence
             WHERE body::jsonb ->> 'mode' = 'Enforce' AND body::jsonb ->> 'outcome' = 'Succeeded'
                 AND coalesce(body::jsonb -> 'limitedTo', '[]') = '[]'),
-        'cacheLooks', retention.cache_looks(), 'holds', retention.live_holds(), 'orphans', retention.orphan_counts(), 'chainIntact', retention.chain_is_intact());
+        'cacheLooks', retention.cache_looks(), 'holds', retention.live_holds(),
+        'pendingRequests', retention.pending_requests(), 'orphans', retention.orphan_counts(), 'chainIntact', retention.chain_is_intact());
 END
 $$;

@@ -60,6 +60,21 @@ def test_a_connection_that_dies_before_or_after_any_commit_is_made_good_in_the_s
     assert facts.chain_intact
 
 
+def test_a_database_that_answers_slowly_makes_the_night_longer_and_no_other__P2_P4_X6(
+    acme: LiveArchive, database_proxy: Proxy
+) -> None:
+    acme.call("young", days_ago(3), "requests", "recordings")
+    staying = acme.left()
+    arrange(acme, 0)
+    rows = len(acme.left() - staying)
+    database_proxy.delay = 0.03
+    assert acme.run(patient=True).outcome is Outcome.SUCCEEDED
+    assert database_proxy.counts[Side.REPLIES] > 50, "every one of them was late"
+    assert (acme.left(), acme.keys()) == (staying, {"audio/young"})
+    (link,) = acme.observer().evidence(1)
+    assert sum(each.acted for each in link.categories) == rows
+
+
 def test_a_database_that_goes_away_in_the_middle_is_unreachable_and_the_next_run_finishes(
     acme: LiveArchive, database_proxy: Proxy
 ) -> None:

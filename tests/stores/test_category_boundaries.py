@@ -21,7 +21,7 @@ from tenant_retention.domain.definition import CategoryDefinition, CategoryState
 from tenant_retention.domain.rules import Subject, define
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.servers.install import NEWEST
-from tests.stores.servers.postgres import PostgresProcess, running_postgres
+from tests.stores.servers.postgres import SUMMER_TIME, PostgresProcess, connect_as, running_postgres
 from tests.stores.servers.s3 import S3Server
 from tests.stores.simulated_tenant import SimulatedTenant, Written, simulated_tenant
 from tests.stores.tenant_databases import TenantDatabases
@@ -42,8 +42,10 @@ BIRTHS = (
 
 @pytest.fixture(scope="module")
 def clocked() -> Iterator[PostgresProcess]:
-    """The newest PostgreSQL, with a clock of its own."""
-    with running_postgres(NEWEST, own_clock=True) as process:
+    """The newest PostgreSQL, with a clock of its own, in a time zone with summer time."""
+    with running_postgres(NEWEST, SUMMER_TIME, own_clock=True) as process:
+        with connect_as(process.administrator) as connection:
+            assert connection.execute("SHOW timezone").fetchone() == ("Europe/Berlin",)
         yield process
 
 

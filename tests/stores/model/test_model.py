@@ -19,7 +19,7 @@ from tests.stores.conftest import SHOWN
 from tests.stores.model.lives import lives_in
 from tests.stores.model.tenants import BEGINS, ModelWorld
 from tests.stores.servers.install import NEWEST
-from tests.stores.servers.postgres import running_postgres
+from tests.stores.servers.postgres import SUMMER_TIME, running_postgres
 from tests.stores.servers.s3 import S3Server
 from tests.stores.tenant_databases import TenantDatabases
 
@@ -29,8 +29,8 @@ LIVES_AT_ONCE = 5
 
 @pytest.fixture
 def world(seaweedfs: S3Server) -> Iterator[ModelWorld]:
-    """The newest PostgreSQL, with a clock of its own, and an object store."""
-    with running_postgres(NEWEST, "log_statement = 'none'\n", own_clock=True) as process:
+    """The newest PostgreSQL, with a clock of its own, in a time zone with summer time, and an object store."""
+    with running_postgres(NEWEST, SUMMER_TIME + "log_statement = 'none'\n", own_clock=True) as process:
         assert process.clock is not None
         process.clock.set(BEGINS)
         databases = TenantDatabases(process)

@@ -56,6 +56,8 @@ jit = off
 _OWN_CLOCK = "authentication_timeout = '10min'\n"
 """The alarm that a session sets while somebody logs in is left to ring. With a clock that jumped, it ends whoever may be idle for so
 long only; and it reads the clock from inside a signal's handler, which libfaketime does not bear: then the server falls."""
+SUMMER_TIME = "timezone = 'Europe/Berlin'\n"
+"""For a server whose sessions are in a zone with summer time, unless they name another one: no period may count in it."""
 _HOST_BASED_AUTHENTICATION = "hostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 

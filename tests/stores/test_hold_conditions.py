@@ -73,7 +73,9 @@ def selects(hold: Hold, row: Row) -> bool:
     family = FAMILY[CATEGORY[row.table]]
     related = {name for name, of in FAMILY.items() if of == family}
     knows_session, knows_unit = row.table != "notes", row.table == "calls"
-    fitting = {CATEGORY[row.table]} if knows_session and not hold.get("session") else related
+    # The unit of a log is its call's: the hold on that unit's logs selects the call.
+    tells_for_others = knows_unit and hold.get("unit")
+    fitting = {CATEGORY[row.table]} if knows_session and not hold.get("session") and not tells_for_others else related
     asks_the_record = knows_session and family == "records"
     return (
         hold.get("category") in (None, *fitting)

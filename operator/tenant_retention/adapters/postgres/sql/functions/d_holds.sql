@@ -26,7 +26,8 @@ $$;
 -- The kinds of live holds that may select rows of a table directly, by what they name, with the births that each kind spans.
 -- What the table cannot tell is answered for keeping: without a session column any category of the family counts, and so it
 -- does where the hold names the session: then record and content are held together, however far apart they were born (X3).
--- Without a unit column (here or in its session's record) a hold on a unit holds all. `categories`: those that fit.
+-- Without a unit column (here or in its session's record) a hold on a unit holds all; where the record tells the unit of a
+-- category that does not, it is the record that is selected. `categories`: those that fit.
 -- `of_name`: of the LegalHold of this name alone; null: of all. So in every function below.
 DROP FUNCTION IF EXISTS retention.hold_kinds(retention.managed);
 CREATE OR REPLACE FUNCTION retention.hold_kinds(t retention.managed, of_name text DEFAULT NULL)
@@ -35,8 +36,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT h.session IS NOT NULL, h.unit IS NOT NULL, coalesce(h.born_from, h.born_to) IS NOT NULL, fit.categories,
         min(coalesce(h.born_from, '-infinity')), max(coalesce(h.born_to, 'infinity'))
     FROM retention.hold AS h CROSS JOIN LATERAL (
-        SELECT CASE WHEN h.session IS NULL AND t.session_column IS NOT NULL THEN ARRAY[t.category]
-            ELSE ARRAY(SELECT DISTINCT m.category FROM retention.managed AS m WHERE m.family = t.family ORDER BY 1) END
+        SELECT CASE WHEN h.session IS NOT NULL OR t.session_column IS NULL
+                THEN ARRAY(SELECT DISTINCT m.category FROM retention.managed AS m WHERE m.family = t.family ORDER BY 1)
+            WHEN h.unit IS NOT NULL AND t.unit_column IS NOT NULL
+                THEN ARRAY(SELECT DISTINCT m.category FROM retention.managed AS m WHERE m.family = t.family
+                    AND (m.category = t.category OR m.session_column IS NOT NULL AND m.unit_column IS NULL) ORDER BY 1)
+            ELSE ARRAY[t.category] END
         AS categories) AS fit
     WHERE h.released_at IS NULL AND (of_name IS NULL OR h.name = of_name)
         AND (h.category IS NULL OR h.category = ANY (fit.categories))

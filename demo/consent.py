@@ -37,17 +37,15 @@ def deny_later(story: Story, customer: Customer) -> None:
         if said != expected:
             raise DemoFailure(f"{what} in {customer.namespace}: {said}, not {expected}")
 
-    def compliance() -> dict[str, str]:
-        conditions = story.policy(customer)["status"]["conditions"]
-        return next(each for each in conditions if each["type"] == "Compliant")
-
     ask(_DENY, "1", "calls whose caller denied the recording after it was stored")
     runs.carry_out(story, customer, {"mode": "Enforce"}, "Succeeded")
-    wait("the policy to tell what the run found", 180, lambda: compliance()["reason"] == _FOUND)
-    print(f"        Compliant {compliance()['status']}, {_FOUND}: {compliance()['message']}")
+    wait("the policy to tell what the run found", 180, lambda: story.compliance(customer)["reason"] == _FOUND)
+    print(
+        f"        Compliant {story.compliance(customer)['status']}, {_FOUND}: {story.compliance(customer)['message']}"
+    )
     ask(_LOOK, "1", "recordings of that call after the run that found it")
     runs.carry_out(story, customer, {"mode": "Enforce"}, "Succeeded")
     ask(_LOOK, "0", "recordings of that call after the next run")
     job["denied"] = {"recordings": [youngest.session]}
     counts.check(story, "Deleted", customer, told="recordings")
-    wait("the policy to be compliant again", 180, lambda: compliance()["reason"] != _FOUND)
+    wait("the policy to be compliant again", 180, lambda: story.compliance(customer)["reason"] != _FOUND)

@@ -44,22 +44,20 @@ def mask_later(story: Story, customer: Customer) -> None:
         if said != expected:
             raise DemoFailure(f"{what} in {customer.namespace}: {said}, not {expected}")
 
-    def compliance() -> dict[str, str]:
-        conditions = story.policy(customer)["status"]["conditions"]
-        return next(each for each in conditions if each["type"] == "Compliant")
-
     _show(story, customer, 4)
     wait("the database to take four digits", 300, lambda: ask(_ENTER) == "1")
     _show(story, customer, 0)
     wait("the database to refuse them again", 300, lambda: ask(_ENTER) == _FOUND)
     expect("1", "records with digits from before the menu was masked")
     runs.carry_out(story, customer, {"mode": "Enforce"}, "Succeeded")
-    wait("the policy to tell what the run found", 180, lambda: compliance()["reason"] == _FOUND)
-    print(f"        Compliant {compliance()['status']}, {_FOUND}: {compliance()['message']}")
+    wait("the policy to tell what the run found", 180, lambda: story.compliance(customer)["reason"] == _FOUND)
+    print(
+        f"        Compliant {story.compliance(customer)['status']}, {_FOUND}: {story.compliance(customer)['message']}"
+    )
     runs.carry_out(story, customer, {"mode": "Enforce"}, "Succeeded")
     expect("0", "records with digits after the next run")
     counts.check(story, "Deleted", customer, told=_TABLE)
-    wait("the policy to be compliant again", 180, lambda: compliance()["reason"] != _FOUND)
+    wait("the policy to be compliant again", 180, lambda: story.compliance(customer)["reason"] != _FOUND)
 
 
 def _show(story: Story, customer: Customer, digits: int) -> None:

@@ -27,6 +27,11 @@ class Story:
         """The customer's policy as the cluster holds it."""
         return self.kubectl.get("-n", customer.namespace, "trp", customer.name)
 
+    def compliance(self, customer: Customer) -> dict[str, str]:
+        """The condition Compliant of the customer's policy."""
+        conditions = self.policy(customer)["status"]["conditions"]
+        return next(each for each in conditions if each["type"] == "Compliant")
+
     def customer(self, name: str) -> Customer | None:
         """The one whose policy has this name; None where the story is told without it."""
         return next((customer for customer in self.customers if customer.name == name), None)

@@ -151,10 +151,10 @@ def days(life: int | None) -> float | None:
     return None if life is None else life / DAY
 
 
-class SweepContract(ABC):
-    """The contract; subclasses say which stores."""
+class TenantContract(ABC):
+    """A contract about one tenant; subclasses say which stores."""
 
-    kill_every = 1
+    rules = RULES
 
     @pytest.fixture
     @abstractmethod
@@ -169,7 +169,13 @@ class SweepContract(ABC):
     @pytest.fixture
     def tenant(self, rows: Rows, site: CacheSite) -> Tenant:
         provision_cache(site.administration, ACME)
-        return Tenant(rows, site)
+        return Tenant(rows, site, self.rules)
+
+
+class SweepContract(TenantContract):
+    """The contract; subclasses say which stores."""
+
+    kill_every = 1
 
     def test_a_key_goes_in_the_night_in_which_its_row_goes__T6_P2(self, tenant: Tenant) -> None:
         for session, age in (("old", 91), ("young", 89)):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from tenant_retention.adapters.cache.provisioning import provision_cache
 from tenant_retention.adapters.fakes.tenant_server import TenantServer
 from tenant_retention.domain.definition import ClockEvent
 from tenant_retention.enforcement.results import Outcome
 from tests.stores.cache_servers import CacheSite, FakeSite, real_site
 from tests.stores.servers.valkey import ValkeyProcess
 from tests.stores.tenant_databases import TenantDatabases, category, days_ago, definition, table
-from tests.stores.test_cache_sweep import ACME, DAY, MemoryRows, RealRows, Rows, Tenant, cached, days
+from tests.stores.test_cache_sweep import DAY, MemoryRows, RealRows, Rows, Tenant, TenantContract, cached, days
 from tests.support.enforcement import column
 
 CALLER = column("caller", role="PhoneNumber", method="SetNull")
@@ -32,23 +29,10 @@ RULES = definition(
 """Calls lose their caller 30 days after they began, cases after they were closed; both stay for 90."""
 
 
-class PersonsContract(ABC):
+class PersonsContract(TenantContract):
     """The contract; subclasses say which stores."""
 
-    @pytest.fixture
-    @abstractmethod
-    def rows(self) -> Any:
-        """The database."""
-
-    @pytest.fixture
-    @abstractmethod
-    def site(self) -> Any:
-        """The cache's server."""
-
-    @pytest.fixture
-    def tenant(self, rows: Rows, site: CacheSite) -> Tenant:
-        provision_cache(site.administration, ACME)
-        return Tenant(rows, site, RULES)
+    rules = RULES
 
     def test_a_key_tells_of_a_person_no_longer_than_its_row_whenever_it_is_written__T6_X1(self, tenant: Tenant) -> None:
         for session, age in (("young", 1), ("middle", 20), ("old", 31)):

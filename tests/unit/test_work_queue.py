@@ -38,6 +38,7 @@ async def until(holds: Callable[[], object], message: str, seconds: float = 60.0
     try:
         async with asyncio.timeout(seconds):
             while not holds():  # noqa: ASYNC110  # any condition, not one event
+                # Between two looks at the condition; the deadline is above.
                 await asyncio.sleep(0.001)
     except TimeoutError:
         pytest.fail(f"{message}: not within {seconds:.0f} s")

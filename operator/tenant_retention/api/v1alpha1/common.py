@@ -19,6 +19,7 @@ __all__ = [
     "Duration",
     "LabelRequirement",
     "LabelSelector",
+    "LedgerRow",
     "LocalRef",
     "ObjectMeta",
     "Resource",
@@ -208,6 +209,19 @@ class Condition(StatusModel):
     last_transition_time: Instant = Field(description="When `status` last changed.", examples=["2026-11-22T01:37:00Z"])
     observed_generation: int = Field(
         default=-1, description="Generation of the spec that this condition is about.", examples=[3]
+    )
+
+
+class LedgerRow(StatusModel):
+    """One database of the ledger, in the status of what is placed in several of them."""
+
+    data_store: DnsName = Field(
+        description="Its DataStore (ledger entry).", examples=["customer-acme-acme-analytical-4f6a1f0b9c"]
+    )
+    policy: DnsName = Field(description="Policy that has it.", examples=["acme"])
+    place: str = Field(max_length=120, description="Purpose, region and unit.", examples=["Analytical/APAC:clinic"])
+    message: str | None = Field(
+        default=None, max_length=1024, description="What is so, and the next step.", examples=["db does not answer"]
     )
 
 

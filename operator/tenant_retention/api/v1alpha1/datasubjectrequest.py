@@ -14,6 +14,7 @@ from tenant_retention.api.v1alpha1.common import (
     DnsName,
     Instant,
     KopfProgress,
+    LedgerRow,
     LocalRef,
     Resource,
     Rule,
@@ -84,14 +85,9 @@ class RequestedRows(StatusModel):
     )
 
 
-class RequestedStore(StatusModel):
+class RequestedStore(LedgerRow):
     """The request in one database."""
 
-    data_store: DnsName = Field(
-        description="Its DataStore (ledger entry).", examples=["customer-acme-acme-analytical-4f6a1f0b9c"]
-    )
-    policy: DnsName = Field(description="Policy that has it.", examples=["acme"])
-    place: str = Field(max_length=120, description="Purpose, region and unit.", examples=["Analytical/APAC:clinic"])
     found_at: Instant | None = Field(
         default=None,
         description="Since when all rows are listed there; absent: not yet. What comes in later is not the request's matter.",
@@ -108,9 +104,6 @@ class RequestedStore(StatusModel):
     )
     reason: str | None = Field(
         default=None, max_length=1024, description="Why nothing is done there.", examples=["ServerUnreachable"]
-    )
-    message: str | None = Field(
-        default=None, max_length=1024, description="What is so, and the next step.", examples=["db does not answer"]
     )
 
 

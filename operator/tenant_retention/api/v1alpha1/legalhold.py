@@ -12,9 +12,9 @@ from tenant_retention.api.v1alpha1.common import (
     Column,
     Condition,
     DnsLabel,
-    DnsName,
     Instant,
     KopfProgress,
+    LedgerRow,
     LocalRef,
     Resource,
     Rule,
@@ -113,14 +113,9 @@ class HeldRows(StatusModel):
     rows: int = Field(ge=0, description="Rows that the hold keeps there.", examples=[12])
 
 
-class HeldStore(StatusModel):
+class HeldStore(LedgerRow):
     """The hold in one database."""
 
-    data_store: DnsName = Field(
-        description="Its DataStore (ledger entry).", examples=["customer-acme-acme-analytical-4f6a1f0b9c"]
-    )
-    policy: DnsName = Field(description="Policy that has it.", examples=["acme"])
-    place: str = Field(max_length=120, description="Purpose, region and unit.", examples=["Analytical/APAC:clinic"])
     placed_at: Instant | None = Field(
         default=None,
         description="Since when it is in force there; absent: not yet, or not any more.",
@@ -140,9 +135,6 @@ class HeldStore(StatusModel):
     )
     reason: str | None = Field(
         default=None, max_length=1024, description="Why it is not as wanted there.", examples=["ServerUnreachable"]
-    )
-    message: str | None = Field(
-        default=None, max_length=1024, description="What is so, and the next step.", examples=["db does not answer"]
     )
 
 

@@ -16,6 +16,7 @@ from tenant_retention.domain.plan_document import PlanDocument
 from tenant_retention.domain.ports.cluster import POLICY, STORE, Manifest
 from tenant_retention.reconcile.dispatch import Reconcile
 from tests.support.operator_world import NAMESPACE, OPERATOR, Operator, condition, namespace, policy, profile
+from tests.unit.test_reconcile_runs import end_job, run, step
 
 
 async def dialogue_cloud(**spec: Any) -> Operator:
@@ -124,6 +125,25 @@ async def test_a_switched_off_store_is_released_once_it_is_empty_and_bound_again
     assert again["spec"] == before["spec"], "the same store, not another one"
     assert again["status"]["phase"] == "Bound"
     assert found["status"]["databases"] == "2/2"
+
+
+async def test_a_store_that_a_job_has_emptied_keeps_its_place_in_the_rules_until_that_job_has_ended__D3_X7() -> None:
+    operator = await dialogue_cloud(channels=["Phone", "Chat"])
+    await operator.settled()
+    await use(operator, "Phone")
+    begun = plan_of(operator)
+    operator.cluster.put(run(mode="Enforce"))
+    await step(operator)
+    operator.stores.databases[entry_of(operator, "Dialogue")["spec"]["name"]].rows = 0
+    await operator.settled()
+    assert entry_of(operator, "Dialogue")["status"]["phase"] == "Bound"
+    await operator.settled()
+    assert plan_of(operator) == begun, "a run ends by the rules that it began with"
+    await end_job(operator)
+    await operator.settled()
+    assert entry_of(operator, "Dialogue")["status"]["phase"] == "Released"
+    await operator.settled()
+    assert [store.purpose for store in plan_of(operator).databases] == ["Analytical"]
 
 
 async def test_a_store_that_nobody_counted_yet_is_not_taken_for_empty__D3_D7() -> None:

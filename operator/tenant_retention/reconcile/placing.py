@@ -65,8 +65,8 @@ async def placed(
     assert rules.definition is not None
     asked = (*rules.stores, *await _of_units(world, claimant, rules))
     found = await unasked_databases(world, claimant, asked, names)
-    unasked = [entry for entry in found if entry.status.empty is not True]
-    emptied = tuple(entry.metadata.name for entry in found if entry.status.empty is True)
+    unasked = [entry for entry in found if not _is_given_up(entry)]
+    emptied = tuple(entry.metadata.name for entry in found if _is_given_up(entry))
     categories = [category for category in rules.definition.categories if category.tables]
     # What lies in an archive that no category asks for any more goes on expiring there, also where none may be archived now.
     used = {category.database for category in categories} | ({ARCHIVE} if categories else set())
@@ -86,6 +86,11 @@ def entered(rules: Rules, unentered: AbstractSet[Place]) -> Rules:
     assert rules.definition is not None
     known = (store.place for store in rules.stores if store.type == "PostgreSQL" and store.place not in unentered)
     return replace(rules, definition=rules.definition.placed_in(place.name for place in known))
+
+
+def _is_given_up(entry: DataStore) -> bool:
+    """Whether it was told that it is empty. Not before: a Job that is at work has it in its rules (``tell_stores``)."""
+    return entry.status.empty is True and entry.status.phase == "Released"
 
 
 def _leaving(entry: DataStore) -> WantedStore:

@@ -40,7 +40,7 @@ from tenant_retention.reconcile.placing import NothingLeft, claim_all
 from tenant_retention.reconcile.preparing import Preparing
 from tenant_retention.reconcile.probing import Isolation, Prober, told_before
 from tenant_retention.reconcile.rules import Rules, read_policy, resolve, settle_waiting
-from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, schedule_of
+from tenant_retention.reconcile.schedules import Jobs, Proof, Schedules, at_work, schedule_of
 from tenant_retention.reconcile.servers import Authorities, Servers
 from tenant_retention.reconcile.telling import Result, tell_policy, tell_stores
 from tenant_retention.reconcile.tenancy import Home, enter, look_home
@@ -133,7 +133,7 @@ class PolicyReconciler:
         for result in draft.results:
             result.problem = settle_waiting(self._world, manifest, result.problem)
         report = self._report(draft, memory)
-        await tell_stores(self._world, draft.rules.definition, draft.results)
+        await tell_stores(self._world, draft.rules.definition, draft.results, lambda: at_work(self._world, manifest))
         await tell_policy(self._world, manifest, report, [result.facts for result in draft.databases()])
         times = [found for found in (self._again(draft), memory.measuring.again()) if found is not None]
         return min(times, default=None)

@@ -283,3 +283,9 @@ def _endpoint(store: ClaimedStore) -> Endpoint | None:
         return Endpoint(existing.host, existing.port)
     host, _, port = (existing.endpoint or "").removeprefix("https://").partition(":")
     return Endpoint(host, int(port or 443))
+
+
+async def at_work(world: World, policy: Manifest) -> str | None:
+    """See ``Schedules.at_work``. Raises Invalid for a name that no policy may have."""
+    meta = policy["metadata"]
+    return await Schedules(world, PolicyRef(meta["namespace"], meta["name"], meta["uid"]), policy).at_work()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
@@ -74,14 +74,27 @@ async def _holds(
     return hold_rows(holds, previous.get("holds") or (), whole=bool(facts) and None not in facts)
 
 
-async def tell_stores(world: World, definition: RetentionDefinition | None, results: Sequence[Result]) -> None:
-    """The status of the ledger entries of a policy that is there."""
+async def tell_stores(
+    world: World,
+    definition: RetentionDefinition | None,
+    results: Sequence[Result],
+    at_work: Callable[[], Awaitable[str | None]],
+) -> None:
+    """The status of the ledger entries of a policy that is there. A database that a Job ``at_work`` has emptied is Released when
+    that Job has ended: without it the rules are other ones, which would end the run."""
+    emptied = {result.store.entry.metadata.name for result in results if _is_emptied(result)}
+    if emptied and await at_work() is not None:
+        emptied = set()
     for result in results:
         facts = result.facts if isinstance(result, DatabaseResult) else None
-        emptied = result.store.wanted.leaving and facts is not None and facts.rows() == 0
-        bound = not emptied and (result.problem is None or result.problem.reason != Reason.STORE_RELEASED)
         name = result.store.entry.metadata.name
+        bound = name not in emptied and (result.problem is None or result.problem.reason != Reason.STORE_RELEASED)
         await tell_store(world, name, bound, facts, result.problem, definition, result.measured)
+
+
+def _is_emptied(result: Result) -> bool:
+    facts = result.facts if isinstance(result, DatabaseResult) else None
+    return result.store.wanted.leaving and facts is not None and facts.rows() == 0
 
 
 async def tell_store(

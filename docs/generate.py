@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from docs.attacks import attacks_lines
 from docs.requirements import requirements_page
 from tenant_retention.api.v1alpha1.events import EVENTS
 from tenant_retention.api.v1alpha1.reason_groups import REASON_GROUPS
@@ -142,6 +143,7 @@ def generated_files(root: Path) -> dict[Path, str]:
     schema = yaml.safe_load((root / CHART / "values.schema.json").read_text(encoding="utf-8"))
     folder = Path("docs/reference")
     return {
+        folder / "attacks.md": _page(attacks_lines(root)),
         folder / "conditions.md": conditions_page(),
         folder / "events.md": events_page(),
         folder / "metrics.md": metrics_page(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from docs import generate
+from docs import attacks, generate
 from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.events import EVENTS
 from tenant_retention.api.v1alpha1.reason_groups import REASON_GROUPS
@@ -29,9 +29,9 @@ def test_the_generated_pages_are_those_of_code_and_chart(capsys: pytest.CaptureF
 
 def test_a_change_of_the_chart_is_noticed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chart = tmp_path / generate.CHART
-    chart.mkdir(parents=True)
-    for name in ("values.yaml", "values.schema.json"):
-        (chart / name).write_text((ROOT / generate.CHART / name).read_text())
+    for source in (generate.CHART / "values.yaml", generate.CHART / "values.schema.json", attacks.SOURCE):
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / source).write_text((ROOT / source).read_text())
     assert generate.main(["--root", str(tmp_path)]) == 0
     assert generate.main(["--check", "--root", str(tmp_path)]) == 0
     values = (chart / "values.yaml").read_text().replace("logLevel: INFO", "logLevel: DEBUG")

@@ -13,6 +13,7 @@ from tests.stores.servers.postgres import (
     postgres18_process,
     postgres_process,
     postgres_server,
+    quick_logins,
 )
 from tests.stores.servers.s3 import minio_server, s3_server, seaweedfs
 from tests.stores.servers.valkey import valkey
@@ -36,6 +37,7 @@ __all__ = [
     "postgres18_process",
     "postgres_process",
     "postgres_server",
+    "quick_logins",
     "s3_server",
     "seaweedfs",
     "tenant_databases",

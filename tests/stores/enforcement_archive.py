@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -172,26 +173,23 @@ class LiveArchive:
 
     def write(self, table: str, rows: Iterable[Sequence[object]], columns: Sequence[str]) -> None:
         """Copies rows in as the application, with the rights of its login."""
-        with self.login("app") as connection, connection.cursor() as cursor:
-            names = sql.SQL(", ").join(sql.Identifier(column) for column in columns)
-            query = sql.SQL("COPY public.{} ({}) FROM STDIN").format(sql.Identifier(table), names)
-            with cursor.copy(query) as copy:
-                for row in rows:
-                    copy.write_row(row)
+        with self.login("app") as connection:
+            copy_rows(connection, table, rows, columns)
 
     def call(self, name: str, born_at: datetime, *tables: str, closed_at: datetime | None = None) -> None:
         """One call in each of these tables; its recording with an object in the bucket."""
-        for table in tables:
-            columns, row = ["id", "session_id", "started_at"], [name, name, born_at]
-            if table == "requests":
-                columns, row = [*columns, "caller"], [*row, f"+47{name}"]
-            if table == "recordings":
-                columns += ["object_key", "object_version"]
-                row += [f"audio/{name}", self.put(f"audio/{name}")]
-            if table == "cases":
-                columns.append("closed_at")
-                row.append(closed_at)
-            self.write(table, [row], columns)
+        with self.login("app") as connection:
+            for table in tables:
+                columns, row = ["id", "session_id", "started_at"], [name, name, born_at]
+                if table == "requests":
+                    columns, row = [*columns, "caller"], [*row, f"+47{name}"]
+                if table == "recordings":
+                    columns += ["object_key", "object_version"]
+                    row += [f"audio/{name}", self.put(f"audio/{name}")]
+                if table == "cases":
+                    columns.append("closed_at")
+                    row.append(closed_at)
+                copy_rows(connection, table, [row], columns)
 
     def call_with_object_of(self, other: str, name: str, born_at: datetime, version: str | None) -> None:
         """A recording whose row names the object of another call as well."""
@@ -300,7 +298,7 @@ class LiveArchive:
         """The bucket's name."""
         return replace(self.identity, purpose="Content").bucket()
 
-    @property
+    @cached_property
     def client(self) -> Minio:
         """The application's side of the bucket, here with the administrator's key."""
         return S3Connection(self.s3.endpoint, self.s3.administrator).client
@@ -332,6 +330,17 @@ class LiveArchive:
     def keys(self) -> set[str]:
         """The keys that anything is left of."""
         return {key for key, _ in self.objects()}
+
+
+def copy_rows(
+    connection: psycopg.Connection[Any], table: str, rows: Iterable[Sequence[object]], columns: Sequence[str]
+) -> None:
+    """Into one table, as whoever's session that is."""
+    names = sql.SQL(", ").join(sql.Identifier(column) for column in columns)
+    query = sql.SQL("COPY public.{} ({}) FROM STDIN").format(sql.Identifier(table), names)
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def real_world() -> World:

@@ -15,12 +15,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from tenant_retention.adapters.postgres import roles
 from tenant_retention.adapters.postgres.passwords import SALT_BYTES, scram_sha_256
 from tenant_retention.domain.servers import ServerAccess
 from tests.stores.servers.certificates import ThrowawayAuthority
@@ -48,6 +50,8 @@ log_line_prefix = '%t [%p] %q%u@%d '
 max_connections = 100
 shared_buffers = '32MB'
 fsync = off
+full_page_writes = off
+autovacuum_naptime = '10min'
 wal_level = minimal
 max_wal_senders = 0
 max_wal_size = '96MB'
@@ -236,6 +240,14 @@ def _make_administrator(superuser: ServerAccess) -> ServerAccess:
 def quick_verifier(password: str) -> str:
     """What a server stores for a password that a test made: of one round, since each of a test's many sessions pays for all."""
     return scram_sha_256(password, secrets.token_bytes(SALT_BYTES), 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_logins() -> Iterator[None]:
+    """The logins that the product makes in this process are as quick."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(roles, "scram_sha_256", partial(scram_sha_256, iterations=1))
+        yield
 
 
 def connect_as(access: ServerAccess, **more: str) -> psycopg.Connection[tuple[object, ...]]:

@@ -21,6 +21,7 @@ from tenant_retention.enforcement.world import Stores
 from tests.stores.tenant_databases import TenantDatabase, category, days_ago, definition, table, text
 from tests.support.enforcement import RecordedWorld, column, plan_of
 
+CALLER = column("caller", role="PhoneNumber", method="SetNull").model_copy(update={"person": "caller"})
 LIVE = "Analytical"
 RECORDS = "records"
 
@@ -32,7 +33,7 @@ def rules(
     return definition(
         [
             table("surveys", column("score", "Integer"), back=back),
-            table("calls", column("caller", role="PhoneNumber", method="SetNull"), back=back),
+            table("calls", CALLER, back=back),
             table("notes", text("note", "FreeText"), back=back),
         ],
         [

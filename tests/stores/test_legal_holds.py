@@ -140,12 +140,14 @@ class Customer:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(f"{request.name}_owner")))
         return connection
 
-    def write(self, name: str, row: int, age: float, *tables: str) -> None:
+    def write(self, name: str, row: int, age: float, *tables: str, caller: str | None = None) -> None:
         """One call in each of these tables, its session named like it."""
         with self.owner(name) as owner:
             for table in tables:
                 statement = sql.SQL("INSERT INTO public.{} (id, session_id, started_at) VALUES (%s, %s, %s)")
                 owner.execute(statement.format(sql.Identifier(table)), (row, str(row), days_ago(age)))
+            if caller is not None:
+                owner.execute("UPDATE public.calls SET caller = %s WHERE id = %s", (caller, row))
 
     def rows(self, name: str) -> set[str]:
         """All rows as ``table:id``."""
@@ -271,8 +273,8 @@ def test_counting_that_takes_too_long_says_so_and_places_the_hold_all_the_same__
 def test_a_database_from_before_keeps_its_holds_at_the_upgrade_and_takes_new_ones__M11_X3(customer: Customer) -> None:
     with customer.owner() as owner:
         owner.execute("INSERT INTO retention.hold (session) VALUES ('2')")
-        owner.execute("DROP FUNCTION retention.place_hold")
-        owner.execute("ALTER TABLE retention.hold DROP COLUMN name")
+        owner.execute("DROP FUNCTION retention.place_hold, retention.salt_of_hold")
+        owner.execute("ALTER TABLE retention.hold DROP COLUMN name, DROP COLUMN person, DROP COLUMN salt")
         owner.execute("UPDATE retention.component SET source_digest = 'older'")
     with pytest.raises(NotReady):
         customer.stores.place_hold(customer.place(), CASE)
@@ -287,7 +289,7 @@ def test_no_login_of_the_tenant_places_or_releases_a_hold__X2(customer: Customer
     with customer.owner() as owner:
         granted = owner.execute(
             "SELECT p.proname, r.rolname FROM pg_proc AS p, pg_roles AS r WHERE p.pronamespace = 'retention'::regnamespace"
-            " AND p.proname IN ('place_hold', 'release_hold', 'count_hold', 'missing_holds')"
+            " AND p.proname IN ('place_hold', 'release_hold', 'count_hold', 'missing_holds', 'salt_of_hold')"
             " AND r.rolname LIKE %s AND r.rolname NOT LIKE %s AND has_function_privilege(r.oid, p.oid, 'EXECUTE')",
             (f"{customer.requests[LIVE].name}%", "%\\_owner"),
         ).fetchall()

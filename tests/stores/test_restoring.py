@@ -170,24 +170,31 @@ def test_what_may_not_be_stored_and_who_called_are_gone_again_before_a_restored_
     assert disaster.state() == (left, "3")
 
 
-@pytest.mark.parametrize("columns", [HOLD_COLUMNS, HOLD_COLUMNS[:-1]], ids=["a backup of now", "one of before"])
+@pytest.mark.parametrize("columns", [HOLD_COLUMNS, HOLD_COLUMNS[:-3]], ids=["a backup of now", "one of before"])
 def test_a_hold_comes_back_by_its_name_and_from_an_older_backup_without_one__X3_T6(
     backed_up: BackedUp, backups_stencil: Stencil, monkeypatch: pytest.MonkeyPatch, columns: tuple[str, ...]
 ) -> None:
-    assert HOLD_COLUMNS[-1] == "name"
+    assert HOLD_COLUMNS[-3:] == ("name", "salt", "person")
+    held = ("held", "case-17", None, None)
+    of_a_person = ("other", "case-19", b"a salt of 16 bytes or more", b"digest")
+    placed = (held, of_a_person) if columns == HOLD_COLUMNS else (held,)
     monkeypatch.setattr("tenant_retention.enforcement.backing_up.HOLD_COLUMNS", columns)
     acme = backed_up.acme
     acme.call("held", days_ago(300), "requests")
     with acme.owner() as connection:
-        connection.execute("INSERT INTO retention.hold (session, name) VALUES ('held', 'case-17')")
+        connection.cursor().executemany(
+            "INSERT INTO retention.hold (session, name, salt, person) VALUES (%s, %s, %s, %s)", placed
+        )
     made = backed_up.run().made
     assert made is not None
     lost = Disaster(backed_up, backups_stencil, made.backup_id)
     lost.lose()
     lost.restore()
     with acme.owner() as connection:
-        found = connection.execute("SELECT session, name, released_at FROM retention.hold").fetchall()
-    assert found == [("held", "case-17" if columns == HOLD_COLUMNS else None, None)]
+        found = connection.execute(
+            "SELECT session, name, salt, person FROM retention.hold WHERE released_at IS NULL ORDER BY 1"
+        ).fetchall()
+    assert found == ([*placed] if columns == HOLD_COLUMNS else [("held", None, None, None)])
     assert acme.left() == {"requests:held"}
 
 

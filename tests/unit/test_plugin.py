@@ -300,10 +300,11 @@ def test_hold_selects_what_was_asked_for_and_waits_until_it_is_in_force__X3(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     plugin = Plugin(stored(), settle=holding)
-    line = "--reference|case 17/2026|--session|7f3a|--session|9c11|--from|2026-01-01T00:00:00Z|--policy|acme"
+    line = "--reference|case 17/2026|--session|7f3a|--session|9c11|--from|2026-01-01T00:00:00Z|--policy|acme|--secret|whose"
     assert plugin("hold", "case-17", *line.split("|")) == 0
     assert plugin.one(HOLD)["spec"] == {
         "policyRefs": [{"name": "acme"}],
+        "subject": {"secretRef": {"name": "whose"}},
         "select": {"sessions": ["7f3a", "9c11"], "from": "2026-01-01T00:00:00Z"},
         "reference": "case 17/2026",
     }

@@ -33,7 +33,7 @@ MODELS = (
     DataStore,
 )
 LEFT_OUT = {
-    ("LegalHold", "spec"): {"reference", "release"},
+    ("LegalHold", "spec"): {"subject", "reference", "release"},
     ("DataSubjectRequest", "spec"): {"subject"},
     ("RetentionProfile", "spec"): {"allowedNamespaces"},
     ("DataStoreClass", "spec"): {"allowedNamespaces"},

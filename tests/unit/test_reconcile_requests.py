@@ -15,7 +15,7 @@ from tenant_retention.domain.manifests.jobs import REQUEST_LABEL
 from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
 from tenant_retention.domain.ports.cluster import POLICY, REQUEST, RUN, SECRET, Manifest
 from tenant_retention.domain.ports.requests import RequestLeft, RequestProgress
-from tenant_retention.domain.request_secrets import REQUEST_ANNOTATION
+from tenant_retention.domain.subject_secrets import REQUEST_ANNOTATION
 from tenant_retention.domain.subjects import Spelling, digest_of
 from tests.support.operator_world import NAMESPACE, Killed, Operator, condition, namespace, operator_with, policy
 from tests.unit.test_reconcile_runs import run

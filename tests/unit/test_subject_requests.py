@@ -15,7 +15,6 @@ from tenant_retention.domain.durations import Period
 from tenant_retention.domain.errors import Invalid, RetentionError, Unavailable
 from tenant_retention.domain.ports.requests import RequestLeft, RequestProgress
 from tenant_retention.domain.request_deadlines import RequestDeadlines, RequestTerms
-from tenant_retention.domain.request_secrets import REQUEST_ANNOTATION, is_owned, read_secret
 from tenant_retention.domain.subject_requests import (
     RequestReport,
     StoreRequest,
@@ -24,6 +23,7 @@ from tenant_retention.domain.subject_requests import (
     request_status,
     tellings,
 )
+from tenant_retention.domain.subject_secrets import REQUEST_ANNOTATION, is_owned, read_secret, request_subject
 from tenant_retention.telemetry import Telemetry
 from tests.support.api_cases import example_profile
 
@@ -326,11 +326,11 @@ def secret(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_secret_of_the_requests_own_is_read__T7() -> None:
-    assert read_secret(request(), secret()) == {"phones": b"+31612345678"}
-    assert not is_owned(request(), secret())
+    assert read_secret(request_subject(request()), secret()) == {"phones": b"+31612345678"}
+    assert not is_owned(request_subject(request()), secret())
     owned = secret(metadata={"annotations": None, "ownerReferences": [{"uid": "u-1"}]})
-    assert is_owned(request(), owned)
-    assert read_secret(request(), owned) == {"phones": b"+31612345678"}
+    assert is_owned(request_subject(request()), owned)
+    assert read_secret(request_subject(request()), owned) == {"phones": b"+31612345678"}
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_a_secret_that_can_change_or_is_somebody_elses_is_refused_without_its_co
     found: dict[str, Any] | None, reason: str, words: str
 ) -> None:
     with pytest.raises(RetentionError) as refused:
-        read_secret(request(), found)
+        read_secret(request_subject(request()), found)
     assert (refused.value.reason, refused.value.field) == (reason, "spec.subject.secretRef.name")
     assert words in refused.value.message
     shown = json.dumps(status_of(FOUND, problems=(refused.value,)))

@@ -31,6 +31,8 @@ HOLD_COLUMNS: tuple[str, ...] = (
     "placed_at",
     "released_at",
     "name",
+    "salt",
+    "person",
 )
 """What a backup keeps of a legal hold."""
 ARCHIVE_COLUMNS: tuple[str, ...] = (

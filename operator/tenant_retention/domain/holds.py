@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import prod
 from typing import Any
 
 from tenant_retention.api.v1alpha1.conditions import ConditionType, Reason
+from tenant_retention.api.v1alpha1.hold_rules import MOST_COMBINATIONS
 from tenant_retention.api.v1alpha1.legalhold import MOST_STORES, LegalHold, LegalHoldStatus
 from tenant_retention.domain.chosen_policies import summed_up
 from tenant_retention.domain.conditions import Finding, instant, moment, reason_of, render
 from tenant_retention.domain.errors import Invalid, RetentionError
 from tenant_retention.domain.ports.holds import WantedHold
+from tenant_retention.domain.subjects import Subject
 
 NOT_COUNTED = "its rows could not be counted within 10 s; they are held all the same"
 
@@ -34,20 +37,33 @@ class StoreHold:
 
 @dataclass(frozen=True)
 class HoldReport:
-    """What one reconcile found. ``policies``: those that the hold is for; ``problems``: what is wrong beside the stores."""
+    """What one reconcile found. ``policies``: those that the hold is for; ``problems``: what is wrong beside the stores.
+    ``looked``: False where no database was asked: what was told of them before stands."""
 
     policies: tuple[str, ...] = ()
     stores: tuple[StoreHold, ...] = ()
     problems: tuple[RetentionError, ...] = ()
+    looked: bool = True
 
     def mine(self) -> list[StoreHold]:
         """The stores that the hold is to be in."""
         return [store for store in self.stores if not store.unowned]
 
 
-def wanted_hold(hold: LegalHold) -> WantedHold:
-    """What every database is asked for."""
+def wanted_hold(hold: LegalHold, subject: Subject | None) -> WantedHold:
+    """What every database is asked for. Raises Invalid where that would be too much for them."""
     select = hold.spec.select
+    combinations = prod(
+        max(len(each), 1)
+        for each in (select.sessions, select.categories, select.units, subject.spellings if subject else ())
+    )
+    if combinations > MOST_COMBINATIONS:
+        raise Invalid(
+            f"spec.select and the forms in which the subject may be written make over {MOST_COMBINATIONS} combinations; make "
+            "several LegalHolds",
+            reason=Reason.SPEC_INVALID,
+            field="spec.select",
+        )
     return WantedHold(
         name=hold.metadata.name,
         reference=hold.spec.reference,
@@ -56,6 +72,7 @@ def wanted_hold(hold: LegalHold) -> WantedHold:
         units=select.units,
         born_from=moment(select.from_) if select.from_ else None,
         born_to=moment(select.to) if select.to else None,
+        subject=subject,
     )
 
 
@@ -78,6 +95,8 @@ def hold_status(hold: LegalHold, report: HoldReport, previous: Mapping[str, Any]
     }
     if mine and counted:
         status["held"] = sum(_summed(mine).values())
+    if not report.looked:
+        status |= {name: told for name, told in previous.items() if name not in ("conditions", "observedGeneration")}
     return LegalHoldStatus.from_object(status).to_object()
 
 

@@ -14,24 +14,37 @@ from tenant_retention.domain.chosen_policies import concerns
 from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.holds import wanted_hold
 from tenant_retention.domain.manifests.inputs import PolicyRef
-from tenant_retention.domain.ports.cluster import HOLD
+from tenant_retention.domain.ports.cluster import HOLD, Manifest
 from tenant_retention.domain.ports.places import DatabasePlace
 from tenant_retention.reconcile.databases import DatabaseResult
+from tenant_retention.reconcile.held_persons import identifiers_of, subject_in
 from tenant_retention.reconcile.world import World, parse
 
 
-async def hold_before_nights(world: World, reference: PolicyRef, databases: Sequence[DatabaseResult]) -> None:
+async def hold_before_nights(
+    world: World, reference: PolicyRef, policy: Manifest, databases: Sequence[DatabaseResult]
+) -> None:
     """Places what a database does not know yet by name; one that cannot take it is not as wanted, so no night is made up for."""
     for manifest in await world.cluster.list(HOLD, reference.namespace):
         hold = parse(LegalHold, manifest, Reason.SPEC_INVALID)
         if hold.spec.release is not None or not concerns(hold.spec.policy_refs, reference.name):
             continue
-        for result in databases:
-            request, facts = result.request, result.facts
-            if request is None or facts is None or any(kept.name == hold.metadata.name for kept in facts.holds):
-                continue
-            place = DatabasePlace(request.server, request.identity, request.namespace_uid)
+        without = [
+            result
+            for result in databases
+            if result.facts is not None and all(kept.name != hold.metadata.name for kept in result.facts.holds)
+        ]
+        for result in without:
             try:
-                await world.call(place.server.host, world.stores.place_hold, place, wanted_hold(hold))
+                await _place(world, reference, policy, hold, result)
             except RetentionError as problem:
                 result.problem = result.problem or problem
+
+
+async def _place(world: World, reference: PolicyRef, policy: Manifest, hold: LegalHold, result: DatabaseResult) -> None:
+    request = result.request
+    assert request is not None, "who read its facts asked for it"
+    place = DatabasePlace(request.server, request.identity, request.namespace_uid)
+    identifiers = await identifiers_of(world, hold, reference.namespace)
+    wanted = wanted_hold(hold, await subject_in(world, reference, policy, identifiers))
+    await world.call(place.server.host, world.stores.place_hold, place, wanted)

@@ -26,9 +26,13 @@ from tenant_retention.domain.holds import (
 )
 from tenant_retention.domain.ledger import place_of
 from tenant_retention.domain.ports.cluster import HOLD, POLICY, Happening, Manifest
+from tenant_retention.domain.ports.holds import WantedHold
 from tenant_retention.domain.ports.places import DatabasePlace
+from tenant_retention.domain.subject_secrets import hold_subject
+from tenant_retention.reconcile.held_persons import identifiers_of, subject_in
 from tenant_retention.reconcile.ledger_databases import LedgerDatabase, databases_of, entries_by_policy
 from tenant_retention.reconcile.servers import Authorities
+from tenant_retention.reconcile.subject_secrets import remove_secret
 from tenant_retention.reconcile.telling import tell_status
 from tenant_retention.reconcile.tenancy import Home, look_home
 from tenant_retention.reconcile.world import World, parse
@@ -69,8 +73,9 @@ class HoldReconciler:
             self._memory[(namespace, name)] = memory
         try:
             report = await self._work(hold, namespace, memory)
+            await self._end(hold, namespace, report)
         except RetentionError as problem:
-            report = HoldReport(problems=(problem,))
+            report = HoldReport(problems=(problem,), looked=False)
         await self._tell(manifest, hold, report)
         problems = [*report.problems, *(store.problem for store in report.stores)]
         if any(isinstance(problem, NotReady) for problem in problems):
@@ -79,6 +84,8 @@ class HoldReconciler:
 
     async def _work(self, hold: LegalHold, namespace: str, memory: Memory) -> HoldReport:
         home = await look_home(self._world, namespace)
+        released = hold.spec.release is not None
+        identifiers = None if released else await identifiers_of(self._world, hold, namespace)
         there = {found["metadata"]["name"]: found for found in await self._world.cluster.list(POLICY, namespace)}
         policies, missing = chosen_policies(HOLD.name, hold.spec.policy_refs, there)
         found_entries = await entries_by_policy(
@@ -91,49 +98,77 @@ class HoldReconciler:
             if policy not in there:
                 stores += [_unowned(entry) for entry in databases]
                 continue
-            found_there, problem = await self._policy(hold, home, there[policy], databases, memory)
+            found_there, problem = await self._policy(hold, identifiers, home, there[policy], databases, memory)
             stores += found_there
             problems += [problem] if problem is not None else []
         return HoldReport(policies, tuple(stores), tuple(problems))
 
     async def _policy(
-        self, hold: LegalHold, home: Home, manifest: Manifest, databases: Sequence[DataStore], memory: Memory
+        self,
+        hold: LegalHold,
+        identifiers: Mapping[str, bytes] | None,
+        home: Home,
+        manifest: Manifest,
+        databases: Sequence[DataStore],
+        memory: Memory,
     ) -> tuple[list[StoreHold], RetentionError | None]:
         """The hold in all databases that the ledger has of one policy."""
         found = await databases_of(self._world, self._authorities, home, manifest, databases)
+        try:
+            subject = await subject_in(self._world, found.reference, manifest, identifiers)
+            wanted: WantedHold | RetentionError = wanted_hold(hold, subject)
+        except RetentionError as problem:
+            wanted = problem
         policy = found.reference.name
-        stores = await asyncio.gather(*(self._store(hold, policy, database, memory) for database in found.mine))
+        stores = await asyncio.gather(*(self._store(hold, wanted, policy, database, memory) for database in found.mine))
         return [*stores, *(_unowned(entry) for entry in found.unowned)], unfinished(manifest, len(found.mine))
 
-    async def _store(self, hold: LegalHold, policy: str, database: LedgerDatabase, memory: Memory) -> StoreHold:
+    async def _store(
+        self,
+        hold: LegalHold,
+        wanted: WantedHold | RetentionError,
+        policy: str,
+        database: LedgerDatabase,
+        memory: Memory,
+    ) -> StoreHold:
         blank = StoreHold(database.name, policy, database.place)
         try:
             if isinstance(database.where, RetentionError):
                 raise database.where
-            return await self._settle(hold, database.where, blank, memory)
+            if hold.spec.release is not None:
+                host, release = database.where.server.host, self._world.stores.release_hold
+                await self._world.call(host, release, database.where, hold.metadata.name)
+                return replace(blank, counts={})
+            if isinstance(wanted, RetentionError):
+                raise wanted
+            return await self._settle(wanted, database.where, blank, memory)
         except RetentionError as problem:
             return replace(blank, problem=problem)
 
-    async def _settle(self, hold: LegalHold, where: DatabasePlace, blank: StoreHold, memory: Memory) -> StoreHold:
-        """One database as the object says."""
+    async def _settle(self, wanted: WantedHold, where: DatabasePlace, blank: StoreHold, memory: Memory) -> StoreHold:
+        """The hold in force in one database."""
         world, host = self._world, where.server.host
-        if hold.spec.release is not None:
-            await world.call(host, world.stores.release_hold, where, hold.metadata.name)
-            return replace(blank, counts={})
-        placed = await world.call(host, world.stores.place_hold, where, wanted_hold(hold))
+        placed = await world.call(host, world.stores.place_hold, where, wanted)
         at, counts = memory.counts.get(blank.data_store, (None, None))
         if at is None or placed.added or world.now() - at >= RECOUNT:
-            counts = await self._count(hold, where)
+            counts = await self._count(wanted.name, where)
             memory.counts[blank.data_store] = (world.now(), counts)
         return replace(blank, since=placed.since, counts=counts, unknown=frozenset(placed.unknown))
 
-    async def _count(self, hold: LegalHold, where: DatabasePlace) -> Mapping[str, int] | None:
+    async def _count(self, name: str, where: DatabasePlace) -> Mapping[str, int] | None:
         host, count = where.server.host, self._world.stores.count_hold
         try:
-            return await self._world.call(host, count, where, hold.metadata.name)
+            return await self._world.call(host, count, where, name)
         except Unavailable:
             # In force all the same: that is what the status must not get wrong.
             return None
+
+    async def _end(self, hold: LegalHold, namespace: str, report: HoldReport) -> None:
+        """Once it is released everywhere nobody has to know whose rows it was on."""
+        owner = hold_subject(hold)
+        wrong = report.problems or any(store.problem is not None for store in report.stores)
+        if hold.spec.release is not None and owner is not None and not wrong:
+            await remove_secret(self._world, owner, namespace)
 
     async def _tell(self, manifest: Manifest, hold: LegalHold, report: HoldReport) -> None:
         previous = manifest.get("status") or {}

@@ -178,7 +178,7 @@ class PolicyReconciler:
         draft.rules, draft.claims, draft.left_stores, memory.nothing_left = found
         draft.problem = draft.problem or draft.claims.problem
         await self._prepare(draft, memory, reference, home)
-        await hold_before_nights(world, reference, draft.databases())
+        await hold_before_nights(world, reference, draft.manifest, draft.databases())
         await withdraw_requests(world, reference, draft.databases())
         await asyncio.gather(memory.encryption.look(world, draft.results), memory.measuring.look(world, draft.results))
         await self._schedule(draft, reference)

@@ -18,18 +18,18 @@ from tenant_retention.domain.errors import NotReady, RetentionError
 from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_for
 from tenant_retention.domain.manifests.inputs import RequestRef
 from tenant_retention.domain.manifests.jobs import SUBJECT_MOUNT, plan_name, request_job_name
-from tenant_retention.domain.manifests.metadata import owner_reference
 from tenant_retention.domain.plan_document import Mode, SubjectSource, Task
-from tenant_retention.domain.ports.cluster import CONFIG_MAP, SECRET, Manifest
+from tenant_retention.domain.ports.cluster import CONFIG_MAP
 from tenant_retention.domain.ports.places import DatabasePlace
 from tenant_retention.domain.ports.requests import PlacedRequest, RequestAction, SoughtSubject
-from tenant_retention.domain.request_secrets import is_owned, read_secret
 from tenant_retention.domain.schedule import DEFAULT_WINDOW_SECONDS
 from tenant_retention.domain.subject_requests import may_seek
+from tenant_retention.domain.subject_secrets import request_subject
 from tenant_retention.domain.subjects import constants_of, parse_subject
 from tenant_retention.reconcile.ledger_databases import PolicyDatabases
 from tenant_retention.reconcile.scenes import Scene, scene_of
 from tenant_retention.reconcile.schedules import Schedules
+from tenant_retention.reconcile.subject_secrets import remove_secret, take_secret
 from tenant_retention.reconcile.world import World
 
 FIRST_PAUSE = timedelta(minutes=5)
@@ -55,6 +55,7 @@ class Seeking:
         self._request = request
         self._namespace = meta.namespace or ""
         self._owner = RequestRef(meta.name, meta.uid or "", request.spec.subject.secret_ref.name)
+        self._subject = request_subject(request)
 
     async def go_on(self, policies: Sequence[PolicyDatabases]) -> list[RetentionError]:
         """Sees to it that these policies have a Job that looks for the person; what keeps that from happening."""
@@ -69,7 +70,7 @@ class Seeking:
             return problems
         searches: list[Search] = []
         try:
-            data = await self._subject()
+            data = await take_secret(self._world, self._subject, self._namespace)
             for policy in unsought:
                 try:
                     searches.append(await self._prepared(policy, data))
@@ -89,10 +90,7 @@ class Seeking:
 
     async def end(self, policies: Sequence[PolicyDatabases]) -> None:
         """Nobody is looked for any more: the Secret goes, and the plans."""
-        secret = await self._secret()
-        if secret is not None and is_owned(self._request, secret):
-            meta = secret["metadata"]
-            await self._world.cluster.delete(SECRET, meta["name"], self._namespace, meta["uid"])
+        await remove_secret(self._world, self._subject, self._namespace)
         for policy in policies:
             await self._world.cluster.delete(CONFIG_MAP, plan_name(policy.reference, self._owner), self._namespace)
 
@@ -150,18 +148,3 @@ class Seeking:
         plan = plan.model_copy(update={"task": Task.REQUESTS, "subjects": (source,)})
         job = request_job_name(scene.reference, self._owner, world.now())
         await schedules.start(self._owner, plan, scene.stores, job, DEFAULT_WINDOW_SECONDS)
-
-    async def _subject(self) -> Mapping[str, bytes]:
-        """What the Secret says, which is the request's own from now on. Raises NotReady and Invalid as ``read_secret`` does."""
-        secret = await self._secret()
-        data = read_secret(self._request, secret)
-        if secret is not None and not is_owned(self._request, secret):
-            meta = secret["metadata"]
-            # Of exactly this one: another of its name may be about somebody else.
-            kept = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
-            patch = {"metadata": {**kept, "ownerReferences": [owner_reference(self._owner)]}}
-            read_secret(self._request, await self._world.cluster.merge(SECRET, meta["name"], self._namespace, patch))
-        return data
-
-    async def _secret(self) -> Manifest | None:
-        return await self._world.cluster.get(SECRET, self._owner.secret, self._namespace)

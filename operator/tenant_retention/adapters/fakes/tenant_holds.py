@@ -14,8 +14,9 @@ from tenant_retention.domain.errors import Invalid, NotReady
 from tenant_retention.domain.ports.holds import PlacedHold, WantedHold
 from tenant_retention.domain.ports.observation import LiveHold
 from tenant_retention.domain.ports.places import DatabasePlace
+from tenant_retention.domain.subjects import digest_of
 
-_Selectors = tuple[str | None, str | None, str | None, datetime | None, datetime | None]
+_Selectors = tuple[str | None, str | None, str | None, bytes | None, datetime | None, datetime | None]
 
 
 class _Database(Protocol):
@@ -58,7 +59,10 @@ class FakeTenantHolds(ABC):
         if rules is None:
             raise NotReady(f"database {place.database} has not been brought up to this version yet", reason="Pending")
         kept = self.holds.setdefault((place.database, hold.name), KeptHold())
-        lists = (hold.sessions or (None,), hold.categories or (None,), hold.units or (None,))
+        persons = (
+            [digest_of(each, place.database.encode()) for each in hold.subject.spellings] if hold.subject else [None]
+        )
+        lists = (hold.sessions or (None,), hold.categories or (None,), hold.units or (None,), persons)
         wanted = [(*each, hold.born_from, hold.born_to) for each in product(*lists)]
         missing = [selectors for selectors in wanted if selectors not in kept.live]
         if missing:

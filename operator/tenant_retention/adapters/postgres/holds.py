@@ -15,6 +15,7 @@ from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.domain.errors import NotReady, Unavailable
 from tenant_retention.domain.ports.holds import PlacedHold, WantedHold
 from tenant_retention.domain.ports.places import DatabasePlace
+from tenant_retention.domain.subjects import digest_of
 
 _LOCK_WAIT = "2s"
 """A batch takes a tenth of that. A deletion that takes longer is waited for by trying again: meanwhile none waits behind us."""
@@ -29,7 +30,11 @@ class PostgresTenantHolds(ProvenPlaces):
         selectors = (list(hold.sessions), list(hold.categories), list(hold.units), hold.born_from, hold.born_to)
         with self._owner(place) as connection:
             connection.execute(statement("calls", "bound_hold_wait"), (_LOCK_WAIT,))
-            told = _value(connection, "place_hold", hold.name, hold.reference, *selectors)
+            person: tuple[bytes | None, list[bytes]] = (None, [])
+            if hold.subject is not None:
+                salt = bytes(_value(connection, "salt_of_hold", hold.name))
+                person = salt, [digest_of(spelling, salt) for spelling in hold.subject.spellings]
+            told = _value(connection, "place_hold", hold.name, hold.reference, *selectors, *person)
         return answer(PlacedHold, told)
 
     def release_hold(self, place: DatabasePlace, name: str) -> int:

@@ -8,11 +8,16 @@ MOST_COMBINATIONS = 10_000
 
 
 def _size(name: str) -> str:
-    return f"(has(self.select.{name}) && self.select.{name}.size() > 0 ? self.select.{name}.size() : 1)"
+    return f"({_given(name)} ? self.select.{name}.size() : 1)"
+
+
+def _given(name: str) -> str:
+    return f"(has(self.select) && has(self.select.{name}) && self.select.{name}.size() > 0)"
 
 
 HOLD_SPEC = (
     immutable("policyRefs", "spec.policyRefs"),
+    immutable("subject", "spec.subject"),
     immutable("select", "spec.select"),
     immutable("reference", "spec.reference"),
     Rule(
@@ -22,17 +27,14 @@ HOLD_SPEC = (
         "FieldValueForbidden",
     ),
     Rule(
-        "has(self.select.from) || has(self.select.to) || "
-        + " || ".join(
-            f"(has(self.select.{name}) && self.select.{name}.size() > 0)"
-            for name in ("sessions", "categories", "units")
-        ),
-        "spec.select must have at least one of sessions, categories, units, from and to",
+        "has(self.subject) || (has(self.select) && (has(self.select.from) || has(self.select.to))) || "
+        + " || ".join(_given(name) for name in ("sessions", "categories", "units")),
+        "spec.select must have at least one of sessions, categories, units, from and to where there is no spec.subject",
         ".select",
         "FieldValueRequired",
     ),
     Rule(
-        "!has(self.select.from) || !has(self.select.to) || self.select.from < self.select.to",
+        "!has(self.select) || !has(self.select.from) || !has(self.select.to) || self.select.from < self.select.to",
         "spec.select.from must be before spec.select.to",
         ".select.from",
     ),

@@ -30,8 +30,18 @@ UtcInstant = Annotated[Instant, StringConstraints(pattern=UTC_PATTERN)]
 _SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 
 
+class HeldSubject(ApiModel):
+    """Whose rows, by a Secret: nothing of a person stands in the object."""
+
+    secret_ref: LocalRef = Field(
+        description="Secret of the same namespace with one or more of the keys phones, emails, chatIds and staffIds, one identifier "
+        "a line. It is immutable, is this hold's own, has to stay as long as the hold, and is removed once it is released.",
+        examples=[{"name": "case-19"}],
+    )
+
+
 class HoldSelection(ApiModel):
-    """Which rows: every kind of selector that is given must match, and of a list any one value. At least one is given."""
+    """Which rows: every kind of selector that is given must match, and of a list any one value."""
 
     sessions: tuple[Selected, ...] = Field(
         default=(),
@@ -88,8 +98,14 @@ class LegalHoldSpec(ApiModel):
         examples=[[{"name": "acme"}]],
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    subject: HeldSubject | None = Field(
+        default=None,
+        description="Holds one person's rows, with their sessions; those too that are written later. Absent: whoever's.",
+        examples=[{"secretRef": {"name": "case-19"}}],
+    )
     select: HoldSelection = Field(
-        description="Which rows are held; another selection is another LegalHold.",
+        default=HoldSelection(),
+        description="Which rows are held, of the subject's where there is one; another selection is another LegalHold.",
         examples=[{"sessions": ["7f3a"], "from": "2026-01-01T00:00:00Z"}],
     )
     reference: str = Field(

@@ -82,11 +82,11 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.NO_DEFAULT_CLASS: "No class of that type is the default, or several are; make one the default, or name one in "
     "`spec.stores[].className`.",
     Reason.SECRET_NOT_FOUND: (
-        "A Secret that the class names is not in the operator's namespace, or one that a request names not in the request's."
+        "A Secret that the class names is not in the operator's namespace, or one that a request or a hold names not in its own."
     ),
     Reason.SECRET_INVALID: "A Secret that the class names lacks a key.",
     Reason.SECRET_NOT_USABLE: (
-        "The Secret that a request names can change, or is not that request's own; the message says which. Nothing was done."
+        "The Secret that a request or a hold names can change, or is not its own; the message says which. Nothing was done."
     ),
     Reason.SUBJECT_UNKNOWN: "A run sought somebody of whom the operator did not tell the database. Nothing was done.",
     Reason.SUBJECT_INVALID: "What names a person is no identifier, or may mean anybody; the message has key and line. Nothing was done.",

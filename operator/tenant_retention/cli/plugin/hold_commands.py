@@ -46,6 +46,7 @@ def hold(
     unit: Annotated[list[str] | None, typer.Option("--unit", help="A unit; may be repeated.")] = None,
     since: Annotated[str | None, typer.Option("--from", help="Born then or later, as 2026-01-01T00:00:00Z.")] = None,
     until: Annotated[str | None, typer.Option("--to", help="Born before then.")] = None,
+    secret: Annotated[str | None, typer.Option("--secret", help="The Secret that says whose; this hold's own.")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -68,6 +69,7 @@ def hold(
             units=unit or (),
             since=since,
             until=until,
+            secret=secret,
         )
         return await holding.place(reached, wanted)
 

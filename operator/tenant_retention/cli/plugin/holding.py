@@ -29,8 +29,9 @@ def wanted_hold(
     units: Sequence[str] = (),
     since: str | None = None,
     until: str | None = None,
+    secret: str | None = None,
 ) -> Manifest:
-    """The LegalHold of these selectors. Raises Invalid naming the field that cannot be."""
+    """The LegalHold of these selectors; ``secret`` says whose rows. Raises Invalid naming the field that cannot be."""
     select: dict[str, Any] = {
         key: value
         for key, value in (
@@ -42,11 +43,15 @@ def wanted_hold(
         )
         if value
     }
-    if not select:
+    if not select and secret is None:
         raise Invalid(
-            "select something: --session, --category, --unit, --from or --to", reason="Usage", field="spec.select"
+            "select something: --session, --category, --unit, --from, --to or --secret",
+            reason="Usage",
+            field="spec.select",
         )
-    spec: dict[str, Any] = {"select": select, "reference": reference}
+    spec: dict[str, Any] = {"reference": reference}
+    spec |= {"select": select} if select else {}
+    spec |= {"subject": {"secretRef": {"name": secret}}} if secret is not None else {}
     if policies:
         spec["policyRefs"] = [{"name": policy} for policy in policies]
     try:

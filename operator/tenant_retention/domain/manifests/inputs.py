@@ -45,6 +45,14 @@ class RequestRef:
 
 
 @dataclass(frozen=True)
+class HoldRef:
+    """A LegalHold: owner of the Secret that says whose rows it holds."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class OperatorRef:
     """Where the operator runs and how its pods are selected by NetworkPolicies."""
 

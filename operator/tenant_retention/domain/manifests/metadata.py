@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Final
 
-from tenant_retention.domain.manifests.inputs import PolicyRef, RequestRef, Resources, RunRef
+from tenant_retention.domain.manifests.inputs import HoldRef, PolicyRef, RequestRef, Resources, RunRef
 from tenant_retention.domain.names import Place, bounded, purpose_label
 
 Manifest = dict[str, Any]
@@ -68,11 +68,17 @@ def manifest(api_version: str, kind: str, name: str, namespace: str, labelled: M
     }
 
 
-_OWNERS = {PolicyRef: "TenantRetentionPolicy", RunRef: "RetentionRun", RequestRef: "DataSubjectRequest"}
+_OWNERS = {
+    PolicyRef: "TenantRetentionPolicy",
+    RunRef: "RetentionRun",
+    RequestRef: "DataSubjectRequest",
+    HoldRef: "LegalHold",
+}
 
 
-def owner_reference(owner: PolicyRef | RunRef | RequestRef) -> Manifest:
-    """Only for what may vanish with its owner: jobs, their plan and their NetworkPolicy; never data or credentials (X5)."""
+def owner_reference(owner: PolicyRef | RunRef | RequestRef | HoldRef) -> Manifest:
+    """Only for what may vanish with its owner: jobs, their plan and NetworkPolicy, what says whom it is about; never data or
+    credentials (X5)."""
     return {
         "apiVersion": API_VERSION,
         "kind": _OWNERS[type(owner)],

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from tenant_retention.domain.definition import Value
 from tenant_retention.domain.ports.places import DatabasePlace
+from tenant_retention.domain.subjects import Subject
 
 
 @dataclass(frozen=True)
 class WantedHold:
-    """What a LegalHold holds: rows that every kind of selector matches; an empty one matches all. ``name``: the object's."""
+    """What a LegalHold holds: rows that every kind of selector matches; an empty one matches all. ``name``: the object's. ``subject``:
+    the person whose rows they are, those that are written later too; never shown."""
 
     name: str
     reference: str
@@ -22,6 +24,7 @@ class WantedHold:
     units: tuple[str, ...] = ()
     born_from: datetime | None = None
     born_to: datetime | None = None
+    subject: Subject | None = field(default=None, repr=False)
 
 
 class PlacedHold(Value):
@@ -38,7 +41,8 @@ class TenantHolds(Protocol):
     NotReady where it has not been brought up to this version yet."""
 
     def place_hold(self, place: DatabasePlace, hold: WantedHold) -> PlacedHold:
-        """Places what is not in force yet under the hold's name, and takes nothing away."""
+        """Places what is not in force yet under the hold's name, and takes nothing away. Of a person the database is told digests
+        under a salt of its own, and keeps them for as long as the hold is in force."""
 
     def release_hold(self, place: DatabasePlace, name: str) -> int:
         """Releases all that is in force under the name; how many combinations that were."""

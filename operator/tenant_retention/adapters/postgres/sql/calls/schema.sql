@@ -130,7 +130,10 @@ SELECT retention.note_clock(%s)
 SELECT definition FROM retention.settings
 
 -- name: place_hold
-SELECT retention.place_hold(%s, %s, %s, %s, %s, %s, %s)
+SELECT retention.place_hold(%s, %s, %s, %s, %s, %s, %s, %s, %s)
+
+-- name: salt_of_hold
+SELECT retention.salt_of_hold(%s)
 
 -- name: release_hold
 SELECT retention.release_hold(%s)
@@ -145,4 +148,4 @@ SELECT set_config('statement_timeout', %s, true)
 SELECT retention.count_hold(%s)
 
 -- name: knows_holds
-SELECT to_regproc('retention.place_hold') IS NOT NULL
+SELECT to_regproc('retention.salt_of_hold') IS NOT NULL

@@ -28,15 +28,18 @@ $$;
 -- does where the hold names the session: then record and content are held together, however far apart they were born (X3).
 -- Without a unit column (here or in its session's record) a hold on a unit holds all; where the record tells the unit of a
 -- category that does not, it is the record that is selected. `categories`: those that fit.
+-- Of a person record and content are held together too, since they may tell of different people; see may_be_persons.
 -- `of_name`: of the LegalHold of this name alone; null: of all. So in every function below.
 DROP FUNCTION IF EXISTS retention.hold_kinds(retention.managed);
+DROP FUNCTION IF EXISTS retention.hold_kinds(retention.managed, text);
 CREATE OR REPLACE FUNCTION retention.hold_kinds(t retention.managed, of_name text DEFAULT NULL)
-RETURNS TABLE (by_session boolean, by_unit boolean, by_birth boolean, categories text[], born_from timestamptz, born_to timestamptz)
+RETURNS TABLE (by_session boolean, by_unit boolean, by_birth boolean, salt bytea, categories text[],
+    born_from timestamptz, born_to timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT h.session IS NOT NULL, h.unit IS NOT NULL, coalesce(h.born_from, h.born_to) IS NOT NULL, fit.categories,
+    SELECT h.session IS NOT NULL, h.unit IS NOT NULL, coalesce(h.born_from, h.born_to) IS NOT NULL, h.salt, fit.categories,
         min(coalesce(h.born_from, '-infinity')), max(coalesce(h.born_to, 'infinity'))
     FROM retention.hold AS h CROSS JOIN LATERAL (
-        SELECT CASE WHEN h.session IS NOT NULL OR t.session_column IS NULL
+        SELECT CASE WHEN h.session IS NOT NULL OR h.salt IS NOT NULL OR t.session_column IS NULL
                 THEN ARRAY(SELECT DISTINCT m.category FROM retention.managed AS m WHERE m.family = t.family ORDER BY 1)
             WHEN h.unit IS NOT NULL AND t.unit_column IS NOT NULL
                 THEN ARRAY(SELECT DISTINCT m.category FROM retention.managed AS m WHERE m.family = t.family
@@ -46,19 +49,22 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE h.released_at IS NULL AND (of_name IS NULL OR h.name = of_name)
         AND (h.category IS NULL OR h.category = ANY (fit.categories))
         AND (h.session IS NULL OR t.session_column IS NOT NULL)
-        AND (h.unit IS NULL OR t.unit_column IS NOT NULL OR t.session_column IS NULL OR NOT EXISTS (
+        -- Of a person's row whose unit is not told it does not matter which one it is.
+        AND (h.unit IS NULL OR h.salt IS NOT NULL OR t.unit_column IS NOT NULL OR t.session_column IS NULL OR NOT EXISTS (
             SELECT FROM retention.managed AS m
             WHERE m.family = t.family AND m.unit_column IS NOT NULL AND m.session_column IS NOT NULL))
-    GROUP BY 1, 2, 3, 4
+        AND (h.salt IS NULL OR (SELECT retention.may_be_persons(t)))
+    GROUP BY 1, 2, 3, 4, 5
 $$;
 
 -- The condition under which a hold of one kind selects the row `alias` directly. Only columns that the kind names are compared:
 -- then many holds are one look-up for each row, and not one comparison each.
 DROP FUNCTION IF EXISTS retention.selected_condition(retention.managed, text, boolean, boolean, boolean, text[]);
+DROP FUNCTION IF EXISTS retention.selected_condition(retention.managed, text, boolean, boolean, boolean, text[], text);
 CREATE OR REPLACE FUNCTION retention.selected_condition(t retention.managed, alias text,
-    by_session boolean, by_unit boolean, by_birth boolean, categories text[], of_name text DEFAULT NULL)
+    by_session boolean, by_unit boolean, by_birth boolean, salt bytea, categories text[], of_name text DEFAULT NULL)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
+    SELECT string_agg(format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
         ' AND (h.category IS NULL OR h.category = ANY (%L::text[]))', categories)
         || coalesce(' AND h.name = ' || quote_literal(of_name), '')
         || CASE WHEN by_session THEN format(' AND h.session = %I.%I::text', alias, t.session_column) ELSE ' AND h.session IS NULL' END
@@ -67,7 +73,10 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         || CASE WHEN by_birth THEN format(' AND coalesce(h.born_from, h.born_to) IS NOT NULL'
             ' AND (h.born_from IS NULL OR %1$I.%2$I >= h.born_from) AND (h.born_to IS NULL OR %1$I.%2$I < h.born_to)', alias, t.born_at)
             ELSE ' AND h.born_from IS NULL AND h.born_to IS NULL' END
-        || ')'
+        || CASE WHEN salt IS NULL THEN ' AND h.person IS NULL' WHEN digest IS NULL THEN ' AND h.person IS NOT NULL'
+            ELSE ' AND h.person = ' || digest END
+        || ')', ' OR ')
+    FROM unnest(retention.person_digests(t, alias, salt)) AS digest
 $$;
 
 -- The condition under which another row of the session of `alias` is selected, in one table of its family, month by month so
@@ -96,14 +105,14 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZ
             || CASE WHEN s.born_to > wanted_to THEN format(' AND relative.%I < %L::timestamptz', relative.born_at, wanted_to) ELSE '' END,
             s.selected), ' OR ') AS months
         FROM (SELECT x.by_session, p.partition, p.born_from, p.born_to, string_agg(retention.selected_condition(
-                relative, 'relative', x.by_session, x.by_unit, x.by_birth, x.categories, of_name), ' OR ') AS selected,
+                relative, 'relative', x.by_session, x.by_unit, x.by_birth, x.salt, x.categories, of_name), ' OR ') AS selected,
                 retention.column_type_of(t.table_name, t.session_column)
                     = retention.column_type_of(relative.table_name, relative.session_column) AS alike
             FROM retention.hold_kinds(relative, of_name) AS x
             -- A month that is detached and not yet dropped may be held, and then comes back.
             JOIN retention.partition_or_detached AS p ON p.table_name = relative.table_name
                 AND p.born_from < least(x.born_to, wanted_to) AND p.born_to > greatest(x.born_from, wanted_from)
-            WHERE (NOT x.by_session OR x.by_unit OR x.by_birth) AND pg_relation_size(p.partition_oid) > 0
+            WHERE (NOT x.by_session OR x.by_unit OR x.by_birth OR x.salt IS NOT NULL) AND pg_relation_size(p.partition_oid) > 0
             GROUP BY x.by_session, p.partition, p.born_from, p.born_to) AS s
         GROUP BY s.by_session) AS k
 $$;
@@ -128,7 +137,7 @@ BEGIN
         RETURN 'false';
     END IF;
     t := retention.managed_or_refuse(wanted);
-    conditions := ARRAY(SELECT retention.selected_condition(t, alias, k.by_session, k.by_unit, k.by_birth, k.categories, of_name)
+    conditions := ARRAY(SELECT retention.selected_condition(t, alias, k.by_session, k.by_unit, k.by_birth, k.salt, k.categories, of_name)
         FROM retention.hold_kinds(t, of_name) AS k
         WHERE k.born_from <= held_condition.born_to AND k.born_to > held_condition.born_from);
     IF t.session_column IS NOT NULL THEN

@@ -4,19 +4,22 @@
 -- Places what is not in force yet, and never takes anything away: a LegalHold of the same name that comes after its object was
 -- deleted adds to what is there. A deletion under way is waited for, the next one waits for this transaction and sees it
 -- (retention.lock_holds); where all is in force nobody waits. Tells since when it is, how many were added, and which of its
--- categories this database never had: a word written wrong would hold nothing.
-CREATE OR REPLACE FUNCTION retention.place_hold(wanted_name text, wanted_reference text,
-    sessions text[], categories text[], units text[], wanted_from timestamptz, wanted_to timestamptz)
+-- categories this database never had: a word written wrong would hold nothing. `persons`: digests of one person under `salt`.
+DROP FUNCTION IF EXISTS retention.place_hold(text, text, text[], text[], text[], timestamptz, timestamptz);
+CREATE OR REPLACE FUNCTION retention.place_hold(wanted_name text, wanted_reference text, sessions text[], categories text[],
+    units text[], wanted_from timestamptz, wanted_to timestamptz, wanted_salt bytea, persons bytea[])
 RETURNS jsonb LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     added bigint := 0;
 BEGIN
-    IF EXISTS (SELECT FROM retention.missing_holds(wanted_name, sessions, categories, units, wanted_from, wanted_to)) THEN
+    IF EXISTS (SELECT FROM retention.missing_holds(
+        wanted_name, sessions, categories, units, wanted_from, wanted_to, wanted_salt, persons))
+    THEN
         LOCK TABLE retention.hold IN SHARE ROW EXCLUSIVE MODE;
         -- Not now(): what was deleted while this waited was not held yet.
-        INSERT INTO retention.hold (name, reference, placed_at, session, category, unit, born_from, born_to)
+        INSERT INTO retention.hold (name, reference, placed_at, session, category, unit, born_from, born_to, salt, person)
             SELECT wanted_name, wanted_reference, clock_timestamp(), m.*
-            FROM retention.missing_holds(wanted_name, sessions, categories, units, wanted_from, wanted_to) AS m;
+            FROM retention.missing_holds(wanted_name, sessions, categories, units, wanted_from, wanted_to, wanted_salt, persons) AS m;
         GET DIAGNOSTICS added = ROW_COUNT;
     END IF;
     RETURN jsonb_build_object('added', added,
@@ -27,27 +30,40 @@ END
 $$;
 
 -- Every combination that is wanted and not in force. An empty list selects all, as a selector that is NULL does.
-CREATE OR REPLACE FUNCTION retention.missing_holds(
-    wanted_name text, sessions text[], categories text[], units text[], wanted_from timestamptz, wanted_to timestamptz)
-RETURNS TABLE (session text, category text, unit text, born_from timestamptz, born_to timestamptz)
+DROP FUNCTION IF EXISTS retention.missing_holds(text, text[], text[], text[], timestamptz, timestamptz);
+CREATE OR REPLACE FUNCTION retention.missing_holds(wanted_name text, sessions text[], categories text[], units text[],
+    wanted_from timestamptz, wanted_to timestamptz, wanted_salt bytea, persons bytea[])
+RETURNS TABLE (session text, category text, unit text, born_from timestamptz, born_to timestamptz, salt bytea, person bytea)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT s.session, c.category, u.unit, wanted_from, wanted_to
+    SELECT s.session, c.category, u.unit, wanted_from, wanted_to, wanted_salt, p.person
     FROM unnest(coalesce(nullif(sessions, '{}'), ARRAY[NULL])) AS s(session)
     CROSS JOIN unnest(coalesce(nullif(categories, '{}'), ARRAY[NULL])) AS c(category)
     CROSS JOIN unnest(coalesce(nullif(units, '{}'), ARRAY[NULL])) AS u(unit)
+    CROSS JOIN unnest(coalesce(nullif(persons, '{}'), ARRAY[NULL]::bytea[])) AS p(person)
     EXCEPT
-    SELECT h.session, h.category, h.unit, h.born_from, h.born_to FROM retention.hold AS h
+    SELECT h.session, h.category, h.unit, h.born_from, h.born_to, h.salt, h.person FROM retention.hold AS h
     WHERE h.name = wanted_name AND h.released_at IS NULL
 $$;
 
--- Releases all that is in force under the name, also what an earlier object of that name placed; returns how many that were.
+-- The salt for a person's hold of this name: its own, else the one of the others here, so that each column of a row is digested once
+-- however many there are; else a new one.
+CREATE OR REPLACE FUNCTION retention.salt_of_hold(wanted_name text) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((SELECT h.salt FROM retention.hold AS h WHERE h.released_at IS NULL AND h.salt IS NOT NULL
+        ORDER BY h.name IS NOT DISTINCT FROM wanted_name DESC, h.placed_at, h.hold_id LIMIT 1),
+        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+$$;
+
+-- Releases all that is in force under the name, also what an earlier object of that name placed; returns how many that were. Whom
+-- it was about is not kept.
 CREATE OR REPLACE FUNCTION retention.release_hold(wanted_name text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     released bigint := 0;
 BEGIN
     IF EXISTS (SELECT FROM retention.hold WHERE name = wanted_name AND released_at IS NULL) THEN
-        UPDATE retention.hold SET released_at = clock_timestamp() WHERE name = wanted_name AND released_at IS NULL;
+        UPDATE retention.hold SET released_at = clock_timestamp(), salt = NULL, person = NULL
+            WHERE name = wanted_name AND released_at IS NULL;
         GET DIAGNOSTICS released = ROW_COUNT;
     END IF;
     RETURN released;

@@ -17,7 +17,7 @@ $$;
 
 -- Which of these values of the category's key column a row has: {held, rows: [{place from 0, held, clock}, ...]}, with the earliest
 -- clock of its rows, which says when a copy may tell of the person no more. `held` for all: a live hold selects the category as a
--- whole; one that names a session, a unit or births only where there are no rows to ask. Else a hold on the calls of one week
+-- whole; one that names a session, a unit, a person or births only where there are no rows to ask. Else a hold on the calls of one week
 -- would keep the keys of all calls that are gone (T6).
 CREATE OR REPLACE FUNCTION retention.cached_rows(for_run uuid, wanted_category text, wanted text[]) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
@@ -32,7 +32,7 @@ BEGIN
     PERFORM retention.assert_run(for_run, NULL);
     all_held := EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL
         AND (h.category IS NULL OR h.category = wanted_category)
-        AND (cache ->> 'table' IS NULL OR (h.session IS NULL AND h.unit IS NULL AND coalesce(h.born_from, h.born_to) IS NULL)));
+        AND (cache ->> 'table' IS NULL OR (h.session IS NULL AND h.unit IS NULL AND h.person IS NULL AND coalesce(h.born_from, h.born_to) IS NULL)));
     IF cache ->> 'table' IS NOT NULL THEN
         -- Above the partitioned table: as its filter the condition would be set up anew for each month.
         EXECUTE format('SELECT coalesce(jsonb_agg(jsonb_build_object(''place'', "Place", ''held'', "Held", ''clock'', "Clock")'

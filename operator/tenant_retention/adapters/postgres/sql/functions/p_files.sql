@@ -2,11 +2,12 @@
 -- run saw, asks the guard, and lets files go batch by batch, each batch in one transaction with the holds.
 
 -- From which last modification on files of a category are held; null: none is. What a file holds was written before its last
--- modification, so only a hold's beginning bounds it; sessions and units are not known of files: a unit's hold holds them all.
+-- modification, so only a hold's beginning bounds it; sessions, units and persons are not known of files: a unit's hold holds them
+-- all, and a person's those of the categories that it names.
 CREATE OR REPLACE FUNCTION retention.files_held_from(wanted text) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT min(coalesce(born_from, '-infinity')) FROM retention.hold
-    WHERE released_at IS NULL AND session IS NULL AND (category IS NULL OR category = wanted)
+    WHERE released_at IS NULL AND session IS NULL AND (category = wanted OR category IS NULL AND person IS NULL)
 $$;
 
 -- Where the spans in which the run counts must end, so that every count is exact.

@@ -64,7 +64,9 @@ COPY pg_temp.restored_hold ({columns}) FROM STDIN
 INSERT INTO retention.hold ({columns}) SELECT {columns} FROM pg_temp.restored_hold AS r
 WHERE NOT EXISTS (SELECT FROM retention.hold AS h
     WHERE (h.category, h.session, h.unit, h.born_from, h.born_to, h.reference, h.placed_at)
-        IS NOT DISTINCT FROM (r.category, r.session, r.unit, r.born_from, r.born_to, r.reference, r.placed_at))
+        IS NOT DISTINCT FROM (r.category, r.session, r.unit, r.born_from, r.born_to, r.reference, r.placed_at)
+        -- Of one that was released meanwhile nobody knows any more whom it was about.
+        AND (h.person IS NOT DISTINCT FROM r.person OR h.person IS NULL AND h.released_at IS NOT NULL))
 
 -- name: stage_archive_files
 CREATE TEMPORARY TABLE restored_archive_file (LIKE retention.archive_file) ON COMMIT DROP

@@ -176,6 +176,12 @@ class Customer:
             around = RecordedWorld(at=days_ago(0))
             return expire(plan_of(RULES), Stores(sessions, {}), uuid4(), around.world())
 
+    def observer(self, name: str = LIVE) -> DatabaseLogin:
+        """The operator's login that reads facts and evidence."""
+        request = self.requests[name]
+        server, user = request.server, f"{request.name}_observer_1"
+        return DatabaseLogin(server.host, server.port, request.name, user, request.passwords["observer"], server.ca)
+
     def hold(self, hold: WantedHold) -> dict[str, Any]:
         """Placed in both; what it keeps in each."""
         for name in self.requests:
@@ -221,15 +227,7 @@ def test_a_hold_is_counted_by_itself_through_the_session_of_what_it_selects__X3(
 
 
 def test_the_observer_tells_what_is_in_force_by_name_and_what_was_placed_by_hand__X3(customer: Customer) -> None:
-    request = customer.requests[LIVE]
-    login = DatabaseLogin(
-        request.server.host,
-        request.server.port,
-        request.name,
-        f"{request.name}_observer_1",
-        request.passwords["observer"],
-        request.server.ca,
-    )
+    login = customer.observer()
     customer.stores.place_hold(customer.place(), CASE)
     customer.stores.place_hold(customer.place(), EVERYTHING)
     with customer.owner() as owner:

@@ -163,6 +163,8 @@ async def test_a_policy_or_a_category_that_nobody_has_is_told_and_the_rest_is_he
 
 async def test_a_release_ends_it_everywhere_and_nothing_places_it_again__X3() -> None:
     operator = await ready()
+    (database,) = operator.stores.databases
+    operator.stores.held_rows[database] = {"recordings": 5}
     operator.cluster.put(hold())
     await step(operator)
     await release(operator)
@@ -170,6 +172,8 @@ async def test_a_release_ends_it_everywhere_and_nothing_places_it_again__X3() ->
     assert ready_of(found) == ("True", "HoldReleased")
     assert found["status"]["held"] == 0
     assert "placedAt" not in found["status"]["stores"][0]
+    (kept,), uid = operator.stores.holds.values(), found["metadata"]["uid"]
+    assert kept.acts == [("HoldPlaced", uid, None), ("HoldReleased", uid, {"recordings": 5})]
     operator.restart()
     await step(operator)
     assert list(live(operator).values()) == [0]

@@ -67,6 +67,7 @@ def wanted_hold(hold: LegalHold, subject: Subject | None) -> WantedHold:
     return WantedHold(
         name=hold.metadata.name,
         reference=hold.spec.reference,
+        uid=hold.metadata.uid or "",
         sessions=select.sessions,
         categories=select.categories,
         units=select.units,

@@ -137,7 +137,8 @@ class HoldReconciler:
                 raise database.where
             if hold.spec.release is not None:
                 host, release = database.where.server.host, self._world.stores.release_hold
-                await self._world.call(host, release, database.where, hold.metadata.name)
+                _, kept = memory.counts.get(database.name, (None, None))
+                await self._world.call(host, release, database.where, hold.metadata.name, memory.uid, kept)
                 return replace(blank, counts={})
             if isinstance(wanted, RetentionError):
                 raise wanted

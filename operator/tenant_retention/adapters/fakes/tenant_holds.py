@@ -33,11 +33,13 @@ class _Database(Protocol):
 
 @dataclass
 class KeptHold:
-    """What is in force under one name in one database. ``references``: of all that were ever placed there."""
+    """What is in force under one name in one database. ``references``: of all that were ever placed there.
+    ``acts``: what the evidence has: kind, UID of the object, rows that were held until its release."""
 
     live: dict[_Selectors, datetime] = field(default_factory=dict)
     references: list[str] = field(default_factory=list)
     released: int = 0
+    acts: list[tuple[str, str, Mapping[str, int] | None]] = field(default_factory=list)
 
 
 class FakeTenantHolds(ABC):
@@ -69,11 +71,14 @@ class FakeTenantHolds(ABC):
             self.on_effect(f"hold {hold.name} in {place.database}")
             kept.live |= dict.fromkeys(missing, self.now)
             kept.references.append(hold.reference)
+            kept.acts.append(("HoldPlaced", hold.uid, None))
         known = {category.name for category in rules.categories if category.lies_in(place.identity.purpose)}
         unknown = tuple(sorted(set(hold.categories) - known))
         return PlacedHold(added=len(missing), since=min(kept.live.values()), unknown=unknown)
 
-    def release_hold(self, place: DatabasePlace, name: str) -> int:
+    def release_hold(
+        self, place: DatabasePlace, name: str, uid: str = "", held: Mapping[str, int] | None = None
+    ) -> int:
         """See the port."""
         self._held_database(place)
         kept = self.holds.get((place.database, name))
@@ -82,6 +87,7 @@ class FakeTenantHolds(ABC):
         self.on_effect(f"release {name} in {place.database}")
         number, kept.live = len(kept.live), {}
         kept.released += number
+        kept.acts.append(("HoldReleased", uid, held))
         return number
 
     def count_hold(self, place: DatabasePlace, name: str) -> Mapping[str, int] | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from tenant_retention.adapters.postgres.connections import Connection
 from tenant_retention.adapters.postgres.failures import answer, translated
 from tenant_retention.adapters.postgres.proven_places import ProvenPlaces
@@ -34,14 +36,16 @@ class PostgresTenantHolds(ProvenPlaces):
             if hold.subject is not None:
                 salt = bytes(_value(connection, "salt_of_hold", hold.name))
                 person = salt, [digest_of(spelling, salt) for spelling in hold.subject.spellings]
-            told = _value(connection, "place_hold", hold.name, hold.reference, *selectors, *person)
+            told = _value(connection, "place_hold", hold.name, hold.uid, hold.reference, *selectors, *person)
         return answer(PlacedHold, told)
 
-    def release_hold(self, place: DatabasePlace, name: str) -> int:
+    def release_hold(
+        self, place: DatabasePlace, name: str, uid: str = "", held: Mapping[str, int] | None = None
+    ) -> int:
         """See the port."""
         with self._owner(place) as connection:
             connection.execute(statement("calls", "bound_hold_wait"), (_LOCK_WAIT,))
-            return int(_value(connection, "release_hold", name))
+            return int(_value(connection, "release_hold", name, uid, Jsonb(held)))
 
     def count_hold(self, place: DatabasePlace, name: str) -> Mapping[str, int] | None:
         """See the port."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -73,11 +74,35 @@ class ActKind(StrEnum):
     BACKUPS = "Backups"
     RESTORE_BEGUN = "RestoreBegun"
     RESTORE_ENDED = "RestoreEnded"
+    HOLD_PLACED = "HoldPlaced"
+    HOLD_RELEASED = "HoldReleased"
+
+
+class HoldEvidence(Value):
+    """How much a LegalHold selects, and not what: so many sessions and units, categories by name; whether it is a person's rows."""
+
+    sessions: int
+    categories: tuple[str, ...]
+    units: int
+    born_from: datetime | None
+    born_to: datetime | None
+    person: bool
+
+    def describe(self) -> str:
+        """In a few words."""
+        found = [f"{number} {word}" for number, word in ((self.sessions, "sessions"), (self.units, "units")) if number]
+        found += ["a person"] if self.person else []
+        found += [f"of {', '.join(self.categories)}"] if self.categories else []
+        found += [f"born from {self.born_from:%Y-%m-%dT%H:%M:%SZ}"] if self.born_from else []
+        found += [f"born before {self.born_to:%Y-%m-%dT%H:%M:%SZ}"] if self.born_to else []
+        return ", ".join(found)
 
 
 class ActEvidence(Value):
     """What was done beside the runs. ``came``, ``gone``: backups by id, as the backup's Job saw them in the bucket; ``backup``:
-    the one that was restored, with ``files`` and ``rows`` that were loaded."""
+    the one that was restored, with ``files`` and ``rows`` that were loaded. ``hold``, ``uid``: the LegalHold that was placed or
+    released, and its object that asked for it; ``combinations`` of its selectors; ``held``: rows by category that it kept until
+    the release, as last counted, None: not known."""
 
     kind: ActKind
     came: tuple[str, ...] = ()
@@ -85,9 +110,18 @@ class ActEvidence(Value):
     backup: str | None = None
     files: int | None = None
     rows: int | None = None
+    hold: str | None = None
+    uid: str | None = None
+    combinations: int | None = None
+    select: HoldEvidence | None = None
+    held: Mapping[str, int] | None = None
 
     def describe(self) -> str:
         """In a few words."""
+        if self.select is not None:
+            return f"{self.hold}: {self.select.describe()}"
+        if self.kind is ActKind.HOLD_RELEASED:
+            return f"{self.hold}: {'uncounted' if self.held is None else sum(self.held.values())} rows"
         if self.kind is ActKind.BACKUPS:
             return "; ".join(
                 f"{word} {', '.join(ids)}" for word, ids in (("came", self.came), ("gone", self.gone)) if ids

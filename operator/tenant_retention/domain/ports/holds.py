@@ -14,8 +14,8 @@ from tenant_retention.domain.subjects import Subject
 
 @dataclass(frozen=True)
 class WantedHold:
-    """What a LegalHold holds: rows that every kind of selector matches; an empty one matches all. ``name``: the object's. ``subject``:
-    the person whose rows they are, those that are written later too; never shown."""
+    """What a LegalHold holds: rows that every kind of selector matches; an empty one matches all. ``name``, ``uid``: the
+    object's. ``subject``: the person whose rows they are, those that are written later too; never shown."""
 
     name: str
     reference: str
@@ -25,6 +25,7 @@ class WantedHold:
     born_from: datetime | None = None
     born_to: datetime | None = None
     subject: Subject | None = field(default=None, repr=False)
+    uid: str = ""
 
 
 class PlacedHold(Value):
@@ -41,11 +42,14 @@ class TenantHolds(Protocol):
     NotReady where it has not been brought up to this version yet."""
 
     def place_hold(self, place: DatabasePlace, hold: WantedHold) -> PlacedHold:
-        """Places what is not in force yet under the hold's name, and takes nothing away. Of a person the database is told digests
-        under a salt of its own, and keeps them for as long as the hold is in force."""
+        """Places what is not in force yet under the hold's name, and takes nothing away; the evidence has what was
+        added. Of a person the database is told digests under a salt of its own, and keeps them for as long as it is in force."""
 
-    def release_hold(self, place: DatabasePlace, name: str) -> int:
-        """Releases all that is in force under the name; how many combinations that were."""
+    def release_hold(
+        self, place: DatabasePlace, name: str, uid: str = "", held: Mapping[str, int] | None = None
+    ) -> int:
+        """Releases all that is in force under the name; how many combinations that were. For the evidence: the ``uid`` of the
+        object that asks for it, and the rows by category that it kept, as last counted; None: not known."""
 
     def count_hold(self, place: DatabasePlace, name: str) -> Mapping[str, int] | None:
         """Rows by category that the hold keeps; None where counting took too long."""

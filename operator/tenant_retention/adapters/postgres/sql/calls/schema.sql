@@ -130,13 +130,13 @@ SELECT retention.note_clock(%s)
 SELECT definition FROM retention.settings
 
 -- name: place_hold
-SELECT retention.place_hold(%s, %s, %s, %s, %s, %s, %s, %s, %s)
+SELECT retention.place_hold(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 -- name: salt_of_hold
 SELECT retention.salt_of_hold(%s)
 
 -- name: release_hold
-SELECT retention.release_hold(%s)
+SELECT retention.release_hold(%s, %s, %s)
 
 -- name: bound_hold_wait
 SELECT set_config('lock_timeout', %s, true)

@@ -77,8 +77,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         FROM retention.evidence) AS e
 $$;
 
+-- The newest links, as many as are asked for, and those of holds that lie among them and after them besides: whoever places
+-- hundreds of holds must not push the runs out of sight.
 CREATE OR REPLACE FUNCTION retention.read_evidence(latest integer) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(jsonb_agg(retention.link_as_json(e) ORDER BY e.sequence DESC), '[]')
-    FROM (SELECT * FROM retention.evidence ORDER BY sequence DESC LIMIT greatest(latest, 0)) AS e
+    FROM retention.evidence AS e WHERE latest > 0 AND e.sequence > coalesce((
+        SELECT sequence FROM retention.evidence WHERE coalesce(body::jsonb #>> '{act,kind}', '') NOT LIKE 'Hold%'
+        ORDER BY sequence DESC OFFSET greatest(latest, 0) LIMIT 1), 0)
 $$;

@@ -5,9 +5,10 @@
 -- deleted adds to what is there. A deletion under way is waited for, the next one waits for this transaction and sees it
 -- (retention.lock_holds); where all is in force nobody waits. Tells since when it is, how many were added, and which of its
 -- categories this database never had: a word written wrong would hold nothing. `persons`: digests of one person under `salt`.
+-- What is added becomes part of the evidence: who asked, by the LegalHold's name and UID, and how much is selected, not whom.
 DROP FUNCTION IF EXISTS retention.place_hold(text, text, text[], text[], text[], timestamptz, timestamptz);
-CREATE OR REPLACE FUNCTION retention.place_hold(wanted_name text, wanted_reference text, sessions text[], categories text[],
-    units text[], wanted_from timestamptz, wanted_to timestamptz, wanted_salt bytea, persons bytea[])
+CREATE OR REPLACE FUNCTION retention.place_hold(wanted_name text, wanted_uid text, wanted_reference text, sessions text[],
+    categories text[], units text[], wanted_from timestamptz, wanted_to timestamptz, wanted_salt bytea, persons bytea[])
 RETURNS jsonb LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO' AS $$
 DECLARE
     added bigint := 0;
@@ -21,6 +22,11 @@ BEGIN
             SELECT wanted_name, wanted_reference, clock_timestamp(), m.*
             FROM retention.missing_holds(wanted_name, sessions, categories, units, wanted_from, wanted_to, wanted_salt, persons) AS m;
         GET DIAGNOSTICS added = ROW_COUNT;
+    END IF;
+    IF added > 0 THEN
+        PERFORM retention.append_act(jsonb_build_object('kind', 'HoldPlaced', 'hold', wanted_name, 'uid', wanted_uid, 'combinations', added,
+            'select', jsonb_build_object('sessions', cardinality(sessions), 'categories', place_hold.categories,
+                'units', cardinality(units), 'bornFrom', wanted_from, 'bornTo', wanted_to, 'person', wanted_salt IS NOT NULL)));
     END IF;
     RETURN jsonb_build_object('added', added,
         'since', (SELECT min(placed_at) FROM retention.hold WHERE name = wanted_name AND released_at IS NULL),
@@ -55,8 +61,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Releases all that is in force under the name, also what an earlier object of that name placed; returns how many that were. Whom
--- it was about is not kept.
-CREATE OR REPLACE FUNCTION retention.release_hold(wanted_name text) RETURNS bigint
+-- it was about is not kept. The evidence has who asked, and `held`: the rows by category that it kept, as they were last counted.
+DROP FUNCTION IF EXISTS retention.release_hold(text);
+CREATE OR REPLACE FUNCTION retention.release_hold(wanted_name text, wanted_uid text, held jsonb) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     released bigint := 0;
@@ -65,6 +72,11 @@ BEGIN
         UPDATE retention.hold SET released_at = clock_timestamp(), salt = NULL, person = NULL
             WHERE name = wanted_name AND released_at IS NULL;
         GET DIAGNOSTICS released = ROW_COUNT;
+    END IF;
+    -- Somebody else may have released it while this waited.
+    IF released > 0 THEN
+        PERFORM retention.append_act(jsonb_build_object(
+            'kind', 'HoldReleased', 'hold', wanted_name, 'uid', wanted_uid, 'combinations', released, 'held', held));
     END IF;
     RETURN released;
 END

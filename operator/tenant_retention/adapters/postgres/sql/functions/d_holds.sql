@@ -64,19 +64,20 @@ DROP FUNCTION IF EXISTS retention.selected_condition(retention.managed, text, bo
 CREATE OR REPLACE FUNCTION retention.selected_condition(t retention.managed, alias text,
     by_session boolean, by_unit boolean, by_birth boolean, salt bytea, categories text[], of_name text DEFAULT NULL)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT string_agg(format('EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL'
-        ' AND (h.category IS NULL OR h.category = ANY (%L::text[]))', categories)
+    SELECT string_agg(CASE WHEN digest IS NOT NULL AND NOT by_session AND NOT by_birth AND NOT (by_unit AND t.unit_column IS NOT NULL)
+        -- Nothing else of the row is compared: the digests of all holds are read once, and not looked up for each row.
+        THEN format('coalesce(%s IN (SELECT h.person FROM retention.hold AS h WHERE h.person IS NOT NULL AND %s), false)', digest, named)
+        ELSE format('EXISTS (SELECT FROM retention.hold AS h WHERE %s AND h.person %s)', named,
+            CASE WHEN salt IS NULL THEN 'IS NULL' ELSE coalesce('= ' || digest, 'IS NOT NULL') END) END, ' OR ')
+    FROM unnest(CASE WHEN salt IS NOT NULL THEN retention.person_digests(t, alias, salt) ELSE ARRAY[NULL]::text[] END) AS digest,
+        (SELECT format('h.released_at IS NULL AND (h.category IS NULL OR h.category = ANY (%L::text[]))', categories)
         || coalesce(' AND h.name = ' || quote_literal(of_name), '')
         || CASE WHEN by_session THEN format(' AND h.session = %I.%I::text', alias, t.session_column) ELSE ' AND h.session IS NULL' END
         || CASE WHEN by_unit AND t.unit_column IS NOT NULL THEN format(' AND h.unit = %I.%I::text', alias, t.unit_column)
             ELSE ' AND h.unit IS ' || CASE WHEN by_unit THEN 'NOT NULL' ELSE 'NULL' END END
         || CASE WHEN by_birth THEN format(' AND coalesce(h.born_from, h.born_to) IS NOT NULL'
             ' AND (h.born_from IS NULL OR %1$I.%2$I >= h.born_from) AND (h.born_to IS NULL OR %1$I.%2$I < h.born_to)', alias, t.born_at)
-            ELSE ' AND h.born_from IS NULL AND h.born_to IS NULL' END
-        || CASE WHEN salt IS NULL THEN ' AND h.person IS NULL' WHEN digest IS NULL THEN ' AND h.person IS NOT NULL'
-            ELSE ' AND h.person = ' || digest END
-        || ')', ' OR ')
-    FROM unnest(retention.person_digests(t, alias, salt)) AS digest
+            ELSE ' AND h.born_from IS NULL AND h.born_to IS NULL' END) AS c(named)
 $$;
 
 -- The condition under which another row of the session of `alias` is selected, in one table of its family, month by month so

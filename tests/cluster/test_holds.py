@@ -10,6 +10,8 @@ from typing import Any
 from demo.kubectl import wait
 from tests.cluster.applications import python
 from tests.cluster.conftest import RELEASE, SPEC, Tenant
+from tests.cluster.test_requests import ANNA, BERT, is_there, told_of
+from tests.cluster.test_requests import sessions as sessions_with
 
 OLD, YOUNG = 5, 3
 PROGRAM = """
@@ -70,6 +72,31 @@ def release(tenant: Tenant, who: str) -> CompletedProcess[str]:
     return tenant.kubectl.attempt(*tenant.place(), *arguments, show=False)
 
 
+def release_and_wait(tenant: Tenant, who: str) -> None:
+    """Releases the hold and waits until it is in force in no database."""
+    assert release(tenant, who).returncode == 0
+    arguments = (
+        "wait",
+        "--for=jsonpath={.status.conditions[0].reason}=HoldReleased",
+        "lhold/case-17",
+        "--timeout=300s",
+    )
+    tenant.kubectl.run(*tenant.place(), *arguments, show=False)
+
+
+def say_whose(tenant: Tenant, phone: str) -> None:
+    """The Secret of a hold on whoever has this number."""
+    annotations = {"tenantretention.io/hold": "case-17"}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": tenant.namespace, "name": "case-17", "annotations": annotations},
+        "immutable": True,
+        "stringData": {"phones": phone},
+    }
+    tenant.kubectl.run("apply", "-f", "-", text=json.dumps(secret), show=False)
+
+
 def enforce(tenant: Tenant) -> Any:
     """A run by hand that ends well; its status."""
     done = tenant.run({"mode": "Enforce"})["status"]
@@ -110,14 +137,7 @@ def test_runs_leave_what_is_on_hold_until_who_may_release_it_has_and_deleting_th
     assert sessions(tenant) == ["old-0", "old-1", *YOUNG_ONES], "deleting the object released nothing"
 
     hold(tenant, CLERK)
-    assert release(tenant, LAWYER).returncode == 0
-    arguments = (
-        "wait",
-        "--for=jsonpath={.status.conditions[0].reason}=HoldReleased",
-        "lhold/case-17",
-        "--timeout=300s",
-    )
-    tenant.kubectl.run(*tenant.place(), *arguments, show=False)
+    release_and_wait(tenant, LAWYER)
     enforce(tenant)
     assert sessions(tenant) == YOUNG_ONES
     wait("the policy to tell of no hold", 300, lambda: held_by_the_policy(tenant) == [])
@@ -136,3 +156,29 @@ def test_a_hold_comes_back_by_its_name_to_be_released_where_its_object_was_delet
     assert status(tenant)["conditions"][0]["reason"] == "HoldReleased"
     enforce(tenant)
     assert sessions(tenant) == ["young-0"]
+
+
+def test_what_is_written_of_a_person_stays_until_the_release_and_nobody_reads_who_it_is__X3_X2(
+    tenants: Callable[..., Tenant],
+) -> None:
+    spec = {**SPEC, "phoneDefaultRegion": "NL", "guard": {"maxDeletedPercent": 100}}
+    tenant = tenants("trial-held-person", spec=spec)
+    tenant.wait_for("condition=Ready")
+    allow(tenant)
+    rows = (f"anna-1,{ANNA},40", "anna-2,06 12345678,40", f"bert-1,{BERT},40", f"young-1,{BERT},0")
+    assert sessions_with(tenant, *rows) == ["anna-1", "anna-2", "bert-1", "young-1"]
+
+    say_whose(tenant, ANNA)
+    hold(tenant, LAWYER, select={}, subject={"secretRef": {"name": "case-17"}})
+    assert status(tenant)["held"] == 2
+    assert enforce(tenant)["deletedRows"] == 1
+    assert sessions_with(tenant) == ["anna-1", "anna-2", "young-1"]
+    (owner,) = tenant.kubectl.get(*tenant.place(), "secret", "case-17")["metadata"]["ownerReferences"]
+    assert owner["kind"] == "LegalHold"
+    holds = tenant.kubectl.run(*tenant.place(), "get", "lhold", "-o", "json", show=False)
+    assert ANNA[3:] not in holds + told_of(tenant)
+
+    release_and_wait(tenant, LAWYER)
+    assert not is_there(tenant, "secret", "case-17")
+    enforce(tenant)
+    assert sessions_with(tenant) == ["young-1"]

@@ -9,8 +9,8 @@ $$;
 -- Whether a hold keeps a file: one held row keeps them all. Where the entry cannot tell, it is answered for keeping (X3). Of a table
 -- without units a unit's hold keeps every file; and so it does where rows have sessions, of which another row, in whatever table or
 -- file, may be the unit's: a row is held through that one (retention.held_through_condition). For the same reason a hold on births
--- keeps the files of the reach in which a session's rows lie, and one on another category those near which it has rows. Whom a file's rows are about is not
--- known here at all: a hold on a person keeps every file that it could be about.
+-- keeps the files of the reach in which a session's rows lie, and one on another category those near which it has rows. Whom a
+-- file's rows are about is not known here at all: a hold on a person keeps every file that it could be about.
 CREATE OR REPLACE FUNCTION retention.file_is_held(f retention.archive_file) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM retention.hold AS h JOIN retention.managed AS t ON t.table_name = f.table_name

@@ -32,7 +32,8 @@ BEGIN
     PERFORM retention.assert_run(for_run, NULL);
     all_held := EXISTS (SELECT FROM retention.hold AS h WHERE h.released_at IS NULL
         AND (h.category IS NULL OR h.category = wanted_category)
-        AND (cache ->> 'table' IS NULL OR (h.session IS NULL AND h.unit IS NULL AND h.person IS NULL AND coalesce(h.born_from, h.born_to) IS NULL)));
+        AND (cache ->> 'table' IS NULL OR (h.session IS NULL AND h.unit IS NULL AND h.person IS NULL
+            AND coalesce(h.born_from, h.born_to) IS NULL)));
     IF cache ->> 'table' IS NOT NULL THEN
         -- Above the partitioned table: as its filter the condition would be set up anew for each month.
         EXECUTE format('SELECT coalesce(jsonb_agg(jsonb_build_object(''place'', "Place", ''held'', "Held", ''clock'', "Clock")'

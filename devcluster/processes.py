@@ -18,6 +18,8 @@ from devcluster.layout import Layout
 _MARK = "TENANT_RETENTION_DEVCLUSTER"
 _POLL_SECONDS = 0.1
 _LAST_LINES = 15
+_DYING_SECONDS = 60
+"""A killed process ends when it next gets a share of a processor, and has given its memory back: on a busy machine that takes time."""
 
 
 def start(layout: Layout, name: str, command: list[str | Path]) -> None:
@@ -65,7 +67,7 @@ def kill(pids: Iterable[int]) -> None:
     """Kill processes and wait until they are gone. Raises DevclusterError if one stays."""
     remaining = list(pids)
     _send(remaining, signal.SIGKILL)
-    if not _ended(remaining, 10):
+    if not _ended(remaining, _DYING_SECONDS):
         raise DevclusterError(f"processes {[pid for pid in remaining if _alive(pid)]} do not end, even when killed")
 
 

@@ -26,6 +26,8 @@ from tests.support.enforcement import archive as contact_centre
 
 DURABLE = """
 fsync = on
+full_page_writes = on
+autovacuum_naptime = '1min'
 synchronous_commit = on
 wal_level = replica
 shared_buffers = '128MB'

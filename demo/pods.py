@@ -80,6 +80,8 @@ def _pod(application: Application, name: str, command: list[str]) -> dict[str, A
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
+            # On a busy node a question to its DNS may get lost: it is asked more often than twice.
+            "dnsConfig": {"options": [{"name": "attempts", "value": "5"}]},
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": 65532,

@@ -118,28 +118,32 @@ DECLARE
     t retention.managed := retention.managed_or_refuse(wanted_table);
     search retention.request_search := retention.search_of(for_run, wanted_table, 'Own');
     of_one_person boolean := (SELECT count(DISTINCT nullif(person, '')) = 1 FROM retention.person_column WHERE table_name = wanted_table);
+    sought uuid[] := ARRAY(SELECT request_id FROM retention.request WHERE searched_by = for_run AND found_at IS NULL);
+    requests uuid[];
+    roles text[];
+    spellings text[];
     p retention.partition;
     own_rows text;
     until timestamptz := clock_timestamp() + interval '1 second';
 BEGIN
     PERFORM retention.assert_subjects(subjects);
-    IF (SELECT count(*) FROM retention.request WHERE searched_by = for_run AND found_at IS NULL)
-        <> (SELECT count(DISTINCT s ->> 'request') FROM jsonb_array_elements(subjects) AS s
-            JOIN retention.request AS a ON a.request_id = (s ->> 'request')::uuid WHERE a.searched_by = for_run AND a.found_at IS NULL)
-    THEN
+    -- Once, as arrays: in every month's statement the planner would guess how many people there are, and compare each with each.
+    SELECT coalesce(array_agg(n.request_id), '{}'), array_agg(n.role), array_agg(n.spelling) INTO requests, roles, spellings
+        FROM (SELECT DISTINCT (s ->> 'request')::uuid AS request_id, i ->> 0 AS role, i ->> 1 AS spelling
+            FROM jsonb_array_elements(subjects) AS s, jsonb_array_elements(s -> 'spellings') AS i) AS n
+        WHERE n.request_id = ANY (sought);
+    IF cardinality(sought) <> (SELECT count(DISTINCT n) FROM unnest(requests) AS n) THEN
         RAISE EXCEPTION 'the run began its search with others' USING ERRCODE = 'RTI00', DETAIL = 'SubjectUnknown';
     END IF;
     FOR p IN SELECT * FROM retention.partition AS x WHERE x.table_name = wanted_table
         AND x.born_from >= search.reached AND pg_relation_size(x.partition_oid) > 0 ORDER BY x.born_from
     LOOP
         own_rows := retention.own_rows_query(t, p.partition);
-        EXIT WHEN own_rows IS NULL OR search.ended;
-        EXECUTE format('WITH wanted AS (SELECT DISTINCT (s ->> ''request'')::uuid AS request_id, i ->> 0 AS role, i ->> 1 AS spelling'
-            ' FROM jsonb_array_elements($1) AS s, jsonb_array_elements(s -> ''spellings'') AS i),'
+        EXIT WHEN own_rows IS NULL OR search.ended OR requests = '{}';
+        EXECUTE format('WITH wanted AS (SELECT * FROM unnest($1, $8, $9) AS w(request_id, role, spelling)),'
             ' found AS MATERIALIZED (SELECT o.request_id, o.born_at, o.row_key, o.session,'
             ' array_agg(DISTINCT o.person) || CASE WHEN $5 THEN ''{}'' ELSE ARRAY[''''] END AS persons,'
-            ' bool_or(o.by_customer) AS by_customer FROM (%s) AS o JOIN retention.request AS a USING (request_id)'
-            ' WHERE a.found_at IS NULL AND a.searched_by = $8 GROUP BY 1, 2, 3, 4),'
+            ' bool_or(o.by_customer) AS by_customer FROM (%s) AS o GROUP BY 1, 2, 3, 4),'
             ' sessions AS (INSERT INTO retention.request_session AS s (request_id, family, session, born_at, goes)'
             ' SELECT f.request_id, $2, f.session, f.born_at, bool_or(''Erase'' = ANY (a.actions) AND (f.by_customer OR $6))'
             ' FROM found AS f JOIN retention.request AS a USING (request_id) WHERE f.session IS NOT NULL GROUP BY 1, 2, 3, 4'
@@ -147,8 +151,8 @@ BEGIN
             ' INSERT INTO retention.request_row (request_id, category, table_name, born_at, row_key, act, persons)'
             ' SELECT f.request_id, $3, $4, f.born_at, f.row_key, n.act, f.persons FROM found AS f JOIN retention.request AS a USING (request_id),'
             ' LATERAL retention.act_on_own_row(a.actions, $5, f.by_customer, $6, $7) AS n(act) WHERE n.act IS NOT NULL ON CONFLICT DO NOTHING',
-            own_rows) USING subjects, t.family, t.category, t.table_name, t.content_of IS NOT NULL, of_one_person,
-                retention.is_block(t), for_run;
+            own_rows) USING requests, t.family, t.category, t.table_name, t.content_of IS NOT NULL, of_one_person,
+                retention.is_block(t), roles, spellings;
         IF clock_timestamp() > until THEN
             UPDATE retention.request_search SET reached = p.born_to
                 WHERE run_id = for_run AND table_name = wanted_table AND stage = 'Own';

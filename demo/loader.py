@@ -42,6 +42,8 @@ from demo.families import (
 
 WRITERS = 8
 _NAMES = uuid.UUID("6d7a1c0e-4c5b-4a57-9b0c-0d9a1f7b2e11")
+_PROBES = ".tenant-retention-probe-"
+"""What the operator writes for a moment, and removes, to see which key may do what: no content of the customer's."""
 
 
 def connect(directory: Path) -> psycopg.Connection[tuple[Any, ...]]:
@@ -148,8 +150,9 @@ def count(jobs: list[dict[str, Any]]) -> dict[str, Any]:
             keys[kind] = int(server.exists(*(f"{prefix}{key}" for key in wanted)))
     if "Content" in jobs[0]["bindings"]:
         client, name = bucket(Path(jobs[0]["bindings"]["Content"]))
-        for item in client.list_objects(name, recursive=True):
-            prefix, *_, session = (item.object_name or "").split("/")
+        names = (item.object_name or "" for item in client.list_objects(name, recursive=True))
+        for key in (key for key in names if not key.startswith(_PROBES)):
+            prefix, *_, session = key.split("/")
             found, total = objects.get(prefix, (0, 0))
             objects[prefix] = [found + 1, total + int(session)]
     return {"tables": tables, "nameless": nameless, "objects": objects, "keys": keys}

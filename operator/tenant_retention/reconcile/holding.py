@@ -15,6 +15,7 @@ from tenant_retention.domain.errors import RetentionError
 from tenant_retention.domain.holds import wanted_hold
 from tenant_retention.domain.manifests.inputs import PolicyRef
 from tenant_retention.domain.ports.cluster import HOLD, Manifest
+from tenant_retention.domain.ports.holds import WantedHold
 from tenant_retention.domain.ports.places import DatabasePlace
 from tenant_retention.reconcile.databases import DatabaseResult
 from tenant_retention.reconcile.held_persons import identifiers_of, subject_in
@@ -34,17 +35,24 @@ async def hold_before_nights(
             for result in databases
             if result.facts is not None and all(kept.name != hold.metadata.name for kept in result.facts.holds)
         ]
+        if not without:
+            continue
+        try:
+            identifiers = await identifiers_of(world, hold, reference.namespace)
+            wanted = wanted_hold(hold, await subject_in(world, reference, policy, identifiers))
+        except RetentionError as problem:
+            for result in without:
+                result.problem = result.problem or problem
+            continue
         for result in without:
             try:
-                await _place(world, reference, policy, hold, result)
+                await _place(world, wanted, result)
             except RetentionError as problem:
                 result.problem = result.problem or problem
 
 
-async def _place(world: World, reference: PolicyRef, policy: Manifest, hold: LegalHold, result: DatabaseResult) -> None:
+async def _place(world: World, wanted: WantedHold, result: DatabaseResult) -> None:
     request = result.request
     assert request is not None, "who read its facts asked for it"
     place = DatabasePlace(request.server, request.identity, request.namespace_uid)
-    identifiers = await identifiers_of(world, hold, reference.namespace)
-    wanted = wanted_hold(hold, await subject_in(world, reference, policy, identifiers))
     await world.call(place.server.host, world.stores.place_hold, place, wanted)

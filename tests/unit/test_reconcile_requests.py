@@ -12,6 +12,7 @@ import pytest
 
 from tenant_retention.adapters.fakes.kept_requests import KeptRequest
 from tenant_retention.domain.manifests.jobs import REQUEST_LABEL
+from tenant_retention.domain.manifests.metadata import POLICY_LABEL
 from tenant_retention.domain.plan_document import Mode, PlanDocument, Task
 from tenant_retention.domain.ports.cluster import POLICY, REQUEST, RUN, SECRET, Manifest
 from tenant_retention.domain.ports.requests import RequestLeft, RequestProgress
@@ -284,6 +285,28 @@ async def test_a_search_waits_for_the_policys_other_runs_and_a_run_for_a_search_
     await step(operator)
     await step(operator, "req-4712")
     assert len(jobs(operator)) == 2
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"suspend": True, "activeDeadlineSeconds": 10**9}, {"activeDeadlineSeconds": "no"}]
+)
+@pytest.mark.parametrize("as_its_own", [False, True], ids=["of the policy", "of the request"])
+async def test_a_job_that_somebody_put_there_stalls_no_search_for_longer_than_one_of_ours_may_last__X2(
+    spec: Any, as_its_own: bool
+) -> None:
+    operator = await ready()
+    labelled = {POLICY_LABEL: "acme", "app.kubernetes.io/component": "enforcement"}
+    meta: dict[str, Any] = {"name": "forged", "namespace": NAMESPACE, "labels": labelled}
+    if as_its_own:
+        uid = operator.cluster.objects[(REQUEST.name, NAMESPACE, NAME)]["metadata"]["uid"]
+        meta["ownerReferences"] = [{"uid": uid}]
+        labelled[REQUEST_LABEL] = NAME
+    operator.cluster.put({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec})
+    assert ready_of(await step(operator)) == ("False", "Pending")
+    assert kept(operator) == []
+    operator.clock.forward(timedelta(days=1, minutes=2))
+    await step(operator)
+    assert (len(kept(operator)), len(jobs(operator))) == (1, 2 if as_its_own else 1)
 
 
 async def test_a_job_that_failed_is_told_and_followed_by_another_one_after_a_pause_that_grows__T7() -> None:

@@ -325,6 +325,17 @@ async def test_a_run_waits_while_another_job_of_the_policy_is_at_work() -> None:
     assert (await step(operator))["status"]["phase"] == "Running"
 
 
+async def test_a_job_that_somebody_put_there_stalls_no_run_for_longer_than_one_of_ours_may_last__X2() -> None:
+    operator = await ready()
+    labelled = {"tenantretention.io/policy": "acme", "app.kubernetes.io/component": "enforcement"}
+    forged = {"name": "forged", "namespace": NAMESPACE, "labels": labelled}
+    operator.cluster.put({"apiVersion": "batch/v1", "kind": "Job", "metadata": forged, "spec": {}})
+    operator.cluster.put(run())
+    assert (await step(operator))["status"]["phase"] == "Pending"
+    operator.clock.forward(timedelta(minutes=2))
+    assert (await step(operator))["status"]["phase"] == "Running"
+
+
 async def test_an_approval_reaches_every_database_before_the_job() -> None:
     operator = await ready()
     approves = {"rulesDigest": digest(operator), "maxRows": 100, "until": "2026-11-23T00:00:00Z"}

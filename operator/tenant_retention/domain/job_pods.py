@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.ports.cluster import Manifest
 
+LONGEST = timedelta(days=1)
+"""No Job of ours may be at work for longer: a window has a day at most."""
 PATIENCE = timedelta(minutes=2)
 """How long a Job may be without a pod at work before that is told: longer than it pauses between two attempts."""
 _COMING_UP = frozenset({"ContainerCreating", "PodInitializing"})
@@ -20,6 +22,16 @@ def ended_as(job: Manifest) -> Manifest | None:
     conditions = (job.get("status") or {}).get("conditions") or ()
     holds = {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
     return holds.get("Failed") or holds.get("Complete")
+
+
+def is_at_work(job: Manifest, now: datetime) -> bool:
+    """Whether a Job has not ended, nor is past its own deadline: Kubernetes ends ours at theirs. One that somebody put there without
+    a deadline, or holds up (``suspend``), never ends, and nobody waits for it longer than for one of ours."""
+    if ended_as(job) is not None:
+        return False
+    seconds = (job.get("spec") or {}).get("activeDeadlineSeconds")
+    lasting = min(timedelta(seconds=seconds), LONGEST) if isinstance(seconds, int) else timedelta(0)
+    return now < _made(job) + lasting + PATIENCE
 
 
 def last_words(pods: Sequence[Manifest]) -> tuple[str, ...]:

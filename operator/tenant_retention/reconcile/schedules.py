@@ -10,7 +10,7 @@ from tenant_retention.api.v1alpha1.tenantretentionpolicy import TenantRetentionP
 from tenant_retention.domain.conditions import instant, moment
 from tenant_retention.domain.definition import RetentionDefinition
 from tenant_retention.domain.errors import Invalid
-from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_for
+from tenant_retention.domain.job_pods import ended_as, is_at_work, last_words, plain, waits_for
 from tenant_retention.domain.manifests.inputs import DnsServers, Endpoint, EnforcementPod, PolicyRef, RequestRef
 from tenant_retention.domain.manifests.jobs import (
     BINDINGS_MOUNT,
@@ -212,11 +212,10 @@ class Schedules:
         return Jobs(failure=f"Job {name}: {told}"[:1024], failed_at=at, begun=begun, ended_at=at)
 
     async def at_work(self) -> str | None:
-        """The name of a Job of the policy that has not ended and has a run in its databases, whoever made it; None if there is
-        none."""
+        """The name of a Job of the policy that is at work and has a run in its databases, whoever made it; None if there is none."""
         labels = f"{POLICY_LABEL}={self.reference.name},{_JOBS}"
         for job in await self.world.cluster.list(JOB, self.reference.namespace, labels):
-            if job["metadata"]["labels"].get(TASK_LABEL) != Task.BACKUP and ended_as(job) is None:
+            if job["metadata"]["labels"].get(TASK_LABEL) != Task.BACKUP and is_at_work(job, self.world.now()):
                 return str(job["metadata"]["name"])
         return None
 

@@ -15,7 +15,7 @@ from tenant_retention.api.v1alpha1.conditions import Reason
 from tenant_retention.api.v1alpha1.datasubjectrequest import DataSubjectRequest
 from tenant_retention.domain.conditions import moment
 from tenant_retention.domain.errors import NotReady, RetentionError
-from tenant_retention.domain.job_pods import ended_as, last_words, plain, waits_for
+from tenant_retention.domain.job_pods import ended_as, is_at_work, last_words, plain, waits_for
 from tenant_retention.domain.manifests.inputs import RequestRef
 from tenant_retention.domain.manifests.jobs import SUBJECT_MOUNT, plan_name, request_job_name
 from tenant_retention.domain.plan_document import Mode, SubjectSource, Task
@@ -104,6 +104,9 @@ class Seeking:
         pods = await schedules.pods(name)
         ended = ended_as(newest)
         if ended is None:
+            if not is_at_work(newest, self._world.now()):
+                # None of ours: those are ended at their deadline.
+                return False
             waits = waits_for(newest, pods, self._world.now())
             if waits is not None:
                 raise NotReady(waits, reason=Reason.POD_PENDING)
